@@ -1,0 +1,80 @@
+"""What every script shares: its exit status, its log lines, its errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from galr.errors import UserError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse with help that keeps its line breaks and errors in one line."""
+
+    def __init__(self, description: str, *, prog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Prints ``message`` without the usage block and exits with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_options_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--path_opt FILE`` and ``--set key=value``, which all scripts share."""
+    parser.add_argument(
+        "--path_opt",
+        metavar="FILE",
+        default="options/RSITMD_GaLR.yaml",
+        help="the options (default: %(default)s); docs/options.md explains every key",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override an option, for example --set optim.lr=1e-4; may be repeated",
+    )
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
+    """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C).
+
+    GALR_DEBUG=1 in the environment shows the traceback of an error as well.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main(argv)
+        sys.stdout.flush()
+    except UserError as error:
+        _show(error)
+        return error.status
+    except KeyboardInterrupt as error:
+        message = str(error) or "stopped by Ctrl-C"
+        print(message, file=sys.stderr)  # noqa: T201 - a script's last line
+        return 130
+    except BrokenPipeError:
+        # the reader of our output (head, less) has gone; a second flush at exit must not fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a script
+        text = " ".join(str(error).split())
+        _show(f"unexpected {type(error).__name__}: {text}; run with GALR_DEBUG=1 to see where")
+        return 1
+    return 0
+
+
+def _show(error: UserError | str) -> None:
+    if os.environ.get("GALR_DEBUG") == "1":
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a script's last line

@@ -1,0 +1,405 @@
+"""Every option with its type, default, limits and meaning; docs/options.md is made from this."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+DOTA_CLASSES = (
+    "plane",
+    "baseball-diamond",
+    "bridge",
+    "ground-track-field",
+    "small-vehicle",
+    "large-vehicle",
+    "ship",
+    "tennis-court",
+    "basketball-court",
+    "storage-tank",
+    "soccer-ball-field",
+    "roundabout",
+    "harbor",
+    "swimming-pool",
+    "helicopter",
+)
+
+
+def _admits(field: FieldInfo, kind: type) -> bool:
+    annotation = field.annotation
+    return annotation is kind or (
+        get_origin(annotation) is not None and kind in get_args(annotation)
+    )
+
+
+class Section(BaseModel):
+    """A closed, frozen part of the options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        if values is None:  # a section whose keys are all commented out
+            return {}
+        if not isinstance(values, dict):
+            return values
+        plain = dict(values)
+        for name, field in cls.model_fields.items():
+            value = plain.get(name)
+            # the released files write None where YAML reads text
+            if value == "None" and _admits(field, type(None)):
+                plain[name] = None
+            # pydantic would read true as 1; nobody means that
+            elif (
+                isinstance(value, bool)
+                and (_admits(field, int) or _admits(field, float))
+                and not _admits(field, bool)
+            ):
+                raise ValueError(f"{name}: expected a number, got {str(value).lower()}")
+        return plain
+
+
+class BackboneOptions(Section):
+    """The ResNet-18 that gives maps of four levels."""
+
+    weights: str | None = Field(
+        "imagenet",
+        description="start of the ResNet: `imagenet` (torchvision's weights, downloaded once), "
+        "the path of a file with torchvision's ResNet-18 state dict, or `null` for a random start",
+    )
+
+
+class MultiscaleOptions(Section):
+    """MVSA, multiscale visual self-attention (paper, global branch)."""
+
+    enabled: bool = Field(
+        True, description="`false`: the pooled last map alone is the global feature"
+    )
+    multiscale_input_channel: PositiveInt = Field(
+        3, description="channels of the low and of the high map inside MVSA"
+    )
+    multiscale_output_channel: Literal[1] = Field(
+        1, description="channels of the attended map; the method has one"
+    )
+
+
+class Seq2vecOptions(Section):
+    """The text encoder."""
+
+    type: Literal["UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU"] = Field(
+        "BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)"
+    )
+    pretrained: bool = Field(
+        True,
+        description="read the skip-thought files in `dir_st`; `false` starts from random weights "
+        "of the sizes below",
+    )
+    dir_st: str | None = Field("seq2vec", description="folder of the skip-thought files")
+    dropout: Share = Field(0.25, description="dropout inside the encoder while training")
+    fixed_emb: bool = Field(False, description="`true`: word vectors are not trained")
+    word_dim: PositiveInt = Field(
+        620, description="numbers a word vector, where no file says (`pretrained: false`)"
+    )
+    hidden_dim: PositiveInt = Field(
+        2400, description="numbers a sentence vector, where no file says (`pretrained: false`)"
+    )
+    word_dict: str | None = Field(
+        None, description="old place of `dataset.vocab_path`; used where that is not given"
+    )
+
+
+class FusionOptions(Section):
+    """MIDF, multi-level information dynamic fusion (paper, section on fusion)."""
+
+    type: Literal["midf", "addition", "concatenation"] = Field(
+        "midf", description="how the global and the local feature become one"
+    )
+    gate: Literal["paper", "released"] = Field(
+        "paper",
+        description="`paper`: each branch has its own dynamic weight; `released`: both are "
+        "multiplied by the first, as the released code does and its checkpoints expect",
+    )
+    mca_DROPOUT_R: Share = Field(0.1, description="dropout in the attention blocks")
+    mca_HIDDEN_SIZE: PositiveInt = Field(
+        512, description="width of the attention blocks; equals `model.embed.embed_dim`"
+    )
+    mca_FF_SIZE: PositiveInt = Field(1024, description="width of their feed-forward layer")
+    mca_MULTI_HEAD: PositiveInt = Field(8, description="heads of the attention")
+    mca_HIDDEN_SIZE_HEAD: PositiveInt = Field(
+        64, description="width of a head; heads times this is `mca_HIDDEN_SIZE`"
+    )
+    dynamic_fusion_dim: PositiveInt = Field(
+        512, description="hidden width of the layer that gives the two dynamic weights"
+    )
+    dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
+
+
+class EmbedOptions(Section):
+    """The common space of images and captions."""
+
+    embed_dim: PositiveInt = Field(512, description="numbers an embedding")
+
+
+class ModelOptions(Section):
+    """The network."""
+
+    name: Literal["GaLR"] = Field("GaLR", description="the model; there is one")
+    local: bool = Field(
+        True,
+        description="the local branch (DREA and GCN); `false`: global features alone",
+    )
+    backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
+    multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
+    seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
+    fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
+    embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> ModelOptions:
+        fusion, width = self.fusion, self.embed.embed_dim
+        if self.local and fusion.type == "midf":
+            if fusion.mca_HIDDEN_SIZE != width:
+                raise ValueError(
+                    f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
+                    f"{width}; they must be equal"
+                )
+            if fusion.mca_MULTI_HEAD * fusion.mca_HIDDEN_SIZE_HEAD != width:
+                raise ValueError(
+                    f"fusion.mca_MULTI_HEAD x fusion.mca_HIDDEN_SIZE_HEAD is "
+                    f"{fusion.mca_MULTI_HEAD} x {fusion.mca_HIDDEN_SIZE_HEAD}; "
+                    f"it must be mca_HIDDEN_SIZE, {width}"
+                )
+        return self
+
+
+class DreaOptions(Section):
+    """DREA: from detections to the representation and adjacency matrices (docs/drea.md)."""
+
+    classes: tuple[str, ...] = Field(
+        DOTA_CLASSES,
+        min_length=1,
+        description="classes of the detector; the default is DOTA's fifteen",
+    )
+    objects: PositiveInt = Field(20, description="N, the most objects kept of an image")
+    min_score: float = Field(0.3, ge=0.0, le=1.0, description="lowest score of a detection used")
+    denoise: bool = Field(
+        True, description="drop objects that repeat a kept one; `false`: the most confident N"
+    )
+    max_similarity: float = Field(
+        0.98,
+        ge=-1.0,
+        le=1.0,
+        description="highest cosine similarity of the rows of two kept objects of a class",
+    )
+    enhance: bool = Field(
+        True, description="strengthen the edges of prominent objects; `false`: proximity alone"
+    )
+    radius: PositiveFloat = Field(
+        0.2, description="reach of the proximity, as a share of the image's diagonal"
+    )
+    gain: NonNegativeFloat = Field(1.0, description="how much prominence strengthens an edge")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes) or not all(name.strip() for name in classes):
+            raise ValueError("the names of classes must differ and must not be empty")
+        return classes
+
+    @property
+    def features(self) -> int:
+        """F, the numbers that describe an object: one-hot class, centre, size, score."""
+        return len(self.classes) + 5
+
+
+class DatasetOptions(Section):
+    """Where the data is and how it is read."""
+
+    datatype: str = Field("rsitmd", min_length=1, description="name of the data set in results")
+    data_path: str = Field(
+        "data/rsitmd_precomp", description="folder of `{train,test}_{caps,filename}.txt`"
+    )
+    image_path: str | None = Field(
+        None, description="folder of the images; `null`: `images` inside `data_path`"
+    )
+    vocab_path: str = Field(
+        "vocab/rsitmd_splits_vocab.json", description="the vocabulary that `vocab.py` made"
+    )
+    local_path: str | None = Field(
+        None,
+        description="store of local features (HDF5), made by `python -m galr.local_features`; "
+        "`null`: no local features, the local branch is left out",
+    )
+    drea: DreaOptions = Field(default_factory=DreaOptions, description="")
+    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(
+        256, description="side of the square that the network sees, in pixels"
+    )
+    resize_size: PositiveInt = Field(
+        278, description="side to which training images are resized before rotation and crop"
+    )
+    rotation_degrees: float = Field(
+        90.0, ge=0.0, le=360.0, description="training images are rotated by 0 to this many degrees"
+    )
+    max_words: PositiveInt = Field(
+        64, description="tokens of a caption that are used; more are cut, and counted in the log"
+    )
+    batch_size: PositiveInt = Field(100, description="pairs a training step")
+    batch_size_val: PositiveInt = Field(70, description="images or captions an evaluation step")
+    workers: NonNegativeInt = Field(
+        3, description="processes that load images; 0 loads in the main one"
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> DatasetOptions:
+        if self.resize_size < self.image_size:
+            raise ValueError(
+                f"resize_size is {self.resize_size}, less than image_size, {self.image_size}; "
+                "images are resized to the first and cropped to the second"
+            )
+        return self
+
+
+class OptimOptions(Section):
+    """Training."""
+
+    epochs: PositiveInt = Field(50, description="passes over the training part of a fold")
+    lr: PositiveFloat = Field(2e-4, description="learning rate of Adam")
+    lr_update_epoch: PositiveInt = Field(
+        20, description="every so many epochs the learning rate is multiplied by the next"
+    )
+    lr_decay_param: float = Field(
+        0.7, gt=0.0, le=1.0, description="factor of the learning rate at each such epoch"
+    )
+    grad_clip: NonNegativeFloat = Field(
+        0.0, description="largest norm of the gradient; 0: it is not clipped"
+    )
+    margin: float = Field(
+        0.2, ge=0.0, le=2.0, description="margin of the triplet loss, in cosine similarity"
+    )
+    max_violation: bool = Field(
+        False, description="`true`: the hardest negative alone counts; `false`: all, summed"
+    )
+    same_image: Literal["negative", "ignore"] = Field(
+        "negative",
+        description="other captions of the same image in a batch: `negative` as in the released "
+        "code, or `ignore`",
+    )
+    early_stop: PositiveInt | None = Field(
+        None, description="stop a fold after so many validations without a better mR"
+    )
+
+
+class LogsOptions(Section):
+    """What is reported, and where it goes."""
+
+    eval_step: PositiveInt = Field(1, description="epochs between validations")
+    print_freq: PositiveInt = Field(10, description="steps between updates of the progress line")
+    ckpt_save_path: str = Field(
+        "checkpoint/", description="results go to `<ckpt_save_path>/<experiment_name>/<fold>`"
+    )
+
+
+class KFoldOptions(Section):
+    """The folds of the training images."""
+
+    experiment_name: str = Field(
+        "experiment", min_length=1, description="folder of the experiment's checkpoints and results"
+    )
+    nums: PositiveInt = Field(3, description="folds that are trained and averaged")
+    mode: Literal["random", "kfold"] = Field(
+        "random",
+        description="`random`: each fold is its own random split, as in the released code; "
+        "`kfold`: disjoint validation parts",
+    )
+    validation_share: float = Field(
+        0.2, gt=0.0, lt=1.0, description="share of the images in a `random` validation part"
+    )
+
+    @field_validator("experiment_name")
+    @classmethod
+    def _stays_inside(cls, name: str) -> str:
+        if ".." in name.split("/") or name.startswith("/"):
+            raise ValueError("must be a folder's name inside logs.ckpt_save_path")
+        return name
+
+    @model_validator(mode="after")
+    def _enough_folds(self) -> KFoldOptions:
+        if self.mode == "kfold" and self.nums < 2:
+            raise ValueError("mode kfold needs nums of at least 2; use mode random for one fold")
+        return self
+
+
+class RerankOptions(Section):
+    """Multivariate rerank at test time (docs/rerank.md)."""
+
+    enabled: bool = Field(True, description="report results with rerank beside those without")
+    k: PositiveInt = Field(30, description="candidates of a query that are reranked")
+    w_saliency: NonNegativeFloat = Field(0.3, description="weight of the saliency term")
+    w_rank: NonNegativeFloat = Field(1.0, description="weight of the rank term")
+    w_reverse: NonNegativeFloat = Field(1.1, description="weight of the reverse rank term")
+    xi: PositiveFloat = Field(0.05, description="decay of a rank's worth")
+    reverse: Literal["relative", "absolute"] = Field(
+        "relative",
+        description="the reverse rank: `relative` among the k candidates (released code), or "
+        "`absolute`, the query's rank in the candidate's own list (paper)",
+    )
+    l: PositiveInt | None = Field(  # noqa: E741 - the paper's letter
+        None, description="with `absolute`: reverse ranks beyond the first l count nothing"
+    )
+
+
+class Options(Section):
+    """All options of an experiment."""
+
+    base: str | None = Field(
+        None, description="another options file, beside this one, that this one changes"
+    )
+    seed: NonNegativeInt = Field(0, description="drives every random choice")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`",
+    )
+    model: ModelOptions = Field(default_factory=ModelOptions, description="")
+    dataset: DatasetOptions = Field(default_factory=DatasetOptions, description="")
+    optim: OptimOptions = Field(default_factory=OptimOptions, description="")
+    logs: LogsOptions = Field(default_factory=LogsOptions, description="")
+    k_fold: KFoldOptions = Field(default_factory=KFoldOptions, description="")
+    rerank: RerankOptions = Field(default_factory=RerankOptions, description="")
+
+    @property
+    def uses_local(self) -> bool:
+        """Whether the model has a local branch: it is wanted, and there are features for it."""
+        return self.model.local and self.dataset.local_path is not None
+
+
+# Keys that the released files carry and no code of theirs or ours reads.
+RELEASED_UNUSED = frozenset(
+    {
+        "model.cross_attention",
+        "model.global_local_weight",
+        "model.fusion.correct",
+        "model.fusion.final_relu",
+        "model.fusion.supervised_weight",
+        "global_local_weight",
+        "dataset.data_split",
+        "dataset.data_name",
+        "optim.resume",
+        "logs.logger_name",
+        "k_fold.current_num",
+    }
+)
