@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Sets up the environment, then runs format check, lint, types and the whole test suite.
+#
+#   bash exec/run_tests.sh                    everything
+#   bash exec/run_tests.sh tests/model -x     any arguments of pytest
+#
+# Tests on real data run where GALR_DATA_ROOT names a folder that holds rsitmd_precomp and its kin.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source exec/setup.sh requirements-dev.txt
+
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m ruff check .
+"$PYTHON" -m mypy
+"$PYTHON" -m pytest "$@"

@@ -1,0 +1,43 @@
+#!/usr/bin/env python
+"""Evaluates all folds of an experiment on the test part; see --help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from galr import cli
+
+DESCRIPTION = """\
+Evaluates the best checkpoint of each fold on the test part, without and with rerank.
+
+Prints a row a fold with mean and standard deviation, and writes results.json
+to <logs.ckpt_save_path>/<k_fold.experiment_name>/ (or to --out).
+
+  python test.py --path_opt options/RSITMD_GaLR.yaml
+  python test.py --path_opt options/RSITMD_GaLR.yaml --set rerank.k=50 --out k50.json
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, evaluates and prints the table."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="test.py")
+    cli.add_options_arguments(parser)
+    parser.add_argument("--out", metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--save-similarity",
+        metavar="DIR",
+        help="also write the similarity matrices of the test and validation parts there, "
+        "for python -m postprocessing.rerank",
+    )
+    arguments = parser.parse_args(argv)
+
+    from galr.options import load_options
+    from galr.training.experiment import evaluate_experiment
+
+    options = load_options(arguments.path_opt, arguments.overrides)
+    print(evaluate_experiment(options, arguments.out, arguments.save_similarity))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
