@@ -257,11 +257,33 @@ class DatasetOptions(Section):
     max_words: PositiveInt = Field(
         64, description="tokens of a caption that are used; more are cut, and counted in the log"
     )
+    image_cache: str = Field(
+        "auto",
+        min_length=1,
+        description="where decoded, resized images are kept: `auto` (`image_cache` inside "
+        "`data_path` or, where that cannot be written, `~/.cache/galr`), a folder, or `off` "
+        "(decoded every time)",
+    )
+    image_cache_gb: PositiveFloat = Field(
+        20.0,
+        description="largest cache of a split and size, in 10^9 bytes; above it images are "
+        "decoded every time",
+    )
+    sampling: Literal["captions", "images"] = Field(
+        "captions",
+        description="an epoch of training: `captions`, every caption once with its image, as in "
+        "the released code; `images`, every image once with one of its captions, drawn anew",
+    )
     batch_size: PositiveInt = Field(100, description="pairs a training step")
     batch_size_val: PositiveInt = Field(70, description="images or captions an evaluation step")
     workers: NonNegativeInt = Field(
         3, description="processes that load images; 0 loads in the main one"
     )
+
+    @field_validator("image_cache", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return {False: "off", True: "auto"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _crop_fits(self) -> DatasetOptions:
