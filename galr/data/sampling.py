@@ -1,0 +1,67 @@
+"""Which item comes when in an epoch, and its random numbers: functions of (seed, epoch, item)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from galr.seeding import derive_seed
+
+# of an item in an epoch: angle, left, top, caption
+DRAWS = 4
+
+
+def epoch_order(seed: int, epoch: int, items: int) -> NDArray[np.int64]:
+    """The order of the items in an epoch, (items,) int64."""
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(items)
+
+
+def epoch_draws(seed: int, epoch: int, items: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) for each item, (items, DRAWS).
+
+    Row i does not depend on how many rows there are, nor on who asks, nor when: a worker needs no
+    state of its own, and an epoch that is done again gets the same numbers.
+    """
+    return np.random.default_rng(derive_seed(seed, "draws", epoch)).random((items, DRAWS))
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The batches of one rank in an epoch; a batch is a list of (epoch, item).
+
+    The items of each global batch are dealt out in turn, so that the ranks' batches together are
+    the batch of a single process. The last batch is kept, unless it has fewer than two pairs (one
+    has no negative: its loss is zero, and batch normalisation cannot use it) or fewer than ranks.
+    """
+
+    def __init__(
+        self, items: int, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in 0..{world_size - 1}, got {rank}")
+        if batch_size < max(2, world_size):
+            raise ValueError(
+                f"batch_size must be at least {max(2, world_size)} on {world_size} ranks, "
+                f"got {batch_size}"
+            )
+        self.items, self.batch_size, self.seed = items, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+        full, rest = divmod(items, batch_size)
+        self.batches = full + (rest >= max(2, world_size))
+
+    def __len__(self) -> int:
+        return self.batches
+
+    @property
+    def pairs(self) -> int:
+        """Pairs in an epoch on all ranks together."""
+        return min(self.items, self.batches * self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = epoch_order(self.seed, self.epoch, self.items)
+        for start in range(0, self.pairs, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield [(self.epoch, int(item)) for item in batch[self.rank :: self.world_size]]
