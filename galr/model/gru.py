@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from galr.model.prefixes import Prefixes
+from galr.model.variational_recurrence import last_states
 
 
 class GRU(nn.Module):
@@ -66,17 +65,14 @@ def bayesian_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
     """
     captions, size = int(words.batch_sizes[0]), gru.hidden_dim
     masks_in = dropout_masks((3, captions, gru.word_dim), p, words.data)
-    masks_state = dropout_masks((3, captions, size), p, words.data)
+    caption = _caption_of_word(words)
+    masked = words.data * masks_in[:, caption]  # (3, sum of lengths, word_dim)
     weight_in = gru.input.weight.view(3, size, gru.word_dim).transpose(1, 2)
-    weight_state = gru.recurrent.weight.view(3, size, size).transpose(1, 2)
-    masked = words.data * masks_in[:, _caption_of_word(words)]  # (3, sum of lengths, word_dim)
     inputs = torch.baddbmm(gru.input.bias.view(3, 1, size), masked, weight_in)
-
-    def step(inputs: Tensor, state: Tensor) -> Tensor:
-        recurrent = torch.bmm(state * masks_state[:, : len(state)], weight_state)
-        return _next_state(inputs, recurrent, state)
-
-    return _last_states(words, inputs, step, state=words.data.new_zeros(captions, size))
+    masks_state = dropout_masks((3, captions, size), p, inputs)
+    weight = gru.recurrent.weight.view(3, size, size).to(inputs.dtype)  # under autocast, half
+    longest_first = last_states(inputs, weight, masks_state, caption, words.batch_sizes.tolist())
+    return longest_first[words.unsorted_indices]
 
 
 def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
@@ -85,16 +81,17 @@ def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
     All gates share the two masks, and the state that is carried on is masked as well: the
     DropUniSkip of the released code. ``words`` as in ``bayesian_states``.
     """
-    captions, size = int(words.batch_sizes[0]), gru.hidden_dim
+    captions = int(words.batch_sizes[0])
     mask_in = dropout_masks((captions, gru.word_dim), p, words.data)
-    mask_state = dropout_masks((captions, size), p, words.data)
     inputs = _by_gate(gru.input(words.data * mask_in[_caption_of_word(words)]))
-
-    def step(inputs: Tensor, state: Tensor) -> Tensor:
-        state = state * mask_state[: len(state)]
-        return _next_state(inputs, _by_gate(gru.recurrent(state)), state)
-
-    return _last_states(words, inputs, step, state=words.data.new_zeros(captions, size))
+    mask_state = dropout_masks((captions, gru.hidden_dim), p, words.data)
+    state, finished = torch.zeros_like(mask_state), []
+    for step_inputs in torch.split(inputs, words.batch_sizes.tolist(), dim=1):
+        active = step_inputs.shape[1]
+        finished.append(state[active:])
+        state = state[:active] * mask_state[:active]
+        state = _next_state(step_inputs, _by_gate(gru.recurrent(state)), state)
+    return torch.cat([state, *reversed(finished)])[words.unsorted_indices]
 
 
 def _by_gate(projected: Tensor) -> Tensor:
@@ -115,16 +112,3 @@ def _caption_of_word(words: PackedSequence) -> Tensor:
     captions = torch.arange(int(words.batch_sizes[0]))
     active = [captions[:size] for size in words.batch_sizes.tolist()]
     return torch.cat(active).to(words.data.device)
-
-
-def _last_states(
-    words: PackedSequence, inputs: Tensor, step: Callable[[Tensor, Tensor], Tensor], state: Tensor
-) -> Tensor:
-    """Runs ``step`` over packed ``inputs`` (3, sum of lengths, H); finished captions leave."""
-    finished = []
-    for step_inputs in torch.split(inputs, words.batch_sizes.tolist(), dim=1):
-        active = step_inputs.shape[1]
-        finished.append(state[active:])
-        state = step(step_inputs, state[:active])
-    longest_first = torch.cat([state, *reversed(finished)])
-    return longest_first[words.unsorted_indices]
