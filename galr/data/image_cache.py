@@ -14,8 +14,9 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from galr.atomic import atomic_path
 from galr.data.annotations import Annotations
 from galr.data.images import decode_image, resize_to_square
+from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.errors import RunError, UserError
 from galr.options import DatasetOptions
 from galr.progress import Progress
@@ -288,8 +290,7 @@ def _build(path: Path, files: ImageFiles, stamps: _Stamps) -> None:
     )
     with atomic_path(path) as temporary:
         offset = _allocate(temporary, files, stamps)
-        with temporary.open("rb+") as file:
-            _fill(file.fileno(), offset, files)
+        _fill(temporary, offset, files)
 
 
 def _allocate(path: Path, files: ImageFiles, stamps: _Stamps) -> int:
@@ -308,37 +309,41 @@ def _allocate(path: Path, files: ImageFiles, stamps: _Stamps) -> int:
         return int(dataset.get_offset())
 
 
-def _fill(handle: int, offset: int, files: ImageFiles) -> None:
-    """Decodes on all cores; each image goes straight to its place in the file.
-
-    Threads are enough: decoding and resizing leave Python's lock.
-    """
-
-    def fill_row(row: int) -> UserError | None:
-        try:
-            pixels = np.ascontiguousarray(files[row])
-        except UserError as error:
-            return error
-        # no mapped writes here: on a full disk they would kill the process
-        if os.pwrite(handle, pixels.data, offset + row * pixels.nbytes) < pixels.nbytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return None
-
+def _fill(path: Path, offset: int, files: ImageFiles) -> None:
+    """Decodes on all cores; each image goes straight to its place in the file."""
+    size = files.side * files.side * 3
+    write = partial(_write_row, path, files.folder, files.side)
+    places = range(offset, offset + len(files) * size, size)
     problems = []
     with (
-        Progress("image cache", total=len(files), unit="images") as progress,
-        ThreadPoolExecutor(_cores()) as pool,
+        ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
+        starting_processes(),
     ):
         try:
-            for problem in pool.map(fill_row, range(len(files))):
-                progress.advance(1)
-                if problem is not None:
-                    problems.append(problem)
+            written = pool.map(write, files.names, places, chunksize=16)
+            with Progress("image cache", total=len(files), unit="images") as progress:
+                for problem in written:
+                    progress.advance(1)
+                    if problem is not None:
+                        problems.append(problem)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     if problems:
         raise _joined(problems)
+
+
+def _write_row(path: Path, folder: Path, side: int, name: str, place: int) -> UserError | None:
+    try:
+        pixels = resize_to_square(decode_image(folder / name), side)
+    except UserError as error:
+        return error  # all are gathered, so that people mend them at once
+    # not through a mapping: on a full disk a mapped write would kill the process
+    with path.open("rb+", buffering=0) as file:
+        file.seek(place)
+        if file.write(pixels.tobytes()) < pixels.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
 
 
 def _joined(problems: list[UserError]) -> UserError:
@@ -348,9 +353,3 @@ def _joined(problems: list[UserError]) -> UserError:
     names = ", ".join(Path(problem.place).name for problem in others[:3])
     more = f" (so it is with {len(others)} more: {names}{', ...' if len(others) > 3 else ''})"
     return UserError(first.place, first.what + more, first.remedy)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

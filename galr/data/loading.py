@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from galr.data.processes import leave_interrupts_to_parent, starting_processes
 from galr.errors import RunError, UserError
 
 Made = TypeVar("Made", covariant=True)
@@ -45,12 +45,13 @@ class BatchLoader(Generic[Made]):
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=persistent and workers > 0,
-            worker_init_fn=_leave_interrupts_to_parent,
+            worker_init_fn=leave_interrupts_to_parent,
             generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Made]:
-        iterator = iter(self._loader)  # now, not at the first batch: workers start to load
+        with starting_processes():  # now, not at the first batch: they load meanwhile
+            iterator = iter(self._loader)
         return self._checked(iterator)
 
     def _checked(self, iterator: Iterator[Made | UserError]) -> Iterator[Made]:
@@ -87,8 +88,3 @@ class _Guarded(Dataset[Any]):
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a batch of any kind
     return batch
-
-
-def _leave_interrupts_to_parent(worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the parent ends its workers without their noise
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

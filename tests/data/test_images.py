@@ -1,0 +1,150 @@
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from galr.data import images
+from galr.data.images import decode_image, eight_bits, resize_to_square
+from galr.errors import UserError
+
+
+def scene(height=20, width=30, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "bmp", "ppm"])
+def test_lossless_files_give_their_pixels(tmp_path, ending):
+    pixels = scene()
+    Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
+    assert np.array_equal(np.asarray(decode_image(tmp_path / f"a.{ending}")), pixels)
+
+
+def test_jpeg_is_what_pillow_decodes(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert np.array_equal(np.asarray(decode_image(tmp_path / "a.jpg")), np.asarray(image))
+
+
+def test_grey_is_repeated_and_transparency_dropped(tmp_path):
+    grey, transparent = scene()[:, :, 0], scene(channels=4)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(transparent).save(tmp_path / "transparent.png")
+    assert np.array_equal(
+        np.asarray(decode_image(tmp_path / "grey.png")), np.repeat(grey[:, :, None], 3, axis=2)
+    )
+    assert np.array_equal(
+        np.asarray(decode_image(tmp_path / "transparent.png")), transparent[:, :, :3]
+    )
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
+    image = Image.fromarray(scene()).quantize(16)
+    image.save(tmp_path / "a.png", transparency=bytes(range(16)))
+    assert decode_image(tmp_path / "a.png").mode == "RGB"
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_sixteen_bits_become_the_eight_they_were_made_from(tmp_path, ending):
+    grey = scene()[:, :, 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / f"a.{ending}")
+    found = np.asarray(decode_image(tmp_path / f"a.{ending}"))
+    assert np.array_equal(found, np.repeat(grey[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0, 255], np.uint16), [0, 255]),
+        (np.array([0, 4095], np.uint16), [0, 255]),
+        (np.array([0, 65535], np.int32), [0, 255]),
+        (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
+        (np.array([-3.0, 200.0, np.nan], np.float32), [0, 200, 0]),
+    ],
+)
+def test_eight_bits_keeps_the_range_of_the_sensor(values, expected):
+    assert eight_bits(values).tolist() == expected
+
+
+@pytest.mark.parametrize("size", [(20, 30), (100, 64), (33, 33)])
+def test_resize_is_bilinear_with_antialiasing(size):
+    image = Image.fromarray(scene(*size))
+    expected = np.asarray(image.resize((33, 33), Image.Resampling.BILINEAR))
+    assert np.array_equal(resize_to_square(image, 33), expected)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg: there is no such image file"):
+        decode_image(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("content", [b"", b"just some text\n" * 40, b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_said_to_be_none(tmp_path, content):
+    (tmp_path / "text.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=r"text\.jpg: (is not an image|cannot be decoded)"):
+        decode_image(tmp_path / "text.jpg")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_an_error(tmp_path, ending, share):
+    whole = tmp_path / f"whole.{ending}"
+    Image.fromarray(scene(64, 64)).save(whole)
+    content = whole.read_bytes()
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match=r"cut\."):
+        decode_image(cut)
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(UserError, match="cannot be decoded"):
+        decode_image(tmp_path)
+
+
+def test_postscript_is_not_run(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(UserError, match="is not an image"):
+        decode_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("limit", [1000, 100])
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypatch, limit):
+    # 1500 pixels: above Pillow's own warning in the first case, above its error in the second
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    Image.fromarray(scene(30, 50)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: .*1500|a\.png: has 50 x 30 pixels"):
+        decode_image(tmp_path / "a.png")
+
+
+def test_random_bytes_after_a_header_never_escape_as_another_error(tmp_path):
+    random = np.random.default_rng(0)
+    for ending in ("jpg", "png", "tif", "gif", "bmp", "webp", "jp2"):
+        whole = tmp_path / f"a.{ending}"
+        Image.fromarray(scene(40, 40)).save(whole)
+        content = np.frombuffer(whole.read_bytes(), np.uint8)
+        for _ in range(30):
+            broken = content.copy()
+            places = random.integers(0, len(broken), 20)
+            broken[places] = random.integers(0, 256, 20)
+            whole.write_bytes(broken.tobytes())
+            with contextlib.suppress(UserError):
+                assert decode_image(whole).mode == "RGB"
+
+
+def test_threads_decode_side_by_side(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    found = []
+
+    def decode():
+        found.extend(np.asarray(decode_image(tmp_path / "a.png")).sum() for _ in range(20))
+
+    threads = [threading.Thread(target=decode) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 80
+    assert len(set(found)) == 1

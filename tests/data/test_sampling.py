@@ -1,0 +1,56 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from galr.data.sampling import EpochBatches, epoch_draws, epoch_order
+
+
+def test_an_order_holds_each_item_once():
+    assert sorted(epoch_order(3, 5, 101)) == list(range(101))
+
+
+def test_orders_differ_by_seed_and_epoch():
+    orders = [tuple(epoch_order(seed, epoch, 50)) for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+
+
+def test_draws_of_an_item_do_not_depend_on_the_others():
+    assert np.array_equal(epoch_draws(1, 2, 100)[:7], epoch_draws(1, 2, 7))
+    assert not np.array_equal(epoch_draws(1, 2, 7), epoch_draws(1, 3, 7))
+
+
+def test_batches_are_the_order_in_pieces():
+    batches = EpochBatches(23, 5, seed=4)
+    batches.epoch = 2
+    assert [item for batch in batches for _, item in batch] == list(epoch_order(4, 2, 23))
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
+    assert {epoch for batch in batches for epoch, _ in batch} == {2}
+
+
+@pytest.mark.parametrize(("items", "world_size"), [(40, 2), (41, 2), (43, 4), (10, 3), (47, 5)])
+def test_ranks_together_have_the_batches_of_one(items, world_size):
+    one = EpochBatches(items, 10, seed=0)
+    ranks = [
+        EpochBatches(items, 10, seed=0, rank=r, world_size=world_size) for r in range(world_size)
+    ]
+    assert len({len(rank) for rank in ranks}) == 1
+    for whole, *parts in zip(one, *ranks, strict=False):
+        dealt = itertools.chain.from_iterable(itertools.zip_longest(*parts))
+        assert [key for key in dealt if key is not None] == whole
+        assert all(parts)
+
+
+@pytest.mark.parametrize(
+    ("items", "world_size", "batches"), [(21, 1, 2), (22, 1, 3), (22, 4, 2), (24, 4, 3), (20, 1, 2)]
+)
+def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, batches):
+    sampler = EpochBatches(items, 10, seed=0, world_size=world_size)
+    assert len(sampler) == len(list(sampler)) == batches
+    assert sampler.pairs == min(items, batches * 10)
+
+
+@pytest.mark.parametrize("arguments", [{"rank": 2, "world_size": 2}, {"world_size": 11}])
+def test_impossible_shares_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        EpochBatches(20, 10, seed=0, **arguments)
