@@ -1,0 +1,79 @@
+"""The global branch: MVSA, multiscale visual self-attention, on the maps of a ResNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from galr.model.normalise import l2_normalise
+from galr.model.resnet import CHANNELS
+
+
+class PooledProjection(nn.Module):
+    """The last map alone: its mean over positions, projected."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(CHANNELS[3], embed_dim)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The four maps of ``ResNet18`` -> (B, D)."""
+        feature: Tensor = self.projection(maps[3].mean(dim=(2, 3)))
+        return feature
+
+
+class MVSA(nn.Module):
+    """Multiscale visual self-attention (paper, section on the global branch).
+
+    The two lower maps L and the two higher ones H meet on one grid of S/16 x S/16 positions:
+
+    L' = conv3x3(L), H' = conv1x1(H), M = [L', H'] + mean over channels of H'
+    A = conv1x1(M) * sigmoid(conv1x1(M)), one channel
+    v = normalise(sigmoid(W A + b) * solo), solo the pooled and projected last map.
+    """
+
+    def __init__(self, embed_dim: int, channels: int, positions: int) -> None:
+        """``channels`` of L' and of H' each; ``positions`` of the grid, (S/16)^2."""
+        super().__init__()
+        self.solo = PooledProjection(embed_dim)
+        self.low = nn.Conv2d(CHANNELS[0] + CHANNELS[1], channels, 3, stride=4)
+        self.high = nn.Conv2d(CHANNELS[2] + CHANNELS[3], channels, 1)
+        self.main = nn.Conv2d(2 * channels, 1, 1)
+        self.attention = nn.Conv2d(2 * channels, 1, 1)
+        self.solo_attention = nn.Linear(positions, embed_dim)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The four maps of ``ResNet18`` -> (B, D) of length 1."""
+        low = self.low(_joined(maps[0], maps[1]))  # (B, channels, S/16, S/16)
+        high = self.high(_joined(maps[2], maps[3]))  # (B, channels, S/16, S/16)
+        mixed = torch.cat([low, high], dim=1) + high.mean(dim=1, keepdim=True)
+        attended = self.main(mixed) * torch.sigmoid(self.attention(mixed))  # (B, 1, S/16, S/16)
+        weights = torch.sigmoid(self.solo_attention(attended.flatten(1)))  # (B, D)
+        return l2_normalise(weights * self.solo(maps))
+
+
+class ImageEncoder(nn.Module):
+    """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module, image_size: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = head
+        self.image_size = image_size
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
+        side = self.image_size
+        if image.dim() != 4 or image.shape[1:] != (3, side, side):
+            raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
+        feature: Tensor = self.head(self.trunk(image))
+        return feature
+
+
+def _joined(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Both maps on the grid of the finer, whose side is twice the other's."""
+    enlarged = interpolate(coarse, scale_factor=2, mode="nearest")
+    return torch.cat([fine, enlarged], dim=1)
