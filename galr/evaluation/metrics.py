@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galr.evaluation.arrays import Array, as_tensor
+from galr.evaluation.similarities import (
+    Array,
+    FeatureProduct,
+    Similarities,
+    as_floats,
+    as_tensor,
+    even_blocks,
+)
 
 BLOCK_NUMBERS = 1 << 23  # similarities that are compared at a time; 32 MiB in float32
 RECALLS_AT = (1, 5, 10)
@@ -45,35 +52,6 @@ class Reranked(Protocol):
         """Their scores (Q, K), falling along a row."""
 
 
-class FeatureProduct:
-    """The similarities of queries (Q, D) and candidates (C, D), made a block of rows at a time."""
-
-    def __init__(self, queries: Array, candidates: Array) -> None:
-        self.queries, self.candidates = as_tensor(queries), as_tensor(candidates)
-        shapes = tuple(self.queries.shape), tuple(self.candidates.shape)
-        if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][1] != shapes[1][1]:
-            raise ValueError(f"features must be (Q, D) and (C, D), got {shapes[0]} and {shapes[1]}")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(Q, C)."""
-        return len(self.queries), len(self.candidates)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the blocks are made."""
-        return self.queries.device
-
-    @property
-    def T(self) -> FeatureProduct:
-        """The other direction (C, Q)."""
-        return FeatureProduct(self.candidates, self.queries)
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        """The block (rows, C)."""
-        return self.queries[rows] @ self.candidates.T
-
-
 def retrieval_metrics(
     similarity: Array | FeatureProduct,
     caption_to_image: Array,
@@ -96,11 +74,9 @@ def retrieval_ranks(
 ) -> Ranks:
     """Ranks of both directions in the plain order; arguments as for ``retrieval_metrics``."""
     if not isinstance(similarity, FeatureProduct):
-        similarity = as_tensor(similarity)
+        similarity = as_floats(similarity)
         if similarity.ndim != 2:
             raise ValueError(f"similarity must be (I, C), got shape {tuple(similarity.shape)}")
-        if not similarity.is_floating_point():
-            similarity = similarity.double()
     images, captions = similarity.shape
     shape = tuple(as_tensor(caption_to_image).shape)
     if shape != (captions,):
@@ -173,27 +149,26 @@ def caption_groups(captions: Sequence[str]) -> np.ndarray:
     return np.array([numbers.setdefault(text, len(numbers)) for text in captions], dtype=np.int64)
 
 
-def best_ranks(similarity: Tensor | FeatureProduct, query: Tensor, candidate: Tensor) -> Tensor:
+def best_ranks(similarity: Similarities, query: Tensor, candidate: Tensor) -> Tensor:
     """Rank of each query's best right candidate among the wrong ones.
 
     similarity (Q, C); query, candidate (P,) the right pairs, ordered by query, at least one a
     query -> (Q,) int64. Raises ValueError on NaN.
     """
     queries, candidates = similarity.shape
-    rows = max(1, BLOCK_NUMBERS // candidates)
     ranks = torch.empty(queries, dtype=torch.int64, device=query.device)
-    edges = torch.searchsorted(query, torch.arange(0, queries + rows, rows, device=query.device))
-    for block, start in enumerate(range(0, queries, rows)):
-        scores = similarity[start : start + rows]  # (b, C)
+    for rows in even_blocks(queries, BLOCK_NUMBERS // candidates):
+        scores = similarity[rows]  # (b, C)
         if bool(scores.isnan().any()):
             raise ValueError("similarity holds NaN; ranks need numbers that can be ordered")
-        own = slice(int(edges[block]), int(edges[block + 1]))
-        row = query[own] - start
+        edges = torch.tensor([rows.start, rows.stop], device=query.device)
+        own = slice(*torch.searchsorted(query, edges).tolist())
+        row = query[own] - rows.start
         right = scores[row, candidate[own]]
         best = torch.full_like(scores[:, 0], -torch.inf).scatter_reduce(0, row, right, "amax")
         # right candidates that reach the best are no competitors
         own_best = torch.bincount(row[right >= best[row]], minlength=len(scores))
-        ranks[start : start + rows] = 1 + (scores >= best[:, None]).sum(dim=1) - own_best
+        ranks[rows] = 1 + (scores >= best[:, None]).sum(dim=1) - own_best
     return ranks
 
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from galr.evaluation import metrics
 from galr.evaluation.metrics import (
-    FeatureProduct,
     caption_groups,
     reranked_metrics,
     retrieval_metrics,
     retrieval_ranks,
 )
+from galr.evaluation.similarities import FeatureProduct
 from postprocessing.rerank import Reranked
 
 
