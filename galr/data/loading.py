@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -50,27 +51,34 @@ class BatchLoader(Generic[Made]):
         )
 
     def __iter__(self) -> Iterator[Made]:
-        with starting_processes():  # now, not at the first batch: they load meanwhile
-            iterator = iter(self._loader)
+        with starting_processes(), _named_deaths():
+            iterator = iter(self._loader)  # now, not at the first batch: they load meanwhile
         return self._checked(iterator)
 
     def _checked(self, iterator: Iterator[Made | UserError]) -> Iterator[Made]:
         while True:
-            try:
-                batch = next(iterator)
-            except StopIteration:
+            with _named_deaths():
+                batch = next(iterator, None)
+            if batch is None:
                 return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise RunError(
-                    "dataset.workers",
-                    f"a process that loads images has died ({error})",
-                    "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
-                ) from error
             if isinstance(batch, UserError):
                 raise batch
             yield batch
+
+
+@contextlib.contextmanager
+def _named_deaths() -> Iterator[None]:
+    """Says what to do where torch says that a worker has died."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError(
+            "dataset.workers",
+            f"a process that loads images has died ({error})",
+            "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
+        ) from error
 
 
 class _Guarded(Dataset[Any]):
