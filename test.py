@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
+    from galr.evaluation.test_part import evaluate_experiment
     from galr.options import load_options
-    from galr.training.experiment import evaluate_experiment
 
     options = load_options(arguments.path_opt, arguments.overrides)
     print(evaluate_experiment(options, arguments.out, arguments.save_similarity))

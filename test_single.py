@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
+    from galr.evaluation.test_part import evaluate_checkpoint
     from galr.options import load_options
-    from galr.training.experiment import evaluate_checkpoint
 
     options = load_options(arguments.path_opt, arguments.overrides)
     print(evaluate_checkpoint(options, arguments.resume, arguments.out, arguments.save_similarity))

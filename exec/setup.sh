@@ -18,7 +18,7 @@ galr_setup() {
   fi
 
   if [ -n "${GALR_PYTHON:-}" ]; then
-    if ! "$GALR_PYTHON" -c 'import torch, torchvision, h5py, pydantic' 2>/dev/null; then
+    if ! "$GALR_PYTHON" -c 'import torch, h5py, nltk, pydantic, skimage, sklearn, tensorboard' 2>/dev/null; then
       echo "GALR_PYTHON=$GALR_PYTHON: it does not run, or lacks the packages of requirements.txt;" \
         "install them there, or unset GALR_PYTHON to have .venv made" >&2
       return 2

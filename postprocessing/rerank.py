@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galr.evaluation.arrays import Array, as_tensor
+from galr.evaluation.similarities import Array, as_tensor
 
 
 class Reranked(NamedTuple):

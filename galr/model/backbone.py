@@ -19,11 +19,6 @@ logger = logging.getLogger(__name__)
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 """torchvision's ResNet18_Weights.IMAGENET1K_V1; the name ends with the start of its SHA-256."""
 
-_THREE_WAYS = (
-    "connect once to let it be downloaded, name a local file by model.backbone.weights=FILE, "
-    "or start from random weights by model.backbone.weights=null"
-)
-
 
 def start_backbone(trunk: nn.Module, weights: str | None) -> None:
     """Gives ``trunk`` the ``weights``: `imagenet`, the path of a file, or None to leave it random.
@@ -33,9 +28,16 @@ def start_backbone(trunk: nn.Module, weights: str | None) -> None:
     if weights is None:
         logger.info("backbone: random start (model.backbone.weights is null)")
         return
-    path = _imagenet_file() if weights == "imagenet" else Path(weights)
-    remedy = "give torchvision's state dict of ResNet-18"
-    state = named_tensors(read_torch_file(path, _THREE_WAYS), path, remedy)
+    if weights == "imagenet":
+        path = _imagenet_file()
+        remedy = "delete it, and it is downloaded anew"
+    else:
+        path = Path(weights)
+        remedy = (
+            "name torchvision's state dict of ResNet-18 by model.backbone.weights, "
+            "or set it to imagenet to download that, or to null for a random start"
+        )
+    state = named_tensors(read_torch_file(path, remedy), path, remedy)
     counters = {
         # files from before PyTorch 0.4.1 lack these; a pretrained trunk never reads them
         name: torch.zeros((), dtype=torch.int64)
@@ -63,7 +65,8 @@ def _imagenet_file() -> Path:
         raise UserError(
             "model.backbone.weights: imagenet",
             f"{IMAGENET_URL} could not be downloaded ({error})",
-            _THREE_WAYS,
+            "connect once to let it be downloaded, name a local file by "
+            "model.backbone.weights=FILE, or start at random by model.backbone.weights=null",
         ) from None
     return path
 

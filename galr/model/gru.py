@@ -65,7 +65,7 @@ def bayesian_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
     """
     captions, size = int(words.batch_sizes[0]), gru.hidden_dim
     masks_in = dropout_masks((3, captions, gru.word_dim), p, words.data)
-    caption = _caption_of_word(words)
+    caption = caption_of_word(words)
     masked = words.data * masks_in[:, caption]  # (3, sum of lengths, word_dim)
     weight_in = gru.input.weight.view(3, size, gru.word_dim).transpose(1, 2)
     inputs = torch.baddbmm(gru.input.bias.view(3, 1, size), masked, weight_in)
@@ -83,7 +83,7 @@ def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
     """
     captions = int(words.batch_sizes[0])
     mask_in = dropout_masks((captions, gru.word_dim), p, words.data)
-    inputs = _by_gate(gru.input(words.data * mask_in[_caption_of_word(words)]))
+    inputs = _by_gate(gru.input(words.data * mask_in[caption_of_word(words)]))
     mask_state = dropout_masks((captions, gru.hidden_dim), p, words.data)
     state, finished = torch.zeros_like(mask_state), []
     for step_inputs in torch.split(inputs, words.batch_sizes.tolist(), dim=1):
@@ -107,7 +107,7 @@ def _next_state(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
     return torch.lerp(new, state, update)  # (1 - i) * n + i * h
 
 
-def _caption_of_word(words: PackedSequence) -> Tensor:
+def caption_of_word(words: PackedSequence) -> Tensor:
     """The caption, longest first, that each packed word belongs to: (sum of lengths,)."""
     captions = torch.arange(int(words.batch_sizes[0]))
     active = [captions[:size] for size in words.batch_sizes.tolist()]

@@ -118,16 +118,17 @@ def _dictionary_rows(path: Path, wanted: set[str]) -> tuple[dict[str, int], int]
     Lines end with a line feed alone: some of the official words hold other line separators.
     """
     rows, row = {}, -1
+    remedy = "give a UTF-8 text, a word a line"
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open("rb") as file:
             for row, line in enumerate(file):
-                word = line.strip()
+                word = line.decode("utf-8").strip()
                 if word in wanted:
                     rows[word] = row
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}:{row + 2}", f"cannot be read ({error})", "give a UTF-8 text, a word a line"
-        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}:{row + 1}", "is not UTF-8", remedy) from None
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", remedy) from None
     return rows, row + 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -402,6 +403,11 @@ class Options(Section):
     logs: LogsOptions = Field(default_factory=LogsOptions, description="")
     k_fold: KFoldOptions = Field(default_factory=KFoldOptions, description="")
     rerank: RerankOptions = Field(default_factory=RerankOptions, description="")
+
+    @property
+    def experiment_folder(self) -> Path:
+        """Where the folds' checkpoints and the results of the experiment lie."""
+        return Path(self.logs.ckpt_save_path) / self.k_fold.experiment_name
 
     @property
     def uses_local(self) -> bool:

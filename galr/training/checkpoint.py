@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,117 +16,129 @@ from torch.optim import Optimizer
 from galr.atomic import atomic_path, write_text
 from galr.errors import UserError
 from galr.evaluation.results import versions
-from galr.options import Options
+from galr.model.build import read_checkpoint
+from galr.options import OptimOptions, Options
 
-FORMAT = 1
-
-# what may differ between a run and its continuation: where it runs and how long
-CHANGEABLE = frozenset(
-    {
-        "base",
-        "device",
-        "optim.epochs",
-        "optim.early_stop",
-        "dataset.workers",
-        "dataset.batch_size_val",
-        "dataset.image_cache",
-        "dataset.image_cache_gb",
-        "logs.print_freq",
-        "logs.ckpt_save_path",
-        "k_fold.nums",
-    }
+# what may differ between a run and its continuation: where it runs, how long, what is reported
+CHANGEABLE = (
+    "base",
+    "device",
+    "optim.epochs",
+    "optim.early_stop",
+    "dataset.workers",
+    "dataset.batch_size_val",
+    "dataset.image_cache",
+    "dataset.image_cache_gb",
+    "logs.print_freq",
+    "logs.ckpt_save_path",
+    "k_fold.nums",
+    "rerank.",
 )
 
 
 @dataclass
-class TrainingProgress:
+class FoldProgress:
     """Where a fold stands after an epoch."""
 
-    fold: int
-    epoch: int = -1  # the last one finished
+    epoch: int = -1  # the last one that was finished
     best_mR: float = -1.0
     best_epoch: int = -1
     validations_since_best: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
 
+    def add(self, row: dict[str, float]) -> bool:
+        """Counts an epoch; true where its validation is the best so far."""
+        self.epoch = int(row["epoch"])
+        self.history.append(row)
+        if "mR" not in row:
+            return False
+        if row["mR"] <= self.best_mR:
+            self.validations_since_best += 1
+            return False
+        self.best_mR, self.best_epoch, self.validations_since_best = row["mR"], self.epoch, 0
+        return True
 
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    progress: TrainingProgress,
-    options: Options,
-    words: tuple[str, ...],
-    split: dict[str, list[str]],
-) -> None:
-    """Writes ``path`` atomically; ``split`` holds the image names of the fold's two parts."""
-    state = {
-        "format": FORMAT,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "progress": asdict(progress),
-        "epoch": progress.epoch,
-        "options": options.model_dump(mode="json"),
-        "vocabulary": list(words),
-        "split": split,
-        "versions": versions(),
-    }
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    def is_finished(self, options: OptimOptions) -> bool:
+        """Whether all epochs are done, or so many validations brought nothing better."""
+        patience = options.early_stop
+        stalled = patience is not None and self.validations_since_best >= patience
+        return stalled or self.epoch + 1 >= options.epochs
 
 
-def resume_from(
-    path: Path,
-    state: dict[str, Any],
-    model: nn.Module,
-    optimizer: Optimizer,
-    options: Options,
-    words: tuple[str, ...],
-    split: dict[str, list[str]],
-) -> TrainingProgress:
-    """Puts the state of a checkpoint into ``model`` and ``optimizer``.
+class Checkpoint:
+    """Saves and restores the training state of one fold of one experiment."""
 
-    Raises UserError where the options, the vocabulary or the images are not those of the run.
-    """
-    if "optimizer" not in state or "progress" not in state:
-        raise UserError(
-            path, "holds a model but no training state", "test it with test_single.py --resume"
-        )
-    _check_same_options(path, state["options"], options.model_dump(mode="json"))
-    if state["vocabulary"] != list(words):
-        raise UserError(
-            path, "was trained with another vocabulary", "restore that vocabulary or start anew"
-        )
-    if state["split"] != split:
-        raise UserError(
-            path, "was trained on other images", "restore the data folder or start anew"
-        )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return TrainingProgress(**state["progress"])
+    def __init__(
+        self,
+        options: Options,
+        words: Sequence[str],
+        *,
+        fold: int,
+        train: Sequence[str],
+        validation: Sequence[str],
+    ) -> None:
+        """``train`` and ``validation`` are the image names of the fold's two parts."""
+        self.belongings: dict[str, Any] = {
+            "options": options.model_dump(mode="json"),
+            "vocabulary": list(words),
+            "fold": {"index": fold, "train": list(train), "validation": list(validation)},
+        }
+
+    def save(
+        self, path: Path, model: nn.Module, optimizer: Optimizer, progress: FoldProgress
+    ) -> None:
+        """Writes ``path`` atomically."""
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "progress": asdict(progress),
+            "epoch": progress.epoch,
+            "versions": versions(),
+            **self.belongings,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path, model: nn.Module, optimizer: Optimizer) -> FoldProgress:
+        """Puts the state in ``path`` into ``model`` and ``optimizer``.
+
+        Raises UserError where the run was of other options, another vocabulary or other images.
+        """
+        state = read_checkpoint(path)
+        if not {"optimizer", "progress", *self.belongings} <= state.keys():
+            raise UserError(
+                path,
+                "holds a model but no training to go on with",
+                "test it by test_single.py, or start anew by --overwrite",
+            )
+        self._check_options(path, state["options"])
+        for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
+            if state[key] != self.belongings[key]:
+                raise UserError(
+                    path, f"was trained with {what}", "restore them, or start anew by --overwrite"
+                )
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return FoldProgress(**state["progress"])
+
+    def _check_options(self, path: Path, options: dict[str, Any]) -> None:
+        before, now = _flat(options), _flat(self.belongings["options"])
+        for key in sorted(before.keys() | now.keys()):
+            if not key.startswith(CHANGEABLE) and before.get(key) != now.get(key):
+                raise UserError(
+                    path,
+                    f"was trained with {key}: {before.get(key)}, and now it is {now.get(key)}",
+                    "resume with the same options, or name another k_fold.experiment_name",
+                )
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
-
-
-def _check_same_options(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    before, now = _flat(old), _flat(new)
-    for key in sorted(before.keys() | now.keys()):
-        if key in CHANGEABLE or key.startswith("rerank."):
-            continue
-        if before.get(key) != now.get(key):
-            raise UserError(
-                path,
-                f"was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}",
-                "resume with the same options, or name another k_fold.experiment_name",
-            )
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:

@@ -15,7 +15,6 @@ from galr.errors import RunError
 from galr.model.galr import GaLR
 from galr.options import OptimOptions
 from galr.progress import Progress
-from galr.seeding import seed_everything
 from galr.training.loss import triplet_loss
 
 
@@ -45,11 +44,11 @@ def train_one_epoch(
     *,
     progress: Progress,
     print_freq: int,
-    seed: tuple[int, ...],
+    seed: int,
 ) -> EpochFigures:
     """Trains ``model`` on ``batches`` once.
 
-    ``seed`` (for example seed, fold, epoch) drives dropout, so that an epoch is a function of the
+    ``seed`` drives dropout, so that an epoch is a function of the
     weights before it alone. Raises RunError when the loss is no longer a number.
     """
     device = next(model.parameters()).device
@@ -57,7 +56,7 @@ def train_one_epoch(
     model.train()
     total = torch.zeros((), dtype=torch.float64, device=device)
     batches = iter(batches)  # starting the loader draws from the global generator
-    seed_everything(*seed)
+    torch.manual_seed(seed)
     for step, batch in enumerate(batches):
         loss = batch_loss(model, batch.to(device), options)
         optimizer.zero_grad(set_to_none=True)

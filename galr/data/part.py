@@ -1,0 +1,54 @@
+"""A part of the data (a split, or a fold's share of one): captions, images and local features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.data.annotations import Annotations, read_annotations
+from galr.data.image_cache import Images, open_images
+from galr.local_features.store import LocalFeatures, read_local_features
+from galr.options import Options
+
+
+class Part(NamedTuple):
+    """Aligned by image index: annotations, decoded images and, where there are any, objects."""
+
+    annotations: Annotations
+    images: Images
+    local: LocalFeatures | None
+
+    def select(self, indices: NDArray[np.int64]) -> Part:
+        """The part of these images, in this order."""
+        return Part(
+            self.annotations.select(indices),
+            self.images.select(indices),
+            None if self.local is None else self.local.select(indices),
+        )
+
+
+class Split(NamedTuple):
+    """What is read of a split once, whatever size its images are wanted in."""
+
+    options: Options
+    annotations: Annotations
+    local: LocalFeatures | None
+
+    def at(self, side: int) -> Part:
+        """The whole split with images of ``side`` x ``side`` pixels."""
+        images = open_images(self.options.dataset, self.annotations, side=side)
+        return Part(self.annotations, images, self.local)
+
+
+def read_split(options: Options, split: str) -> Split:
+    """Reads and checks the annotations and local features of ``train`` or ``test``."""
+    dataset = options.dataset
+    image_path = dataset.image_path or Path(dataset.data_path) / "images"
+    annotations = read_annotations(dataset.data_path, split, image_path)
+    local = None
+    if options.uses_local and dataset.local_path is not None:
+        local = read_local_features(dataset.local_path, annotations.images, dataset.drea)
+    return Split(options, annotations, local)

@@ -1,0 +1,78 @@
+"""Every image and every caption through the model, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from galr.data.dataset import caption_loader, image_loader
+from galr.data.part import Part
+from galr.data.transforms import normalise
+from galr.data.vocabulary import Vocabulary
+from galr.model.galr import GaLR
+from galr.options import DatasetOptions
+from galr.progress import Progress
+
+
+@torch.inference_mode()
+def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
+    """Embeddings (I, D) of the images of ``part``, on the model's device."""
+    device = _device(model)
+    loader = image_loader(part.images, part.local, options, pin_memory=device.type == "cuda")
+
+    def encoded() -> Iterable[tuple[Tensor, Tensor]]:
+        for loaded in loader:
+            batch = loaded.to(device)
+            embeddings = model.encode_image(
+                normalise(batch.images), batch.representation, batch.adjacency
+            )
+            yield batch.image_index, embeddings
+
+    return _in_order(encoded(), len(part.images), "images")
+
+
+@torch.inference_mode()
+def encode_captions(
+    model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
+) -> Tensor:
+    """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once."""
+    device = _device(model)
+
+    def encoded() -> Iterable[tuple[Tensor, Tensor]]:
+        for loaded in caption_loader(part.annotations, vocabulary, options):
+            batch = loaded.to(device)
+            distinct = model.encode_text(batch.tokens, batch.lengths)
+            yield batch.caption_index, distinct[batch.rows]
+
+    return _in_order(encoded(), len(part.annotations.captions), "captions")
+
+
+def encode_similarity(
+    model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
+) -> Tensor:
+    """Cosine similarities (I, C) of all images and captions of ``part``, on the CPU.
+
+    Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
+    """
+    model.eval()
+    images = encode_images(model, part, options)
+    captions = encode_captions(model, part, vocabulary, options)
+    return (images @ captions.T).cpu()
+
+
+def _in_order(batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str) -> Tensor:
+    """Rows (total, D) in the order of their indices, from batches of indices and rows."""
+    indices, rows = [], []
+    with Progress(f"encoding {unit}", total, unit) as progress:
+        for index, embeddings in batches:
+            indices.append(index)
+            rows.append(embeddings)
+            progress.advance(len(index))
+    found = torch.cat(rows)
+    return torch.empty_like(found).index_copy_(0, torch.cat(indices), found)
+
+
+def _device(model: GaLR) -> torch.device:
+    return next(model.parameters()).device

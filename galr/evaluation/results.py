@@ -1,0 +1,129 @@
+"""Results of the folds: their mean and spread, the table that is printed, results.json."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from galr import __version__
+from galr.atomic import write_json
+from galr.options import Options
+
+Metrics = dict[str, float]
+
+RERANK_VARIANTS = ("without_rerank", "with_rerank")
+RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mR")
+
+
+class FoldResult(NamedTuple):
+    """One checkpoint's recalls on one part of the data."""
+
+    fold: int
+    checkpoint: str
+    split: dict[str, Any]
+    standard: dict[str, Metrics | None]
+    duplicate_aware: dict[str, Metrics | None]
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for a single fold, which shows no spread."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _over_folds(
+    folds: Sequence[FoldResult],
+    kind: str,
+    statistic: Any,  # noqa: ANN401 - _mean or _spread
+) -> dict[str, Metrics | None]:
+    summary: dict[str, Metrics | None] = {}
+    for variant in RERANK_VARIANTS:
+        metrics = [getattr(fold, kind)[variant] for fold in folds]
+        summary[variant] = (
+            None
+            if None in metrics
+            else {key: statistic([each[key] for each in metrics]) for key in metrics[0]}
+        )
+    return summary
+
+
+def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
+    """The content of results.json for the folds of one experiment."""
+    return {
+        "experiment": options.k_fold.experiment_name,
+        "dataset": options.dataset.datatype,
+        "seed": options.seed,
+        "versions": versions(),
+        "options": options.model_dump(mode="json"),
+        "rerank": options.rerank.model_dump(mode="json"),
+        "folds": [
+            {
+                "fold": fold.fold,
+                "checkpoint": fold.checkpoint,
+                "split": fold.split,
+                **fold.standard,
+                "duplicate_aware": fold.duplicate_aware,
+            }
+            for fold in folds
+        ],
+        "mean": _over_folds(folds, "standard", _mean),
+        "std": _over_folds(folds, "standard", _spread),
+        "duplicate_aware": {
+            "mean": _over_folds(folds, "duplicate_aware", _mean),
+            "std": _over_folds(folds, "duplicate_aware", _spread),
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {
+        "galr": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),  # a plain str, which weights_only admits
+        "numpy": np.__version__,
+    }
+
+
+def write_results(path: str | Path, results: dict[str, Any]) -> None:
+    """Writes results.json, atomically."""
+    write_json(path, results)
+
+
+def results_table(results: dict[str, Any]) -> str:
+    """The table that people read: a row a fold, mean and spread, without and with rerank."""
+    lines = [
+        f"{results['experiment']} on {results['dataset']}, recall in percent",
+        f"{'':28}{'image to text':^22}{'text to image':^22}",
+        f"{'':28}" + "".join(f"{name:>7}" for name in ("R@1", "R@5", "R@10") * 2) + f"{'mR':>8}",
+    ]
+    for variant in RERANK_VARIANTS:
+        if results["mean"][variant] is None:
+            continue
+        title = variant.replace("_", " ")
+        rows = [(f"fold {fold['fold']}, {title}", fold[variant]) for fold in results["folds"]]
+        if len(results["folds"]) > 1:
+            rows += [(f"mean, {title}", results["mean"][variant])]
+            rows += [(f"std, {title}", results["std"][variant])]
+        aware = results["duplicate_aware"]["mean"][variant]
+        rows += [("mean, same text counts*", aware)]
+        lines += _rows(rows)
+    lines.append("* any image that carries the query's text, or any caption of that text, is right")
+    return "\n".join(lines)
+
+
+def _rows(rows: Iterable[tuple[str, Metrics]]) -> list[str]:
+    return [
+        f"{title:<28}"
+        + "".join(f"{metrics[key]:7.2f}" for key in RECALLS[:-1])
+        + f"{metrics['mR']:8.2f}"
+        for title, metrics in rows
+    ]

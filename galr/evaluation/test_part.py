@@ -1,0 +1,119 @@
+"""The test part: the best checkpoint of each fold, or a single one, and its table."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from galr.atomic import atomic_path
+from galr.data.annotations import Annotations
+from galr.data.part import Part, read_split
+from galr.data.vocabulary import Vocabulary
+from galr.device import choose_device
+from galr.errors import UserError
+from galr.evaluation.encode import encode_similarity
+from galr.evaluation.evaluate import evaluate_similarity
+from galr.evaluation.results import FoldResult, results_of, results_table, write_results
+from galr.model.build import load_model, read_checkpoint
+from galr.options import Options
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_experiment(
+    options: Options, out: str | None = None, save_similarity: str | None = None
+) -> str:
+    """Evaluates the best checkpoint of every fold; returns the table, writes results.json.
+
+    ``out`` names the file instead; ``save_similarity`` a folder for the similarity matrices of the
+    test part and of each fold's validation part.
+    """
+    folder = options.experiment_folder
+    checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
+    missing = [path for path in checkpoints if not path.exists()]
+    if missing:
+        raise UserError(
+            missing[0],
+            f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
+            "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
+        )
+    return _evaluate(options, checkpoints, Path(out or folder / "results.json"), save_similarity)
+
+
+def evaluate_checkpoint(
+    options: Options, checkpoint: str, out: str | None = None, save_similarity: str | None = None
+) -> str:
+    """Evaluates one checkpoint, ours or of the released code; returns the table.
+
+    Writes results.json beside the checkpoint, or to ``out``.
+    """
+    path = Path(checkpoint)
+    return _evaluate(options, [path], Path(out or path.parent / "results.json"), save_similarity)
+
+
+def _evaluate(
+    options: Options, checkpoints: Sequence[Path], out: Path, save_similarity: str | None
+) -> str:
+    device = choose_device(options.device)
+    vocabulary = Vocabulary.load(options.dataset.vocab_path)
+    test = read_split(options, "test").at(options.dataset.image_size)
+    folds = []
+    for number, path in enumerate(checkpoints):
+        state = read_checkpoint(path)
+        model = load_model(path, options, device, words=vocabulary.words)
+        fold = state.get("fold", {"index": number})
+        similarity = encode_similarity(model, test, vocabulary, options.dataset)
+        recalls = evaluate_similarity(similarity, test.annotations, options.rerank)
+        folds.append(FoldResult(fold["index"], str(path), _describe(test, fold), *recalls))
+        if save_similarity is not None:
+            place = Path(save_similarity)
+            _save(place, fold["index"], "test", similarity, test.annotations)
+            if "validation" in fold:
+                part = _validation_part(options, path, fold["validation"])
+                similarity = encode_similarity(model, part, vocabulary, options.dataset)
+                _save(place, fold["index"], "validation", similarity, part.annotations)
+    results = results_of(options, folds)
+    write_results(out, results)
+    return f"{results_table(results)}\n\nresults: {out}"
+
+
+def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:
+    """Which images a result is of, and which the model was trained and selected on."""
+    parts = {"test": test.annotations.images}
+    parts |= {name: fold[name] for name in ("train", "validation") if name in fold}
+    described: dict[str, Any] = {"test_captions": len(test.annotations.captions)}
+    for name, images in parts.items():
+        described[f"{name}_images"] = len(images)
+        described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
+    return described
+
+
+def _validation_part(options: Options, checkpoint: Path, names: Sequence[str]) -> Part:
+    split = read_split(options, "train")
+    place = {name: index for index, name in enumerate(split.annotations.images)}
+    unknown = [name for name in names if name not in place]
+    if unknown:
+        raise UserError(
+            checkpoint,
+            f"its validation image {unknown[0]} is not in {options.dataset.data_path}",
+            "name the data folder that it was trained on by dataset.data_path",
+        )
+    indices = np.array([place[name] for name in names], dtype=np.int64)
+    return split.at(options.dataset.image_size).select(indices)
+
+
+def _save(folder: Path, fold: int, part: str, similarity: Tensor, annotations: Annotations) -> None:
+    """Writes what python -m postprocessing.rerank reads."""
+    arrays = {"similarity": similarity.numpy(), "caption_to_image": annotations.caption_to_image}
+    for name, array in arrays.items():
+        with (
+            atomic_path(folder / f"{fold}_{part}_{name}.npy") as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.save(file, array, allow_pickle=False)

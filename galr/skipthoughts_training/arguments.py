@@ -1,0 +1,145 @@
+"""The arguments of ``python -m galr.skipthoughts_training``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from galr import cli
+
+DESCRIPTION = """\
+Trains skip-thoughts: an encoder of sentences, by foretelling the sentences before and after.
+Leaves dictionary.txt, utable.npy and uni_skip.npz (or btable.npy and bi_skip.npz) in --out.
+
+The captions of your own data sets (training split only):
+  python -m galr.skipthoughts_training --captions data/rsicd_precomp --out seq2vec
+Any text, a sentence a line and a blank line between documents:
+  python -m galr.skipthoughts_training --corpus books.txt --out seq2vec
+docs/text_encoders.md explains the rest."""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The checked arguments."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.skipthoughts_training")
+    _add_text(parser)
+    _add_sizes(parser)
+    _add_training(parser)
+    arguments = parser.parse_args(argv)
+    if not arguments.corpus and not arguments.captions:
+        parser.error("name text files by --corpus or folders by --captions")
+    if arguments.kind == "bi" and arguments.hidden_dim % 2:
+        parser.error("--hidden-dim must be even for --kind bi, which halves it")
+    if arguments.resume and arguments.overwrite:
+        parser.error("--resume and --overwrite exclude each other")
+    return arguments
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("text")
+    for name, metavar, text in (
+        ("--corpus", "FILE", "UTF-8 texts: a sentence a line, blank lines between documents"),
+        ("--captions", "FOLDER", "precomputed folders; an image's training captions: a document"),
+        ("--exclude", "FILE", "leave out sentences of these files, such as test_caps.txt"),
+    ):
+        group.add_argument(name, metavar=metavar, nargs="+", type=Path, default=[], help=text)
+    group.add_argument(
+        "--held-out",
+        metavar="SHARE",
+        type=_number(0, 0.9),
+        default=0.05,
+        help="share of the documents that perplexity is measured on (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-words",
+        metavar="N",
+        type=_count,
+        default=64,
+        help="cut sentences after so many words (default: %(default)s)",
+    )
+    group.add_argument(
+        "--vocabulary",
+        metavar="N",
+        type=_count,
+        default=20000,
+        help="keep the most frequent words (default: %(default)s)",
+    )
+    group.add_argument(
+        "--min-count",
+        metavar="N",
+        type=_count,
+        default=2,
+        help="and of these the ones seen so often (default: %(default)s)",
+    )
+    group.add_argument(
+        "--expand",
+        metavar="FILE",
+        type=Path,
+        help="add the words of these vectors (word2vec's or GloVe's text) by a linear map",
+    )
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--kind",
+        choices=("uni", "bi"),
+        default="uni",
+        help="uni: UniSkip, DropUniSkip, BayesianUniSkip; bi: BiSkip, BiGRU (default: uni)",
+    )
+    for name, default, text in (
+        ("--word-dim", 620, "numbers a word vector"),
+        ("--hidden-dim", 2400, "numbers a sentence vector"),
+        ("--decoder-dim", None, "width of the decoders (default: --hidden-dim)"),
+    ):
+        shown = text if default is None else f"{text} (default: %(default)s)"
+        group.add_argument(name, metavar="N", type=_count, default=default, help=shown)
+    group.add_argument(
+        "--softmax",
+        choices=("adaptive", "full"),
+        default="adaptive",
+        help="over the vocabulary (default: adaptive, which is full up to 2000 words)",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    for name, kind, default, text in (
+        ("--epochs", _count, 10, "passes over the sentences"),
+        ("--batch-size", _count, 128, "sentences a step"),
+        ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
+        ("--clip", _number(1e-9, math.inf), 10.0, "largest norm of the gradient"),
+        ("--seed", int, 0, "drives every random choice"),
+        ("--checkpoint-steps", _count, 2000, "steps between checkpoints within an epoch"),
+    ):
+        group.add_argument(
+            name, metavar="N", type=kind, default=default, help=f"{text} (default: %(default)s)"
+        )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("seq2vec"),
+        help="folder of the files (default: %(default)s)",
+    )
+    group.add_argument("--resume", action="store_true", help="go on where a training stopped")
+    group.add_argument("--overwrite", action="store_true", help="start anew over what is there")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low:g} to {high:g}, got {text}")
+        return value
+
+    return number

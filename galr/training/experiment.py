@@ -1,0 +1,79 @@
+"""An experiment: train every fold of the training images, each selected on its own validation."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from galr.atomic import write_json
+from galr.data.folds import make_folds
+from galr.data.part import read_split
+from galr.data.vocabulary import Vocabulary
+from galr.device import choose_device
+from galr.errors import UserError
+from galr.evaluation.results import versions
+from galr.options import Options
+from galr.training.fold import FoldTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def train_experiment(
+    options: Options, *, resume: bool = False, overwrite: bool = False, out: str | None = None
+) -> None:
+    """Trains the folds; the test part takes no part.
+
+    ``resume`` goes on with what is unfinished, ``overwrite`` deletes an earlier run's checkpoints;
+    with neither, an earlier run is an error. ``out`` names a file for a summary of the folds.
+    """
+    folder = options.experiment_folder
+    _make_way(folder, resume=resume, overwrite=overwrite)
+    device = choose_device(options.device)
+    vocabulary = Vocabulary.load(options.dataset.vocab_path)
+    split = read_split(options, "train")
+    training = split.at(options.dataset.resize_size)
+    validation = split.at(options.dataset.image_size)
+    folds = make_folds(
+        len(split.annotations.images),
+        options.k_fold.mode,
+        options.k_fold.nums,
+        options.k_fold.validation_share,
+        options.seed,
+    )
+    summary = []
+    for index, fold in enumerate(folds):
+        progress = FoldTrainer(
+            options,
+            index,
+            folder / str(index),
+            training.select(fold.train),
+            validation.select(fold.validation),
+            vocabulary,
+            device,
+        ).run()
+        logger.info(
+            "fold %d: best validation mR %.2f at epoch %d, %s",
+            index, progress.best_mR, progress.best_epoch, folder / str(index) / "best.pth",
+        )  # fmt: skip
+        best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
+        summary.append({"fold": index, "validation": best})
+    if out is not None:
+        resolved = options.model_dump(mode="json")
+        write_json(out, {"folds": summary, "options": resolved, "versions": versions()})
+
+
+def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Keeps a new run from writing over an earlier one unasked."""
+    earlier = sorted(folder.glob("[0-9]*/*.pth"))
+    if not earlier or resume:
+        return
+    if not overwrite:
+        raise UserError(
+            folder,
+            f"holds {len(earlier)} checkpoints of an earlier run",
+            "--resume goes on with it, --overwrite deletes it, "
+            "and --set k_fold.experiment_name=NAME starts beside it",
+        )
+    for fold in {path.parent for path in earlier}:
+        shutil.rmtree(fold)

@@ -1,0 +1,58 @@
+import json
+import math
+
+import pytest
+
+from galr.evaluation.results import FoldResult, results_of, results_table, write_results
+from galr.options import options_from_dict
+
+KEYS = [
+    f"{direction}_{name}"
+    for direction in ("i2t", "t2i")
+    for name in ("r1", "r5", "r10", "medr", "meanr")
+] + ["mR"]
+
+
+def fold(number, value, with_rerank=True):
+    variants = {
+        "without_rerank": dict.fromkeys(KEYS, value),
+        "with_rerank": dict.fromkeys(KEYS, value + 1) if with_rerank else None,
+    }
+    return FoldResult(number, f"{number}/best.pth", {"test_images": 6}, variants, variants)
+
+
+def test_results_hold_what_makes_a_number_reproducible(tmp_path):
+    options = options_from_dict({"seed": 3}, "test")
+    results = results_of(options, [fold(0, 10.0), fold(1, 20.0), fold(2, 60.0)])
+    write_results(tmp_path / "results.json", results)
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored["seed"] == 3
+    assert stored["options"]["optim"]["margin"] == 0.2
+    assert set(stored["versions"]) >= {"galr", "python", "torch", "numpy"}
+    assert [each["fold"] for each in stored["folds"]] == [0, 1, 2]
+    assert stored["folds"][1]["checkpoint"] == "1/best.pth"
+    assert stored["folds"][1]["with_rerank"]["mR"] == 21.0
+    assert stored["mean"]["without_rerank"]["mR"] == 30.0
+    assert stored["mean"]["with_rerank"]["t2i_meanr"] == 31.0
+    assert stored["std"]["without_rerank"]["mR"] == pytest.approx(math.sqrt(700.0))
+
+
+def test_a_single_fold_has_no_spread():
+    results = results_of(options_from_dict({}, "test"), [fold(0, 10.0)])
+    assert results["std"]["without_rerank"]["mR"] == 0.0
+    assert "std" not in results_table(results)
+
+
+def test_the_table_has_a_row_a_fold_and_variant():
+    results = results_of(options_from_dict({}, "test"), [fold(0, 10.0), fold(1, 20.0)])
+    lines = results_table(results).splitlines()
+    row = next(line for line in lines if line.startswith("fold 1, with rerank"))
+    assert row.split()[-7:] == ["21.00"] * 7
+    assert any(line.startswith("mean, without rerank") and "15.00" in line for line in lines)
+    assert any(line.startswith("std, without rerank") and "7.07" in line for line in lines)
+
+
+def test_without_rerank_the_table_and_the_file_say_so():
+    results = results_of(options_from_dict({}, "test"), [fold(0, 10.0, with_rerank=False)])
+    assert results["mean"]["with_rerank"] is None
+    assert "with rerank" not in results_table(results)

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
+from galr.model.resnet import CHANNELS, ResNet18
+
+SIDE = 64  # of the image
+
+
+def random_maps(images=2):
+    return [
+        torch.randn(images, channels, SIDE // stride, SIDE // stride, dtype=torch.float64)
+        for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_mvsa_is_its_equations_at_every_position():
+    mvsa = MVSA(embed_dim=5, channels=2, positions=(SIDE // 16) ** 2).double()
+    maps = random_maps()
+    for image, feature in enumerate(mvsa(maps)):
+        map1, map2, map3, map4 = (each[image] for each in maps)
+        grid = SIDE // 16
+        attended = torch.zeros(grid, grid, dtype=torch.float64)
+        for row in range(grid):
+            for column in range(grid):
+                low = mvsa.low.bias.clone()
+                for i in range(3):
+                    for j in range(3):
+                        y, x = 4 * row + i, 4 * column + j
+                        joined = torch.cat([map1[:, y, x], map2[:, y // 2, x // 2]])
+                        low = low + mvsa.low.weight[:, :, i, j] @ joined
+                joined = torch.cat([map3[:, row, column], map4[:, row // 2, column // 2]])
+                high = mvsa.high.weight[:, :, 0, 0] @ joined + mvsa.high.bias
+                mixed = torch.cat([low, high]) + high.mean()
+                main = mvsa.main.weight[0, :, 0, 0] @ mixed + mvsa.main.bias[0]
+                gate = mvsa.attention.weight[0, :, 0, 0] @ mixed + mvsa.attention.bias[0]
+                attended[row, column] = main * gate.sigmoid()
+        solo = mvsa.solo.projection(map4.mean(dim=(1, 2)))
+        expected = mvsa.solo_attention(attended.flatten()).sigmoid() * solo
+        torch.testing.assert_close(feature, expected / expected.norm(), rtol=1e-7, atol=1e-12)
+
+
+def test_pooled_projection_ignores_where_things_are():
+    head = PooledProjection(5).double()
+    maps = random_maps()
+    mirrored = [each.flip(-1) for each in maps]
+    torch.testing.assert_close(head(mirrored), head(maps), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 64, 32), (2, 1, 32, 32), (3, 32, 32), (2, 3, 48, 48)])
+def test_images_of_another_shape_are_refused_with_both_shapes(shape):
+    encoder = ImageEncoder(ResNet18(), PooledProjection(5), image_size=32)
+    with pytest.raises(ValueError, match=r"must be \(B, 3, 32, 32\), got \(") as error:
+        encoder(torch.zeros(shape))
+    assert str(shape) in str(error.value)

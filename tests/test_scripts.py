@@ -1,0 +1,144 @@
+"""train.py, test.py and test_single.py as people run them."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from galr.options import load_options
+from tests.tiny import command, make_data, run_script
+
+
+def last_weights(options, fold):
+    path = options.parent / "checkpoint" / "tiny" / str(fold) / "last.pth"
+    return torch.load(path, weights_only=True)
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The options of an experiment that was trained without a stop."""
+    options = make_data(tmp_path_factory.mktemp("trained"))
+    done = run_script("train.py", "--path_opt", options, "--out", options.parent / "summary.json")
+    assert done.returncode == 0, done.stderr
+    return options
+
+
+def test_training_leaves_what_people_look_for(trained):
+    for fold in (0, 1):
+        folder = trained.parent / "checkpoint" / "tiny" / str(fold)
+        names = {path.name for path in folder.iterdir()}
+        assert names >= {"best.pth", "last.pth", "options.yaml", "log.csv"}
+        assert any(name.startswith("events.out.tfevents") for name in names)
+        assert not any(name.endswith(".tmp") for name in names)
+        rows = (folder / "log.csv").read_text().splitlines()
+        assert rows[0].startswith("epoch,lr,loss,images_per_second,i2t_r1")
+        assert len(rows) == 1 + 3
+        load_options(folder / "options.yaml")
+    summary = json.loads((trained.parent / "summary.json").read_text())
+    assert [fold["fold"] for fold in summary["folds"]] == [0, 1]
+
+
+def test_folds_differ_in_images_and_in_weights(trained):
+    first, second = last_weights(trained, 0), last_weights(trained, 1)
+    assert first["fold"]["validation"] != second["fold"]["validation"]
+    assert not set(first["fold"]["train"]) & set(first["fold"]["validation"])
+    name = "text_encoder.projection.weight"
+    assert not torch.equal(first["model"][name], second["model"][name])
+
+
+def test_evaluation_prints_the_table_and_writes_results(trained):
+    done = run_script("test.py", "--path_opt", trained, "--save-similarity", trained.parent / "s")
+    assert done.returncode == 0, done.stderr
+    assert "mean, with rerank" in done.stdout
+    results = json.loads((trained.parent / "checkpoint" / "tiny" / "results.json").read_text())
+    assert results["dataset"] == "tiny"
+    assert len(results["folds"]) == 2
+    assert results["folds"][0]["split"]["test_images"] == 6
+    assert set(results["mean"]["without_rerank"]) >= {"i2t_r1", "t2i_meanr", "mR"}
+    saved = {path.name for path in (trained.parent / "s").iterdir()}
+    assert "1_validation_similarity.npy" in saved
+    assert "0_test_caption_to_image.npy" in saved
+
+
+def test_a_single_checkpoint_gives_its_row_of_the_folds(trained):
+    out = trained.parent / "single.json"
+    checkpoint = trained.parent / "checkpoint" / "tiny" / "1" / "best.pth"
+    done = run_script("test_single.py", "--path_opt", trained, "--resume", checkpoint, "--out", out)
+    assert done.returncode == 0, done.stderr
+    single = json.loads(out.read_text())["folds"]
+    both = run_script("test.py", "--path_opt", trained, "--out", trained.parent / "both.json")
+    assert both.returncode == 0, both.stderr
+    folds = json.loads((trained.parent / "both.json").read_text())["folds"]
+    assert single == folds[1:]
+
+
+def test_an_earlier_run_is_not_written_over_unasked(trained):
+    before = last_weights(trained, 0)
+    done = run_script("train.py", "--path_opt", trained)
+    assert done.returncode == 2
+    assert "--resume" in done.stderr
+    again = run_script("train.py", "--path_opt", trained, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert_same_weights(last_weights(trained, 0)["model"], before["model"])
+
+
+def test_resuming_with_other_options_is_refused(trained):
+    done = run_script("train.py", "--path_opt", trained, "--resume", "--set", "optim.margin=0.3")
+    assert done.returncode == 2
+    assert "optim.margin" in done.stderr
+    assert done.stderr.strip().count("error:") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_any_moment_and_resumed_is_as_never_stopped(trained, tmp_path, workers):
+    options = make_data(tmp_path)
+    arguments = ("--path_opt", options, "--resume", "--set", f"dataset.workers={workers}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kills = 0
+    for delay in (2.6, 3.1, 3.5, 4.0):
+        process = subprocess.Popen(
+            command("train.py", *arguments), stderr=subprocess.DEVNULL, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        time.sleep(delay)
+        if process.poll() is None:
+            kills += 1
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert kills > 0
+    done = run_script("train.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    for fold in (0, 1):
+        resumed, whole = last_weights(options, fold), last_weights(trained, fold)
+        assert_same_weights(resumed["model"], whole["model"])
+        assert resumed["progress"]["best_mR"] == whole["progress"]["best_mR"]
+        assert len(resumed["progress"]["history"]) == 3
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
+    options = make_data(tmp_path)
+    process = subprocess.Popen(
+        command("train.py", "--path_opt", options, "--set", "optim.epochs=100000"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    last = options.parent / "checkpoint" / "tiny" / "0" / "best.pth"
+    deadline = time.monotonic() + 60
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "train.py --resume goes on" in shown.splitlines()[-1]
+    assert "Traceback" not in shown
