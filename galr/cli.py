@@ -47,6 +47,17 @@ def add_options_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def at_least_1(text: str) -> int:
+    """The type of an argument that counts something."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C).
 

@@ -44,7 +44,7 @@ def make_images(folder: Path, split: str, count: int, rng: np.random.Generator) 
 
 
 def make_data(root: Path) -> Path:
-    """Writes tiny_precomp, its vocabulary, local features and options; returns the options' path."""
+    """Writes tiny_precomp with vocabulary, local features and options; returns the path of these."""
     rng = np.random.default_rng(0)
     data = root / "data" / "tiny_precomp"
     (data / "images").mkdir(parents=True)

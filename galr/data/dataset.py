@@ -153,17 +153,19 @@ class Captions:
     def __init__(self, annotations: Annotations, vocabulary: Vocabulary, max_words: int) -> None:
         self.caption_to_image = annotations.caption_to_image
         self.tokens: list[NDArray[np.int64]] = []
-        cut = 0
-        for number, caption in enumerate(annotations.captions, start=1):
+        cut = wordless = 0
+        for caption in annotations.captions:
             ids = vocabulary.encode(caption)
             if not ids:
-                raise UserError(
-                    f"{annotations.split}_caps.txt",
-                    f"caption {number} has no words: {caption!r}",
-                    "write one or delete the line",
-                )
+                # a lone full stop, of which RSICD has some, is read as one unknown word
+                wordless += 1
+                ids = [vocabulary.unknown]
             cut += len(ids) > max_words
             self.tokens.append(np.array(ids[:max_words], dtype=np.int64))
+        if wordless:
+            logger.info(
+                "%s captions: %d have no words and are read as <unk>", annotations.split, wordless
+            )
         if cut:
             logger.info(
                 "%s captions: %d of %d are longer than dataset.max_words = %d and were cut",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.image_cache import Images, open_images
+from galr.data.image_cache import Images, image_folder, open_images
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 
@@ -46,8 +45,12 @@ class Split(NamedTuple):
 def read_split(options: Options, split: str) -> Split:
     """Reads and checks the annotations and local features of ``train`` or ``test``."""
     dataset = options.dataset
-    image_path = dataset.image_path or Path(dataset.data_path) / "images"
-    annotations = read_annotations(dataset.data_path, split, image_path)
+    annotations = read_annotations(
+        dataset.data_path,
+        split,
+        image_folder(dataset),
+        empty_captions=dataset.empty_captions if split == "train" else 0,
+    )
     local = None
     if options.uses_local and dataset.local_path is not None:
         local = read_local_features(dataset.local_path, annotations.images, dataset.drea)

@@ -237,6 +237,11 @@ class DatasetOptions(Section):
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
     )
+    empty_captions: NonNegativeInt = Field(
+        0,
+        description="empty lines that the training captions are known to hold; these are left "
+        "out, and any other number of them but 0 is an error",
+    )
     vocab_path: str = Field(
         "vocab/rsitmd_splits_vocab.json", description="the vocabulary that `vocab.py` made"
     )
