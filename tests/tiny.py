@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from galr.local_features.store import write_local_features
+from galr.data.vocabulary import Vocabulary
 from galr.options import DreaOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,13 +44,13 @@ def make_images(folder: Path, split: str, count: int, rng: np.random.Generator) 
 
 
 def make_data(root: Path) -> Path:
-    """Writes tiny_precomp with vocabulary, local features and options; returns the path of these."""
+    """Writes tiny_precomp, vocabulary, local features and options; returns the last one's path."""
     rng = np.random.default_rng(0)
     data = root / "data" / "tiny_precomp"
     (data / "images").mkdir(parents=True)
     names = make_images(data, "train", 20, rng) + make_images(data, "test", 6, rng)
     words = ["a", *COLOURS, *SHAPES, "ground", "there", "one", "<unk>"]
-    from galr.data.vocabulary import Vocabulary
+    from galr.local_features.store import write_local_features
 
     Vocabulary(words).save(root / "vocab.json")
     drea = DreaOptions(classes=("x",), objects=4)
@@ -103,6 +103,18 @@ def run_script(script: str, *arguments: str | Path) -> subprocess.CompletedProce
         command(script, *arguments),
         capture_output=True,
         text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+
+
+def run_module(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m module`` as people do, with one thread."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         timeout=300,
     )

@@ -18,9 +18,9 @@ UNKNOWN = "<unk>"
 class Vocabulary:
     """Words with the ids 1 to n, in the order given; id 0 pads.
 
-    Words that are not in it become ``<unk>``, which must be among ``words``. ``len`` is n + 1, the
-    rows of an embedding; ``unknown`` is the id of ``<unk>``. Raises ValueError for a word that is there
-    twice or without ``<unk>``.
+    Words that are not in it become ``<unk>``, which must be among ``words`` and whose id is
+    ``unknown``. ``len`` is n + 1, the rows of an embedding. Raises ValueError for a word that is
+    there twice or without ``<unk>``.
     """
 
     def __init__(self, words: Sequence[str]) -> None:

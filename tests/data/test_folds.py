@@ -48,5 +48,5 @@ def test_the_seed_decides():
 
 @pytest.mark.parametrize(("images", "mode"), [(1, "random"), (0, "random"), (3, "kfold")])
 def test_too_few_images(images, mode):
-    with pytest.raises(UserError, match="k_fold: .* cannot be split into 4 folds"):
+    with pytest.raises(UserError, match=r"k_fold: .* cannot be split into 4 folds"):
         make_folds(images, mode, 4, 0.2, 0)
