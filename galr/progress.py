@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -27,7 +28,7 @@ class Progress:
         self.done = 0
         self.started = self._last_line = time.monotonic()
         self._figures = ""
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, desc=title, unit=f" {unit}", leave=False, dynamic_ncols=True
