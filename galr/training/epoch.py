@@ -60,7 +60,7 @@ def train_one_epoch(
     for step, batch in enumerate(batches):
         loss = batch_loss(model, batch.to(device), options)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if options.grad_clip > 0:
             nn.utils.clip_grad_norm_(parameters, options.grad_clip)
         optimizer.step()
