@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 Points = NDArray[np.float64]  # (n, 2): x to the right, y down, in percent of the side
 
 SUPERSAMPLING = 3
+NOISE_SCALE = 36
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def ellipse(width: float, height: float, x: float = 0.0, y: float = 0.0) -> Poin
 
 def blob(rng: np.random.Generator, radius: float, x: float, y: float, corners: int = 14) -> Points:
     """A round thing with an uneven edge about (x, y): the crown of a tree, a pond."""
-    edge = rng.uniform(-1, 1, corners)
-    radii = radius * (1 + 0.08 * (edge + np.roll(edge, 1)))
+    edge = rng.uniform(-1, 1, corners + 1)
+    edge[-1] = edge[0]
+    radii = radius * (1 + 0.08 * (edge[1:] + edge[:-1]))
     return moved(_circle(corners) * radii[:, None], x, y)
 
 
@@ -104,7 +106,7 @@ def fits(points: Points, margin: float = 1.0) -> bool:
 
 def tint(colour: Colour, amount: float) -> Colour:
     """``colour``, lighter (``amount`` above 0) or darker, in steps of 0 to 255."""
-    red, green, blue = (int(np.clip(value + amount, 0, 255)) for value in colour)
+    red, green, blue = (min(max(int(value + amount), 0), 255) for value in colour)
     return red, green, blue
 
 
@@ -174,25 +176,27 @@ class Canvas:
 
     def _textured(self, colour: Colour, roughness: float, width: int, height: int) -> Image.Image:
         # another part of the same noise for every patch
-        x = self.rng.integers(self._pixels - width + 1)
-        y = self.rng.integers(self._pixels - height + 1)
-        noise = self._noise[y : y + height, x : x + width, None]
-        pixels = np.asarray(colour, dtype=np.float32) + roughness * noise
-        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        x = int(self.rng.integers(self._pixels - width + 1))
+        y = int(self.rng.integers(self._pixels - height + 1))
+        noise = self._noise.crop((x, y, x + width, y + height))
+        deviation = (np.arange(256) - 128) / NOISE_SCALE
+        shades = [np.clip(value + roughness * deviation, 0, 255) for value in colour]
+        return Image.merge("RGB", [noise.point(shade.astype(int).tolist()) for shade in shades])
 
     def _flat(self, points: Points) -> list[float]:
         flat: list[float] = (points * (self._pixels / 100)).ravel().tolist()
         return flat
 
 
-def _noise(rng: np.random.Generator, pixels: int) -> NDArray[np.float32]:
-    """Ground texture (pixels, pixels): sums of smooth noise, coarse to fine, of deviation 1."""
-    total = np.zeros((pixels, pixels), dtype=np.float32)
+def _noise(rng: np.random.Generator, pixels: int) -> Image.Image:
+    """Ground texture: a sum of smooth noise, coarse to fine, NOISE_SCALE levels a deviation."""
+    total = np.zeros((1, 1), dtype=np.float32)
     for cells, weight in ((5, 1.0), (16, 0.7), (48, 0.6), (128, 0.7)):
-        coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
-        total += weight * np.asarray(coarse.resize((pixels, pixels), Image.Resampling.BICUBIC))
-    result: NDArray[np.float32] = (total - total.mean()) / total.std()
-    return result
+        coarser = Image.fromarray(total).resize((cells, cells), Image.Resampling.BICUBIC)
+        total = np.asarray(coarser) + weight * rng.normal(size=(cells, cells)).astype(np.float32)
+    levels = 128 + NOISE_SCALE * (total - total.mean()) / total.std()
+    small = Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+    return small.resize((pixels, pixels), Image.Resampling.BICUBIC)
 
 
 def scatter(

@@ -185,6 +185,5 @@ def road(canvas: Canvas, points: Points, width: float, colour: Colour = ASPHALT)
 def _stadium(width: float, length: float) -> Points:
     """Two half discs and what is between them."""
     half = ellipse(width, width)
-    reach = (length - width) / 2
-    lower = half[:, 1] > 0
-    return np.concatenate([moved(half[lower], 0, reach), moved(half[~lower], 0, -reach)])
+    turn, reach = len(half) // 2 + 1, (length - width) / 2
+    return np.concatenate([moved(half[:turn], 0, reach), moved(half[turn:], 0, -reach)])

@@ -18,7 +18,7 @@ from galr.data.demo.canvas import (
     tint,
 )
 from galr.data.demo.colours import CARS, ROOFS, pick
-from galr.data.demo.story import Story, Thing
+from galr.data.demo.story import Story, Thing, seen
 
 CROPS: dict[str, Colour] = {
     "green": (112, 142, 70),
@@ -56,7 +56,7 @@ def storage_tanks(canvas: Canvas) -> Story:
     return Story(
         "storagetanks",
         ("oil depot", "factory", "storage area"),
-        Thing(count, ("storage tank", "oil tank"), (name, big)),
+        seen(canvas, "storage-tank", ("storage tank", "oil tank"), (name, big)),
         ("standing", "arranged neatly") if count > 1 else ("standing",),
         (f"on the {floor} ground", "near a straight road"),
         (Thing(1, ("road", "street"), ("straight",)),),
@@ -82,23 +82,24 @@ def houses(canvas: Canvas) -> Story:
         clear = all(abs(y - street) > 24 for street in streets)
         if clear and not any(box.overlaps(other) for other in canvas.boxes):
             places.tree(canvas, place.x, place.y, 2.4)
-    pools, cars = canvas.count("swimming-pool"), canvas.count("small-vehicle")
-    beside = [Thing(len(streets), ("road", "street"), ("straight",))]
-    beside += [Thing(pools, ("swimming pool", "pool"), ("blue",))] * bool(pools)
-    beside += [Thing(cars, ("car",))] * bool(cars)
+    pools = seen(canvas, "swimming-pool", ("swimming pool", "pool"), ("blue",))
     remarks = [f"The houses have {roofs} roofs"]
-    if pools:
-        where = "a house" if pools == 1 else "the houses"
-        remarks.append(f"{Thing(pools, ('swimming pool',)).phrase(rng)} can be seen beside {where}")
+    if pools.count:
+        where = "a house" if pools.count == 1 else "the houses"
+        remarks.append(f"{pools.phrase(rng)} can be seen beside {where}")
     return Story(
         "residential",
         (f"{name} residential area", "residential area", "village"),
-        Thing(0, (f"houses with {roofs} roofs", "many houses"), plural=True),
+        Thing(None, (f"houses with {roofs} roofs", "many houses"), plural=True),
         ("arranged neatly", "built"),
         ("along the road", "on both sides of the road")
         if len(streets) == 1
         else ("along the roads", "beside two straight roads"),
-        tuple(beside),
+        (
+            Thing(len(streets), ("road", "street"), ("straight",)),
+            pools,
+            seen(canvas, "small-vehicle", ("car",)),
+        ),
         tuple(remarks),
     )
 
@@ -143,10 +144,10 @@ def farmland(canvas: Canvas) -> Story:
     return Story(
         "farmland",
         ("farmland", "piece of farmland"),
-        Thing(0, (f"{shape} fields", f"{first} and {second} fields"), plural=True),
+        Thing(None, (f"{shape} fields", f"{first} and {second} fields"), plural=True),
         ("arranged neatly", "divided clearly"),
         ("on the flat land", "next to each other"),
-        (Thing(0, ("bare soil", "brown soil")),),
+        (Thing(None, ("bare soil", "brown soil")),),
         (
             f"The fields are {first} and {second}",
             f"{shape} fields of {first} and {second} cover the land",
@@ -187,7 +188,7 @@ def forest(canvas: Canvas) -> Story:
     return Story(
         "forest",
         (f"{name} forest", "forest", "wood"),
-        Thing(0, ("many green trees", "green trees", "lots of trees"), plural=True),
+        Thing(None, ("many green trees", "green trees", "lots of trees"), plural=True),
         ("growing", "planted"),
         ("in the forest", "on the ground"),
         tuple(beside),
@@ -208,17 +209,16 @@ def desert(canvas: Canvas) -> Story:
         for step in range(5):
             canvas.line(base.at(0, step * 0.6)(crest), 0.9, tint(colour, -42), 0.12 + 0.05 * step)
         canvas.line(base.at(0, -0.7)(crest), 0.8, tint(colour, 28), 0.6)
-    bushes = int(rng.integers(0, 6))
-    for x, y in scatter(rng, bushes, 4):
+    bushes = scatter(rng, int(rng.integers(0, 6)), 4)
+    for x, y in bushes:
         places.tree(canvas, x, y, 1.5)
-    beside = (Thing(bushes, ("bush/bushes", "shrub"), ("green", "small")),) if bushes else ()
     return Story(
         "desert",
         (f"{name} desert", "desert"),
-        Thing(0, ("sand dunes", f"{name} dunes", "wavy dunes"), plural=True),
+        Thing(None, ("sand dunes", f"{name} dunes", "wavy dunes"), plural=True),
         ("spread out", "shaped by the wind"),
         ("in the desert", "under the sun"),
-        beside,
+        (Thing(len(bushes), ("bush/bushes", "shrub"), ("green", "small")),),
         (f"The sand of the desert is {name}", "Long waves run through the sand"),
     )
 
@@ -229,7 +229,7 @@ def beach(canvas: Canvas) -> Story:
     name, water = pick(rng, {"blue": (42, 108, 142), "green": (58, 138, 128)})
     canvas.ground(water, 7)
     base = Pose(50, 50, float(rng.uniform(0, 360)))
-    shore = float(rng.uniform(-12, 12))
+    shore = float(rng.uniform(-14, 4))
     waves = np.array([(x, shore + 1.6 * np.sin(x / 7)) for x in range(-90, 91, 3)])
     land = np.concatenate([waves, [(90, 120), (-90, 120)]])
     for reach, opacity in ((-7, 0.25), (-4, 0.4), (-1.6, 0.9)):
@@ -237,16 +237,11 @@ def beach(canvas: Canvas) -> Story:
     canvas.patch(base(land), places.SAND, 8)
     canvas.patch(base.at(0, 30)(land), tint(places.GRASS, -4), 12)
     parasols = _parasols(canvas, base, shore) if rng.random() < 0.6 else 0
-    boats = 0
     if rng.random() < 0.5:
         for x in rng.permutation([-26, -8, 10, 28])[: rng.integers(1, 4)]:
             vehicles.boat(
                 canvas, base.at(float(x), shore - 18, float(rng.uniform(0, 360))), 7, places.WHITE
             )
-        boats = canvas.count("ship")
-    beside = [Thing(0, ("green trees", "green plants")), Thing(0, ("white waves",))]
-    beside += [Thing(boats, ("boat",), ("white", "small"))] * bool(boats)
-    beside += [Thing(parasols, ("parasol", "umbrella"), ("colorful",))] * bool(parasols)
     for x, y in rng.uniform(-70, 70, (30, 2)):
         if y > shore + 34:
             place = base.at(x, y)
@@ -254,10 +249,15 @@ def beach(canvas: Canvas) -> Story:
     return Story(
         "beach",
         ("beach", "sandy beach"),
-        Thing(0, ("yellow sand", "a piece of sand", "the sandy beach")),
+        Thing(None, ("yellow sand", "fine sand", "bright sand")),
         ("seen", "located"),
         (f"beside the {name} sea", f"along the {name} water"),
-        tuple(beside),
+        (
+            Thing(None, ("green trees", "green plants")),
+            Thing(None, ("white waves",)),
+            seen(canvas, "ship", ("boat",), ("white", "small")),
+            Thing(parasols, ("parasol", "umbrella"), ("colorful",)),
+        ),
         (f"The {name} sea washes the beach", "White waves roll onto the sand"),
     )
 

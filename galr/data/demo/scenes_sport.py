@@ -7,7 +7,7 @@ from collections.abc import Callable
 from galr.data.demo import places
 from galr.data.demo.canvas import Canvas, Colour, Pose, fits, rectangle, tint
 from galr.data.demo.colours import COURTS, ROOFS, pick
-from galr.data.demo.story import Story, Thing
+from galr.data.demo.story import Story, Thing, seen
 
 
 def tennis(canvas: Canvas) -> Story:
@@ -22,10 +22,10 @@ def tennis(canvas: Canvas) -> Story:
     return Story(
         "tenniscourt",
         ("park", "sports ground"),
-        Thing(count, ("tennis court",), (name,)),
+        seen(canvas, "tennis-court", ("tennis court",), (name,)),
         ("arranged neatly", "surrounded by trees") if count > 1 else ("surrounded by trees",),
         ("side by side", "next to a row of trees") if count > 1 else ("next to a row of trees",),
-        (Thing(0, ("green trees", "a row of trees")), Thing(1, ("building",), ("gray",))),
+        (Thing(None, ("green trees", "a row of trees")), Thing(1, ("building",), ("gray",))),
         (f"The tennis court is {name} with white lines",)
         if count == 1
         else (f"The tennis courts are {name} with white lines",),
@@ -44,10 +44,10 @@ def basketball(canvas: Canvas) -> Story:
     return Story(
         "basketballcourt",
         ("campus", "sports ground"),
-        Thing(count, ("basketball court",), (name,)),
+        seen(canvas, "basketball-court", ("basketball court",), (name,)),
         ("surrounded by trees", "empty"),
         ("close to a building", "next to a row of trees"),
-        (Thing(0, ("green trees", "some plants")), Thing(1, ("building",), ("gray",))),
+        (Thing(None, ("green trees", "some plants")), Thing(1, ("building",), ("gray",))),
         (f"The ground of the basketball court is {name}",)
         if count == 1
         else (f"The ground of the basketball courts is {name}",),
@@ -70,15 +70,18 @@ def stadium(canvas: Canvas) -> Story:
     football = bool(rng.random() < 0.6)
     if football:
         places.football_pitch(canvas, base, length * 0.6)
-    inside = Thing(1, ("football field", "soccer field")) if football else Thing(1, ("lawn",))
-    beside = [inside, *[Thing(stands, ("stand", "grandstand"), ("long",))] * bool(stands)]
+    inside = (
+        seen(canvas, "soccer-ball-field", ("football field", "soccer field"))
+        if football
+        else Thing(1, ("lawn",))
+    )
     return Story(
         "playground",
         ("stadium", "playground", "sports field"),
-        Thing(1, ("running track", "track"), (name,)),
+        seen(canvas, "ground-track-field", ("running track", "track"), (name,)),
         ("laid", "seen"),
         ("around a green lawn",) if not football else ("around a football field",),
-        tuple(beside),
+        (inside, Thing(stands, ("stand", "grandstand"), ("long",))),
         (f"The {name} track surrounds {inside.phrase(rng)}",),
     )
 
@@ -97,10 +100,10 @@ def football(canvas: Canvas) -> Story:
     return Story(
         "footballfield",
         ("park", "sports ground"),
-        Thing(count, ("football field", "soccer field"), ("striped", "green")),
+        seen(canvas, "soccer-ball-field", ("football field", "soccer field"), ("striped", "green")),
         ("located", "seen"),
         ("between a road and a row of trees", "beside a straight road"),
-        (Thing(1, ("road", "street"), ("straight",)), Thing(0, ("a row of trees",))),
+        (Thing(1, ("road", "street"), ("straight",)), Thing(None, ("a row of trees",))),
         ("The grass is mown in stripes", "A road passes along the sports ground"),
     )
 
@@ -119,10 +122,15 @@ def baseball(canvas: Canvas) -> Story:
     return Story(
         "baseballfield",
         ("park", "sports ground"),
-        Thing(count, ("baseball field", "baseball diamond"), ("large",) if size > 50 else ()),
+        seen(
+            canvas,
+            "baseball-diamond",
+            ("baseball field", "baseball diamond"),
+            ("large",) if size > 50 else (),
+        ),
         ("surrounded by grass", "seen"),
         ("near a row of trees", "in the green park"),
-        (Thing(0, ("green trees", "a row of trees")),),
+        (Thing(None, ("green trees", "a row of trees")),),
         ("The infield is covered with brown clay", "Brown clay and green grass form a fan"),
     )
 

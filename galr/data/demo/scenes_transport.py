@@ -7,7 +7,7 @@ import numpy as np
 from galr.data.demo import places, vehicles
 from galr.data.demo.canvas import Canvas, Colour, Pose, ellipse, fits, rectangle, scatter, tint
 from galr.data.demo.colours import CARS, SHIPS, pick
-from galr.data.demo.story import Story, Thing
+from galr.data.demo.story import Story, Thing, seen
 
 TREES = ("tree", "green tree")
 
@@ -40,7 +40,7 @@ def _apron(canvas: Canvas, base: Pose) -> Story:
     return Story(
         "airport",
         ("airport", "airport with a terminal"),
-        Thing(canvas.count("plane"), ("plane", "airplane", "aircraft/aircraft"), (name, size)),
+        seen(canvas, "plane", ("plane", "airplane", "aircraft/aircraft"), (name, size)),
         ("parked", "standing"),
         ("on the apron", "in front of the terminal", "on the gray concrete"),
         (Thing(1, ("terminal", "terminal building"), ("long", "gray")),),
@@ -59,14 +59,13 @@ def _runway(canvas: Canvas, base: Pose) -> Story:
     length = float(rng.uniform(15, 19))
     for step in range(int(rng.integers(1, 3))):
         vehicles.plane(canvas, base.at(-24 + 44 * step, 0, 90), length, colour)
-    count = canvas.count("plane")
     return Story(
         "airport",
         ("airport", "airfield"),
-        Thing(count, ("plane", "airplane", "aircraft/aircraft"), (name,)),
+        seen(canvas, "plane", ("plane", "airplane", "aircraft/aircraft"), (name,)),
         ("moving", "waiting"),
         ("on the runway", "on a long straight runway"),
-        (Thing(0, ("grass", "lawn"), ("green",)),),
+        (Thing(None, ("grass", "lawn"), ("green",)),),
         ("The runway runs straight through the green grass",),
     )
 
@@ -89,10 +88,10 @@ def helipad(canvas: Canvas) -> Story:
     return Story(
         "helipad",
         ("helipad", "heliport"),
-        Thing(count, ("helicopter",), (name,)),
+        seen(canvas, "helicopter", ("helicopter",), (name,)),
         ("standing", "parked"),
         ("on the helipad", "on marked circles" if count > 1 else "on a marked circle"),
-        (Thing(0, ("green meadows",)), Thing(0, ("scattered trees",))),
+        (Thing(None, ("green meadows",)), Thing(None, ("scattered trees",))),
         (f"Yellow circles mark where the {name} helicopters land",)
         if count > 1
         else (f"A yellow circle marks where the {name} helicopter has landed",),
@@ -123,17 +122,16 @@ def _marina(canvas: Canvas, base: Pose) -> Story:
                     vehicles.boat(
                         canvas, pose, length, tint(places.WHITE, int(rng.integers(-30, 8)))
                     )
-    count = canvas.count("ship")
     return Story(
         "harbor",
         ("marina", "harbor", "port"),
-        Thing(count, ("boat", "yacht"), ("white", "small")),
+        seen(canvas, "ship", ("boat", "yacht"), ("white", "small")),
         ("moored", "docked"),
         (
             "on both sides of the pier" if piers == 1 else "on both sides of the piers",
             "in the dark blue water",
         ),
-        (Thing(piers, ("pier", "jetty/jetties"), ("long", "straight")),),
+        (seen(canvas, "harbor", ("pier", "jetty/jetties"), ("long", "straight")),),
         (f"Boats are packed closely along {Thing(piers, ('pier',)).phrase(rng)}",),
     )
 
@@ -158,10 +156,10 @@ def _quay(canvas: Canvas, base: Pose) -> Story:
     return Story(
         "harbor",
         ("port", "harbor", "dock"),
-        Thing(canvas.count("ship"), kind, (name, "large") if length > 28 else (name,)),
+        seen(canvas, "ship", kind, (name, "large") if length > 28 else (name,)),
         ("moored", "docked"),
         ("at the quay", "along the quay", "beside the gray quay"),
-        (Thing(0, ("stacks of containers", "colorful containers")),),
+        (Thing(None, ("stacks of containers", "colorful containers")),),
         ("Containers in several colors are stacked on the quay",),
     )
 
@@ -183,19 +181,21 @@ def sea(canvas: Canvas) -> Story:
     name, colour = pick(rng, SHIPS)
     heading = float(rng.uniform(0, 360))
     length = float(rng.uniform(16, 34))
-    for x, y in scatter(rng, int(rng.integers(1, 5)), length):
-        pose = Pose(x, y, heading + float(rng.normal(0, 8)))
+    spots = scatter(rng, int(rng.integers(1, 5)), length)
+    poses = [Pose(x, y, heading + float(rng.normal(0, 8))) for x, y in spots]
+    for pose in poses:
         vehicles.wake(canvas, pose, length)
+    for pose in poses:
         vehicles.ship(canvas, pose, length, colour)
     size = "large" if length > 27 else "small" if length < 20 else name
     count = canvas.count("ship")
     return Story(
         "sea",
         ("calm sea", "blue sea"),
-        Thing(count, ("ship", "vessel"), (name, size)),
+        seen(canvas, "ship", ("ship", "vessel"), (name, size)),
         ("sailing", "moving"),
         ("on the open sea", "on the dark blue water"),
-        (Thing(0, ("white waves", "white foam")),),
+        (Thing(None, ("white waves", "white foam")),),
         (
             "White foam follows the ship through the blue water"
             if count == 1
@@ -219,7 +219,7 @@ def parking_lot(canvas: Canvas) -> Story:
             canvas.line(
                 place([(-pitch / 2, -depth / 2), (-pitch / 2, depth / 2)]), 0.4, places.WHITE
             )
-            if rng.random() < share and fits(place(rectangle(pitch, length)), 2):
+            if y > -35 and rng.random() < share and fits(place(rectangle(pitch, length)), 2):
                 turned = base.at(x, y, float(rng.choice([0, 180])))
                 paint = colour if trucks else pick(rng, CARS)[1]
                 draw = vehicles.truck if trucks else vehicles.car
@@ -230,9 +230,9 @@ def parking_lot(canvas: Canvas) -> Story:
     count = len(canvas.boxes)
     fill = {0.12: "nearly empty", 0.5: "half full", 0.95: "crowded"}[share]
     main = (
-        Thing(count, ("truck", "lorry/lorries"), (name,))
+        seen(canvas, "large-vehicle", ("truck", "lorry/lorries"), (name,))
         if canvas.count("large-vehicle")
-        else Thing(count, ("car", "vehicle"), ("colorful",) if count > 10 else ())
+        else seen(canvas, "small-vehicle", ("car", "vehicle"), ("colorful",) if count > 10 else ())
     )
     return Story(
         "parkinglot",
@@ -240,7 +240,7 @@ def parking_lot(canvas: Canvas) -> Story:
         main,
         ("parked", "standing"),
         ("in the parking lot", "between white lines", "in rows"),
-        (Thing(0, ("a row of trees", "a line of green trees")),),
+        (Thing(None, ("a row of trees", "a line of green trees")),),
         (f"The parking lot is {fill}", "White lines divide the parking lot"),
     )
 
@@ -262,20 +262,17 @@ def roundabout(canvas: Canvas) -> Story:
         place = Pose(x, y, turn).at(1.9, -diameter / 2 - float(rng.uniform(5, 9)))
         if rng.random() < 0.6 and fits(place(rectangle(3, 6))):
             vehicles.car(canvas, place, pick(rng, CARS)[1], 5.0)
-    cars = canvas.count("small-vehicle")
-    beside = [Thing(arms, ("road", "street"))]
-    if cars:
-        beside.append(Thing(cars, ("car", "vehicle")))
+    roads = Thing(arms, ("road", "street"))
     return Story(
         "roundabout",
-        ("roundabout", "traffic circle"),
-        Thing(1, ("roundabout", "circular island"), (name,) if name == "green" else ()),
+        ("road junction", "intersection"),
+        seen(canvas, "roundabout", ("roundabout", "traffic circle")),
         ("located", "built"),
-        (f"where {Thing(arms, ('road',)).phrase(rng)} meet", f"around a {name} island")[:1],
-        tuple(beside),
+        (f"where {roads.phrase(rng)} meet", f"around a {name} island"),
+        (roads, seen(canvas, "small-vehicle", ("car", "vehicle"))),
         (
             f"The island in the middle of the roundabout is {name}",
-            f"{Thing(arms, ('road',)).phrase(rng)} lead to the roundabout",
+            f"{roads.phrase(rng)} lead to the roundabout",
         ),
     )
 
@@ -299,21 +296,21 @@ def bridge(canvas: Canvas) -> Story:
     for y in rng.permutation(np.arange(-36, 37, 9))[: rng.integers(0, 5)]:
         side = float(rng.choice([-1, 1]))
         vehicles.car(canvas, base.at(2 * side, y, 90 + 90 * side), pick(rng, CARS)[1], 4.4)
-    afloat = bool(rng.random() < 0.4)
-    if afloat:
+    if rng.random() < 0.4:
         vehicles.ship(canvas, base.at(24, 0, 90), 15, places.WHITE)
     _scatter_trees(canvas, 18, base, width / 2 + 9)
-    cars = canvas.count("small-vehicle")
-    beside = [Thing(0, ("trees",), ("green",))]
-    beside += [Thing(cars, ("car",))] * bool(cars) + [Thing(1, ("boat", "ship"))] * afloat
     size = "wide" if width > 38 else "narrow"
     return Story(
         "bridge",
-        (f"{size} river", "river"),
-        Thing(1, ("bridge", "road bridge")),
+        ("river landscape", "riverside area"),
+        seen(canvas, "bridge", ("bridge", "road bridge")),
         ("built", "seen"),
         (f"across the {size} river", "over the green water"),
-        tuple(beside),
+        (
+            Thing(None, ("trees",), ("green",)),
+            seen(canvas, "small-vehicle", ("car",)),
+            seen(canvas, "ship", ("boat", "ship"), ("white",)),
+        ),
         (
             f"The bridge connects the two {bank} banks of the river",
             f"A {size} river flows under the bridge",
@@ -322,8 +319,8 @@ def bridge(canvas: Canvas) -> Story:
 
 
 def _scatter_trees(canvas: Canvas, count: int, base: Pose, clear: float) -> None:
-    """Trees at least ``clear`` from the x axis of ``base``."""
+    """Trees at least ``clear`` from the x axis of ``base``, and off the road across it."""
     for x, y in canvas.rng.uniform(-70, 70, (count, 2)):
-        if abs(y) > clear:
+        if abs(y) > clear and abs(x) > 8:
             place = base.at(x, y)
             places.tree(canvas, place.x, place.y, float(canvas.rng.uniform(1.6, 3.2)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galr.data.demo.canvas import Box
+from galr.data.demo.canvas import Box, Canvas
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -105,32 +105,40 @@ RARE = (
 
 @dataclass(frozen=True)
 class Thing:
-    """Something that a caption names: how many (0: not counted), by which words.
+    """Something that a caption names: how many (None: not counted), by which words.
 
     A counted noun is "singular/plural", or its plural ends in s; each adjective is true of all.
     """
 
-    count: int
+    count: int | None
     nouns: tuple[str, ...]
     adjectives: tuple[str, ...] = ()
     plural: bool = False  # of what is not counted: "green trees"
+    kind: str = ""  # DOTA's class of what was counted among the drawn objects
 
     @property
     def verb(self) -> str:
         """What follows it: "is" or "are"."""
-        return "are" if self.count > 1 or self.plural else "is"
+        return "are" if self.plural or (self.count or 0) > 1 else "is"
 
     def phrase(self, rng: np.random.Generator) -> str:
         """The thing with its number, for example "three white planes"."""
         singular, _, plural = str(rng.choice(self.nouns)).partition("/")
-        noun = singular if self.count <= 1 else plural or singular + "s"
+        noun = plural or singular + "s" if (self.count or 0) > 1 else singular
         if self.adjectives and rng.random() < 0.6:
             noun = f"{rng.choice(self.adjectives)} {noun}"
-        if self.count == 0:
+        if self.count is None:
             return noun
         if self.count == 1:
             return with_article(noun) if rng.random() < 0.7 else f"one {noun}"
         return f"{_amount(rng, self.count)} {noun}"
+
+
+def seen(
+    canvas: Canvas, kind: str, nouns: tuple[str, ...], adjectives: tuple[str, ...] = ()
+) -> Thing:
+    """The drawn objects of a class."""
+    return Thing(canvas.count(kind), nouns, adjectives, kind=kind)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ def with_article(noun: str) -> str:
 def captions(
     story: Story, boxes: Sequence[Box], rng: np.random.Generator, count: int = 5
 ) -> list[str]:
-    """``count`` captions from different templates; ``boxes`` are the main objects."""
+    """``count`` captions from different templates; ``boxes`` are all objects."""
     written: list[str] = []
     for template in rng.permutation(TEMPLATES):
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
@@ -172,16 +180,17 @@ def side_of(boxes: Sequence[Box]) -> str | None:
     """The side of the picture on which all of the objects are, if they are on one."""
     if not boxes:
         return None
-    x, y = np.array([box.centre for box in boxes]).T
-    across = "left" if x.max() < 45 else "right" if x.min() > 55 else ""
-    along = "upper" if y.max() < 45 else "lower" if y.min() > 55 else ""
+    xmin, ymin = np.array([(box.xmin, box.ymin) for box in boxes]).min(axis=0)
+    xmax, ymax = np.array([(box.xmax, box.ymax) for box in boxes]).max(axis=0)
+    across = "left" if xmax < 52 else "right" if xmin > 48 else ""
+    along = "upper" if ymax < 52 else "lower" if ymin > 48 else ""
     if across and along:
         return f"in the {along} {across} corner"
     if across:
         return f"on the {across} side"
     if along:
         return f"in the {along} part"
-    if np.abs(x - 50).max() < 15 and np.abs(y - 50).max() < 15:
+    if min(xmin, ymin) > 20 and max(xmax, ymax) < 80:
         return "in the middle"
     return None
 
@@ -197,12 +206,13 @@ def _slots(story: Story, boxes: Sequence[Box], rng: np.random.Generator) -> dict
     }
     if rng.random() < 0.5:
         slots["view"] = f"{with_article(str(rng.choice(RARE)))} view"
-    if story.beside:
-        things = rng.permutation(len(story.beside))[: rng.integers(1, 3)]
-        slots["beside"] = " and ".join(story.beside[i].phrase(rng) for i in things)
+    beside = [thing for thing in story.beside if thing.count != 0]
+    if beside:
+        things = rng.permutation(len(beside))[: rng.integers(1, 3)]
+        slots["beside"] = " and ".join(beside[index].phrase(rng) for index in things)
     if story.remarks:
         slots["remark"] = str(rng.choice(story.remarks))
-    side = side_of(boxes)
+    side = side_of([box for box in boxes if box.kind == story.main.kind])
     if side:
         slots["side"] = side
     return slots
