@@ -15,11 +15,11 @@ import numpy as np
 
 from galr.atomic import write_json, write_text
 from galr.data.demo.detections import detection_lines
-from galr.data.demo.scenes import SCENES, Scene, draw_scene
+from galr.data.demo.scenes import SCENES, SMALL_OBJECTS, Scene, draw_scene
 from galr.errors import RunError, UserError
 
 STAMP = "demo.json"
-VERSION = 1  # of the drawings and captions; another number has existing folders made anew
+VERSION = 2  # of the drawings and captions; another number has existing folders made anew
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class DemoOptions:
     seed: int = 0
     train: int = 480
     test: int = 160
+    small_objects: bool = False
 
 
 def make_demo(folder: str | Path, options: DemoOptions) -> bool:
@@ -49,20 +50,23 @@ def make_demo(folder: str | Path, options: DemoOptions) -> bool:
     with _replacing(folder) as temporary:
         kinds: Counter[str] = Counter()
         for split, images in (("train", options.train), ("test", options.test)):
-            _write_split(temporary, split, images, options.seed, kinds)
+            _write_split(temporary, split, images, options, kinds)
         write_json(temporary / STAMP, stamp)
     return True
 
 
-def _write_split(folder: Path, split: str, images: int, seed: int, kinds: Counter[str]) -> None:
+def _write_split(
+    folder: Path, split: str, images: int, options: DemoOptions, kinds: Counter[str]
+) -> None:
     """Writes a part; ``kinds`` counts the images of each scene over all parts, for their names."""
     for name in ("images", "detections"):
         (folder / name).mkdir(exist_ok=True)
     captions: list[str] = []
     names: list[str] = []
+    scenes = SMALL_OBJECTS if options.small_objects else SCENES
     for index in range(images):
-        rng = np.random.default_rng([seed, split == "test", index])
-        scene = draw_scene(SCENES[index % len(SCENES)], rng)
+        rng = np.random.default_rng([options.seed, split == "test", index])
+        scene = draw_scene(scenes[index % len(scenes)], rng)
         kinds[scene.kind] += 1
         name = f"{scene.kind}_{kinds[scene.kind]}"
         _write_scene(folder, name, scene, rng)

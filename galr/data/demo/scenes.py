@@ -12,6 +12,7 @@ from galr.data.demo import scenes_land as land
 from galr.data.demo import scenes_sport as sport
 from galr.data.demo import scenes_transport as transport
 from galr.data.demo.canvas import Box, Canvas
+from galr.data.demo.scenes_small import small_objects
 from galr.data.demo.story import Story, captions
 
 SCENES: tuple[Callable[[Canvas], Story], ...] = (
@@ -34,6 +35,8 @@ SCENES: tuple[Callable[[Canvas], Story], ...] = (
     sport.football,
     transport.helipad,
 )
+
+SMALL_OBJECTS = (small_objects,)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class Story:
     where: tuple[str, ...]  # "on the grey apron"
     beside: tuple[Thing, ...] = ()
     remarks: tuple[str, ...] = ()  # whole sentences
+    templates: tuple[str, ...] = TEMPLATES
 
 
 def with_article(noun: str) -> str:
@@ -164,7 +165,7 @@ def captions(
 ) -> list[str]:
     """``count`` captions from different templates; ``boxes`` are all objects."""
     written: list[str] = []
-    for template in rng.permutation(TEMPLATES):
+    for template in rng.permutation(story.templates):
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
         slots = _slots(story, boxes, rng)
         if names <= slots.keys():
