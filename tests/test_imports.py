@@ -15,9 +15,9 @@ FLOORS = {
     "distributed": 0,
     "data": 1, "local_features": 1,
     "model": 2,
-    "skipthoughts_training": 3, "evaluation": 3,
+    "evaluation": 3,
     "training": 4,
-    "report": 5, "search": 5, "sweep": 5,
+    "skipthoughts_training": 5, "report": 5, "search": 5, "sweep": 5,
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_training_leaves_what_people_look_for(trained):
         assert any(name.startswith("events.out.tfevents") for name in names)
         assert not any(name.endswith(".tmp") for name in names)
         rows = (folder / "log.csv").read_text().splitlines()
-        assert rows[0].startswith("epoch,lr,loss,images_per_second,i2t_r1")
+        assert rows[0].startswith("epoch,loss,images_per_second,lr,cpu_seconds,i2t_r1")
         assert len(rows) == 1 + 3
         load_options(folder / "options.yaml")
     summary = json.loads((trained.parent / "summary.json").read_text())

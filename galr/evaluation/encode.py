@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from galr import distributed
 from galr.data.dataset import caption_loader, image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
@@ -18,9 +19,19 @@ from galr.progress import Progress
 
 @torch.inference_mode()
 def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
-    """Embeddings (I, D) of the images of ``part``, on the model's device."""
+    """Embeddings (I, D) of the images of ``part``, on the model's device.
+
+    Each rank encodes its share, and all get the whole.
+    """
     device = _device(model)
-    loader = image_loader(part.images, part.local, options, pin_memory=device.type == "cuda")
+    total = len(part.images)
+    loader = image_loader(
+        part.images,
+        part.local,
+        options,
+        indices=_own_share(total),
+        pin_memory=device.type == "cuda",
+    )
 
     def encoded() -> Iterable[tuple[Tensor, Tensor]]:
         for loaded in loader:
@@ -30,23 +41,29 @@ def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
             )
             yield batch.image_index, embeddings
 
-    return _in_order(encoded(), len(part.images), "images")
+    return _in_order(encoded(), total, "images")
 
 
 @torch.inference_mode()
 def encode_captions(
     model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
 ) -> Tensor:
-    """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once."""
+    """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once.
+
+    Each rank encodes its share, and all get the whole.
+    """
     device = _device(model)
+    total = len(part.annotations.captions)
 
     def encoded() -> Iterable[tuple[Tensor, Tensor]]:
-        for loaded in caption_loader(part.annotations, vocabulary, options):
+        for loaded in caption_loader(
+            part.annotations, vocabulary, options, indices=_own_share(total)
+        ):
             batch = loaded.to(device)
             distinct = model.encode_text(batch.tokens, batch.lengths)
             yield batch.caption_index, distinct[batch.rows]
 
-    return _in_order(encoded(), len(part.annotations.captions), "captions")
+    return _in_order(encoded(), total, "captions")
 
 
 def encode_similarity(
@@ -63,15 +80,19 @@ def encode_similarity(
 
 
 def _in_order(batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str) -> Tensor:
-    """Rows (total, D) in the order of their indices, from batches of indices and rows."""
+    """Rows (total, D) in the order of their indices, from this rank's batches of both."""
     indices, rows = [], []
-    with Progress(f"encoding {unit}", total, unit) as progress:
+    with Progress(f"encoding {unit}", len(_own_share(total)), unit) as progress:
         for index, embeddings in batches:
             indices.append(index)
             rows.append(embeddings)
             progress.advance(len(index))
-    found = torch.cat(rows)
-    return torch.empty_like(found).index_copy_(0, torch.cat(indices), found)
+    order = torch.cat(indices).argsort()
+    return distributed.gather_rows(torch.cat(rows)[order], total)
+
+
+def _own_share(total: int) -> range:
+    return range(distributed.rank(), total, distributed.world_size())
 
 
 def _device(model: GaLR) -> torch.device:

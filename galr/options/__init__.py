@@ -2,6 +2,7 @@
 
 from galr.options.reading import load_options, options_from_dict
 from galr.options.schema import (
+    BackboneOptions,
     DatasetOptions,
     DreaOptions,
     ModelOptions,
@@ -12,6 +13,7 @@ from galr.options.schema import (
 )
 
 __all__ = [
+    "BackboneOptions",
     "DatasetOptions",
     "DreaOptions",
     "ModelOptions",

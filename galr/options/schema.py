@@ -77,6 +77,20 @@ class Section(BaseModel):
 class BackboneOptions(Section):
     """The ResNet-18 that gives maps of four levels."""
 
+    train: Literal["none", "layer4", "all"] = Field(
+        "all", description="which of its weights are trained: none, those of its last stage, or all"
+    )
+    batch_norm: Literal["batch", "frozen"] = Field(
+        "batch",
+        description="its batch normalisation in training: by the `batch`, or `frozen`, by the "
+        "statistics of `weights`",
+    )
+    unfreeze_at: Share = Field(
+        0.0,
+        description="share of the training in which none of its weights are trained; from the "
+        "next epoch on those of `train` are",
+    )
+
     weights: str | None = Field(
         "imagenet",
         description="start of the ResNet: `imagenet` (torchvision's weights, downloaded once), "
@@ -305,7 +319,27 @@ class OptimOptions(Section):
     """Training."""
 
     epochs: PositiveInt = Field(50, description="passes over the training part of a fold")
-    lr: PositiveFloat = Field(2e-4, description="learning rate of Adam")
+    budget_seconds: PositiveFloat | None = Field(
+        None,
+        description="processor seconds a fold may take, set-up and validations included; the "
+        "training stops by them in place of `epochs`, and the schedule is laid over them",
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW")
+    weight_decay: NonNegativeFloat = Field(
+        0.0, description="weight decay of matrices and kernels; norms and biases have none"
+    )
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    schedule: Literal["step", "cosine"] = Field(
+        "step",
+        description="`step`, the paper's, by the next two keys; `cosine`: half a cosine from `lr` "
+        "down to `lr_final` of it",
+    )
+    warmup: Share = Field(
+        0.0, description="share of the training in which the learning rate rises linearly to `lr`"
+    )
+    lr_final: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of `lr` that `cosine` ends with"
+    )
     lr_update_epoch: PositiveInt = Field(
         20, description="every so many epochs the learning rate is multiplied by the next"
     )
@@ -315,19 +349,69 @@ class OptimOptions(Section):
     grad_clip: NonNegativeFloat = Field(
         0.0, description="largest norm of the gradient; 0: it is not clipped"
     )
+    ema: Share = Field(
+        0.0,
+        description="decay of an exponential moving average of the weights, which is validated and "
+        "saved as `best.pth` in their place; 0: none",
+    )
+    amp: Literal["off", "bf16", "fp16"] = Field(
+        "off",
+        description="mixed precision: the network in bfloat16 or float16 (CUDA alone), the loss in "
+        "float32",
+    )
+    micro_batch: PositiveInt | None = Field(
+        None,
+        description="pairs that go through the network at a time, for batches that do not fit the "
+        "memory; the loss stays that of the whole batch (features are kept, gradients replayed)",
+    )
+    loss: Literal["triplet", "hard_triplet", "soft_triplet", "infonce"] = Field(
+        "triplet",
+        description="`triplet`, the paper's; `hard_triplet`: with the hardest negative alone; "
+        "`soft_triplet`: with a soft margin; `infonce`: softmax over the batch",
+    )
+    temperature: PositiveFloat = Field(
+        0.07, description="with `infonce`: the start of the learned temperature"
+    )
+    sharpness: PositiveFloat = Field(
+        10.0, description="with `soft_triplet`: the larger, the harder its margin of 0"
+    )
     margin: float = Field(
         0.2, ge=0.0, le=2.0, description="margin of the triplet loss, in cosine similarity"
     )
     max_violation: bool = Field(
         False, description="`true`: the hardest negative alone counts; `false`: all, summed"
     )
-    same_image: Literal["negative", "ignore"] = Field(
+    same_image: Literal["negative", "ignore", "positive"] = Field(
         "negative",
         description="other captions of the same image in a batch: `negative` as in the released "
-        "code, or `ignore`",
+        "code, `ignore`, or (with `infonce`) `positive`",
+    )
+    same_caption: Literal["negative", "ignore", "positive"] = Field(
+        "negative",
+        description="images of a batch that have the very same caption: as `same_image`",
     )
     early_stop: PositiveInt | None = Field(
         None, description="stop a fold after so many validations without a better mR"
+    )
+
+    @model_validator(mode="after")
+    def _loss_takes_positives(self) -> OptimOptions:
+        for name in ("same_image", "same_caption"):
+            if getattr(self, name) == "positive" and self.loss != "infonce":
+                raise ValueError(
+                    f"{name} is positive, which takes loss infonce and not {self.loss}; "
+                    "set it to ignore"
+                )
+        return self
+
+
+class DistributedOptions(Section):
+    """Several processes, started by torchrun."""
+
+    exact: bool = Field(
+        False,
+        description="no dropout, and batch normalisation over all ranks: any number of ranks gives "
+        "the weights that one gives",
     )
 
 
@@ -405,14 +489,36 @@ class Options(Section):
     model: ModelOptions = Field(default_factory=ModelOptions, description="")
     dataset: DatasetOptions = Field(default_factory=DatasetOptions, description="")
     optim: OptimOptions = Field(default_factory=OptimOptions, description="")
+    distributed: DistributedOptions = Field(default_factory=DistributedOptions, description="")
     logs: LogsOptions = Field(default_factory=LogsOptions, description="")
     k_fold: KFoldOptions = Field(default_factory=KFoldOptions, description="")
     rerank: RerankOptions = Field(default_factory=RerankOptions, description="")
+
+    @model_validator(mode="after")
+    def _exact_batches(self) -> Options:
+        if (
+            self.distributed.exact
+            and self.optim.micro_batch is not None
+            and self.model.backbone.batch_norm == "batch"
+        ):
+            raise ValueError(
+                "distributed.exact with optim.micro_batch needs model.backbone.batch_norm: frozen, "
+                "since a part of a batch has other statistics"
+            )
+        return self
 
     @property
     def experiment_folder(self) -> Path:
         """Where the folds' checkpoints and the results of the experiment lie."""
         return Path(self.logs.ckpt_save_path) / self.k_fold.experiment_name
+
+    def without_dropout(self) -> Options:
+        """The same options with every dropout at 0."""
+        model = self.model
+        fusion = model.fusion.model_copy(update={"mca_DROPOUT_R": 0.0, "dynamic_fusion_drop": 0.0})
+        seq2vec = model.seq2vec.model_copy(update={"dropout": 0.0})
+        model = model.model_copy(update={"fusion": fusion, "seq2vec": seq2vec})
+        return self.model_copy(update={"model": model})
 
     @property
     def uses_local(self) -> bool:

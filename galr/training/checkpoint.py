@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
 from galr.atomic import atomic_path, write_text
 from galr.errors import UserError
@@ -36,6 +34,16 @@ CHANGEABLE = (
 )
 
 
+class Stateful(Protocol):
+    """What a checkpoint holds: a model, an optimiser and the like."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes in training."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - torch's own differ
+        """Goes on from what ``state_dict`` gave."""
+
+
 @dataclass
 class FoldProgress:
     """Where a fold stands after an epoch."""
@@ -44,6 +52,7 @@ class FoldProgress:
     best_mR: float = -1.0
     best_epoch: int = -1
     validations_since_best: int = 0
+    spent: bool = False  # whether the budget of processor seconds is
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
 
     def add(self, row: dict[str, float]) -> bool:
@@ -59,10 +68,11 @@ class FoldProgress:
         return True
 
     def is_finished(self, options: OptimOptions) -> bool:
-        """Whether all epochs are done, or so many validations brought nothing better."""
+        """Whether all epochs or seconds are done, or so many validations brought nothing better."""
         patience = options.early_stop
-        stalled = patience is not None and self.validations_since_best >= patience
-        return stalled or self.epoch + 1 >= options.epochs
+        if patience is not None and self.validations_since_best >= patience:
+            return True
+        return self.spent if options.budget_seconds else self.epoch + 1 >= options.epochs
 
 
 class Checkpoint:
@@ -84,13 +94,10 @@ class Checkpoint:
             "fold": {"index": fold, "train": list(train), "validation": list(validation)},
         }
 
-    def save(
-        self, path: Path, model: nn.Module, optimizer: Optimizer, progress: FoldProgress
-    ) -> None:
-        """Writes ``path`` atomically."""
+    def save(self, path: Path, parts: Mapping[str, Stateful], progress: FoldProgress) -> None:
+        """Writes the states of ``parts``, by their names, to ``path`` atomically."""
         state = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            **{name: part.state_dict() for name, part in parts.items()},
             "progress": asdict(progress),
             "epoch": progress.epoch,
             "versions": versions(),
@@ -99,13 +106,13 @@ class Checkpoint:
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
 
-    def load(self, path: Path, model: nn.Module, optimizer: Optimizer) -> FoldProgress:
-        """Puts the state in ``path`` into ``model`` and ``optimizer``.
+    def load(self, path: Path, parts: Mapping[str, Stateful]) -> FoldProgress:
+        """Puts the states in ``path`` into ``parts``.
 
         Raises UserError where the run was of other options, another vocabulary or other images.
         """
         state = read_checkpoint(path)
-        if not {"optimizer", "progress", *self.belongings} <= state.keys():
+        if not {*parts, "progress", *self.belongings} <= state.keys():
             raise UserError(
                 path,
                 "holds a model but no training to go on with",
@@ -117,8 +124,8 @@ class Checkpoint:
                 raise UserError(
                     path, f"was trained with {what}", "restore them, or start anew by --overwrite"
                 )
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         return FoldProgress(**state["progress"])
 
     def _check_options(self, path: Path, options: dict[str, Any]) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from galr import distributed
 from galr.atomic import write_json
 from galr.data.folds import make_folds
 from galr.data.part import read_split
@@ -15,6 +19,7 @@ from galr.errors import UserError
 from galr.evaluation.results import versions
 from galr.options import Options
 from galr.training.fold import FoldTrainer
+from galr.training.pace import cpu_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +32,28 @@ def train_experiment(
     ``resume`` goes on with what is unfinished, ``overwrite`` deletes an earlier run's checkpoints;
     with neither, an earlier run is an error. ``out`` names a file for a summary of the folds.
     """
+    device = choose_device(distributed.local_device(options.device))
+    with distributed.process_group(device):
+        summary = _train_folds(options, device, resume=resume, overwrite=overwrite)
+        if out is not None and distributed.is_main():
+            resolved = options.model_dump(mode="json")
+            write_json(out, {"folds": summary, "options": resolved, "versions": versions()})
+
+
+def _train_folds(
+    options: Options, device: torch.device, *, resume: bool, overwrite: bool
+) -> list[dict[str, Any]]:
+    """The row of each fold's best validation."""
     folder = options.experiment_folder
-    _make_way(folder, resume=resume, overwrite=overwrite)
-    device = choose_device(options.device)
-    vocabulary = Vocabulary.load(options.dataset.vocab_path)
-    split = read_split(options, "train")
-    training = split.at(options.dataset.resize_size)
-    validation = split.at(options.dataset.image_size)
+    if options.distributed.exact:
+        options = options.without_dropout()
+    with distributed.main_first():
+        if distributed.is_main():
+            _make_way(folder, resume=resume, overwrite=overwrite)
+        vocabulary = Vocabulary.load(options.dataset.vocab_path)
+        split = read_split(options, "train")
+        training = split.at(options.dataset.resize_size)
+        validation = split.at(options.dataset.image_size)
     folds = make_folds(
         len(split.annotations.images),
         options.k_fold.mode,
@@ -41,7 +61,7 @@ def train_experiment(
         options.k_fold.validation_share,
         options.seed,
     )
-    summary = []
+    summary, started = [], 0.0
     for index, fold in enumerate(folds):
         progress = FoldTrainer(
             options,
@@ -51,16 +71,16 @@ def train_experiment(
             validation.select(fold.validation),
             vocabulary,
             device,
+            started,
         ).run()
+        started = cpu_seconds()
         logger.info(
             "fold %d: best validation mR %.2f at epoch %d, %s",
             index, progress.best_mR, progress.best_epoch, folder / str(index) / "best.pth",
         )  # fmt: skip
         best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
         summary.append({"fold": index, "validation": best})
-    if out is not None:
-        resolved = options.model_dump(mode="json")
-        write_json(out, {"folds": summary, "options": resolved, "versions": versions()})
+    return summary
 
 
 def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> None:

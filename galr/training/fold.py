@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from galr import distributed
 from galr.atomic import write_text
 from galr.data.dataset import training_loader
 from galr.data.part import Part
@@ -19,9 +22,15 @@ from galr.model.build import build_model
 from galr.options import Options
 from galr.progress import Progress
 from galr.seeding import derive_seed, seed_everything
-from galr.training.checkpoint import Checkpoint, FoldProgress, write_log
+from galr.training.average import WeightAverage
+from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_log
+from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
-from galr.training.schedule import step_schedule
+from galr.training.frozen import set_trained
+from galr.training.optimizer import build_optimizer
+from galr.training.pace import Pace
+from galr.training.schedule import learning_rate
+from galr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +39,8 @@ class FoldTrainer:
     """Trains fold ``index`` in ``folder``.
 
     Leaves ``best.pth`` (best mR on the validation part), ``last.pth``, ``options.yaml``,
-    ``log.csv`` and TensorBoard events there.
+    ``log.csv`` and TensorBoard events there. ``started`` is the processor time that a budget
+    counts from.
     """
 
     def __init__(
@@ -42,15 +52,21 @@ class FoldTrainer:
         validation: Part,
         vocabulary: Vocabulary,
         device: torch.device,
+        started: float = 0.0,
     ) -> None:
-        self.options, self.index, self.folder = options, index, folder
+        self.options, self.index, self.folder, self.device = options, index, folder, device
         self.validation, self.vocabulary = validation, vocabulary
         seed_everything(options.seed, "model", index)
         self.model = build_model(options, vocabulary.words).to(device)
-        self.optimizer = torch.optim.Adam(
-            (weight for weight in self.model.parameters() if weight.requires_grad),
-            lr=options.optim.lr,
-        )
+        if options.distributed.exact:
+            distributed.synchronise_batch_norm(self.model)
+        self.criterion = Criterion(options.optim).to(device)
+        self.optimizer = build_optimizer((self.model, self.criterion), options.optim)
+        # float16 has no room for small gradients; the other types need no scaling
+        self.scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
+        decay = options.optim.ema
+        self.average = WeightAverage(self.model, decay) if decay > 0 else None
+        self.pace = Pace(options.optim, started)
         self.progress = FoldProgress()
         self.checkpoint = Checkpoint(
             options,
@@ -66,6 +82,8 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
         )
 
@@ -77,13 +95,11 @@ class FoldTrainer:
     def run(self) -> FoldProgress:
         """Trains what is left of the fold."""
         if self.last.exists():
-            self.progress = self.checkpoint.load(self.last, self.model, self.optimizer)
+            self._restore()
             logger.info("fold %d: going on after epoch %d", self.index, self.progress.epoch)
         else:
-            resolved = yaml.safe_dump(self.options.model_dump(mode="json"), sort_keys=False)
-            write_text(self.folder / "options.yaml", resolved)
-            self._save("last.pth")  # an interruption in the first epoch resumes from here
-        with SummaryWriter(str(self.folder), purge_step=self.progress.epoch + 1) as events:
+            self._start()
+        with self._events() as events:
             while not self.progress.is_finished(self.options.optim):
                 try:
                     self._run_epoch(self.progress.epoch + 1, events)
@@ -94,41 +110,79 @@ class FoldTrainer:
                     ) from None
         return self.progress
 
-    def _run_epoch(self, epoch: int, events: SummaryWriter) -> None:
-        row = {"epoch": float(epoch), **self._train(epoch)}
-        last_epoch = epoch + 1 == self.options.optim.epochs
+    def _start(self) -> None:
+        if distributed.is_main():
+            resolved = yaml.safe_dump(self.options.model_dump(mode="json"), sort_keys=False)
+            write_text(self.folder / "options.yaml", resolved)
+            self._save_last()  # an interruption in the first epoch resumes from here
+
+    def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
+        row = {"epoch": float(epoch), **self._train(epoch), "cpu_seconds": self._seconds()}
+        last_epoch = self._is_last(epoch)
         if last_epoch or (epoch + 1) % self.options.logs.eval_step == 0:
             row |= self._validate()
+        is_best = self.progress.add(row)
+        self.progress.spent = self.pace.budget is not None and last_epoch
+        if events is None:
+            return
         self._log(row, events)
-        if self.progress.add(row):
-            self._save("best.pth")
+        if is_best:
+            self._save_best()
         # after best.pth: killed in between, the epoch is trained again and ends alike
-        self._save("last.pth")
+        self._save_last()
         write_log(self.folder / "log.csv", self.progress.history)
 
     def _train(self, epoch: int) -> dict[str, float]:
-        optim = self.options.optim
-        rate = step_schedule(epoch, optim.lr, optim.lr_update_epoch, optim.lr_decay_param)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        options = self.options
+        done = distributed.from_main(self.pace.done(epoch), self.device)
+        set_trained(self.model, options.model.backbone, done)
+        training = TrainingStep(
+            self.model, self.criterion, self.optimizer, self.scaler, options.optim
+        )
         self.loader.set_epoch(epoch)
+        rank = 0 if options.distributed.exact else distributed.rank()
         with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
             figures = train_one_epoch(
-                self.model,
+                training,
                 self.loader,
-                self.optimizer,
-                optim,
+                self.device,
+                learning_rate=partial(self._learning_rate, epoch),
+                after_step=self.average.update if self.average else _nothing,
                 progress=progress,
-                print_freq=self.options.logs.print_freq,
-                seed=derive_seed(self.options.seed, "epoch", self.index, epoch),
+                print_freq=options.logs.print_freq,
+                seed=derive_seed(options.seed, "epoch", self.index, epoch, rank),
             )
-        return {"lr": rate, "loss": figures.loss, "images_per_second": figures.images_per_second}
+        distributed.share_buffers(self.model)
+        return figures._asdict()
+
+    def _learning_rate(self, epoch: int, step: int) -> float | None:
+        """None where the budget is spent."""
+        if self.pace.budget is None:
+            done = self.pace.done(epoch, step / len(self.loader))
+            return learning_rate(self.options.optim, epoch, done)
+        done = distributed.from_main(self.pace.done(epoch), self.device)
+        return None if done >= 1 else learning_rate(self.options.optim, epoch, done)
+
+    def _seconds(self) -> float:
+        return distributed.from_main(self.pace.seconds, self.device)
+
+    def _is_last(self, epoch: int) -> bool:
+        if self.pace.budget is not None:
+            return distributed.from_main(self.pace.done(epoch), self.device) >= 1
+        return epoch + 1 == self.options.optim.epochs
 
     def _validate(self) -> dict[str, float]:
-        similarity = encode_similarity(
-            self.model, self.validation, self.vocabulary, self.options.dataset
-        )
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            similarity = encode_similarity(
+                self.model, self.validation, self.vocabulary, self.options.dataset
+            )
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
+
+    def _events(self) -> contextlib.AbstractContextManager[SummaryWriter | None]:
+        """The TensorBoard events of the rank that reports; None on the others."""
+        if not distributed.is_main():
+            return contextlib.nullcontext()
+        return SummaryWriter(str(self.folder), purge_step=self.progress.epoch + 1)
 
     def _log(self, row: dict[str, float], events: SummaryWriter) -> None:
         epoch = int(row["epoch"])
@@ -138,11 +192,36 @@ class FoldTrainer:
                 events.add_scalar(f"{group}/{name}", value, epoch)
         events.flush()
         recall = f", validation mR {row['mR']:.2f}" if "mR" in row else ""
+        whole = "" if self.pace.budget else f" of {self.options.optim.epochs}"
         logger.info(
-            "fold %d epoch %d of %d: loss %.4f, %.1f images/s%s",
-            self.index, epoch, self.options.optim.epochs, row["loss"], row["images_per_second"],
-            recall,
+            "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
+            self.index, epoch, whole, row["loss"], row["images_per_second"], recall,
         )  # fmt: skip
 
-    def _save(self, name: str) -> None:
-        self.checkpoint.save(self.folder / name, self.model, self.optimizer, self.progress)
+    def _parts(self) -> dict[str, Stateful]:
+        parts: dict[str, Stateful] = {
+            "model": self.model,
+            "criterion": self.criterion,
+            "optimizer": self.optimizer,
+            "scaler": self.scaler,
+        }
+        if self.average is not None:
+            parts["average"] = self.average
+        return parts
+
+    def _restore(self) -> None:
+        self.progress = self.checkpoint.load(self.last, self._parts())
+        if self.progress.history:
+            self.pace.resume(self.progress.history[-1]["cpu_seconds"])
+
+    def _save_last(self) -> None:
+        self.checkpoint.save(self.last, self._parts(), self.progress)
+
+    def _save_best(self) -> None:
+        """The model as it was validated, without what a continuation needs."""
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            self.checkpoint.save(self.folder / "best.pth", {"model": self.model}, self.progress)
+
+
+def _nothing() -> None:
+    pass

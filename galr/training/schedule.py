@@ -1,6 +1,10 @@
-"""The learning rate as a function of the epoch, so that nothing of it needs to be stored."""
+"""The learning rate as a function of how far the training is, so that nothing of it is stored."""
 
 from __future__ import annotations
+
+import math
+
+from galr.options import OptimOptions
 
 
 def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> float:
@@ -10,3 +14,21 @@ def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> flo
     one epoch earlier than its name says.
     """
     return lr * decay ** ((epoch + 1) // update_epoch)
+
+
+def cosine_schedule(done: float, lr: float, final: float) -> float:
+    """The learning rate after the share ``done`` of the training: half a cosine, lr to final lr."""
+    return lr * (final + (1 - final) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def learning_rate(options: OptimOptions, epoch: int, done: float) -> float:
+    """The rate of a step of ``epoch``, with the share ``done`` in [0, 1] of the training behind it.
+
+    During the first ``optim.warmup`` of the training it rises linearly.
+    """
+    if done < options.warmup:
+        return options.lr * done / options.warmup
+    if options.schedule == "step":
+        return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
+    after_warmup = (done - options.warmup) / (1 - options.warmup)
+    return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)

@@ -60,5 +60,5 @@ def test_an_ignored_pair_gets_no_gradient():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="similarity must be"):
         triplet_loss(torch.zeros(shape))
-    with pytest.raises(ValueError, match="ignore must be"):
+    with pytest.raises(ValueError, match="a mask must be"):
         triplet_loss(torch.zeros(2, 2), ignore=torch.zeros(shape, dtype=torch.bool))

@@ -1,0 +1,178 @@
+"""The only place that knows about ranks: processes started side by side by torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+# one rank may decode a whole data set while the others wait
+PATIENCE = timedelta(hours=6)
+
+
+def is_launched() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """This process's number, 0 for a single one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the rank that writes and reports."""
+    return rank() == 0
+
+
+def local_device(wanted: str) -> str:
+    """``wanted`` (a ``device`` option) for this rank: each rank of a machine has its own GPU."""
+    if is_launched() and wanted in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return wanted
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the ranks for the block: by NCCL on CUDA, by gloo on CPUs; nothing for one process."""
+    if not is_launched():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    if not is_main():
+        logging.getLogger().setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Rank 0 runs the block while the others wait; they find what it has written."""
+    if world_size() > 1 and not is_main():
+        dist.barrier()
+    yield
+    if world_size() > 1 and is_main():
+        dist.barrier()
+
+
+def from_main(value: float, device: torch.device) -> float:
+    """Rank 0's ``value``, on all ranks."""
+    if world_size() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return float(shared.item())
+
+
+def gather_rows(rows: Tensor, total: int) -> Tensor:
+    """The rows of all ranks in the order of one process: (b, ...) a rank -> (total, ...).
+
+    Rank r holds rows r, r + world_size, ... The result has a gradient towards the own rows alone:
+    where every rank computes the same loss of it, the ranks' gradients add up to the whole one.
+    """
+    ranks = world_size()
+    if ranks == 1:
+        return rows
+    longest = -(-total // ranks)
+    padding = rows.new_zeros(longest - len(rows), *rows.shape[1:])
+    padded = torch.cat([rows, padding]).contiguous()
+    of_ranks = [torch.empty_like(padded) for _ in range(ranks)]
+    dist.all_gather(of_ranks, padded.detach())
+    of_ranks[rank()] = padded
+    return torch.stack(of_ranks, dim=1).flatten(0, 1)[:total]
+
+
+def rows_of_all(rows: Tensor) -> int:
+    """How many rows the ranks hold together."""
+    if world_size() == 1:
+        return len(rows)
+    count = torch.tensor(len(rows), device=rows.device)
+    dist.all_reduce(count)
+    return int(count.item())
+
+
+def data_parallel(module: nn.Module) -> nn.Module:
+    """``module`` with the gradients of all ranks *added* after each backward pass."""
+    if world_size() == 1:
+        return module
+    # share_buffers evens the buffers out once an epoch instead of before each step
+    parallel = DistributedDataParallel(module, broadcast_buffers=False)
+    parallel.register_comm_hook(None, _sum_gradients)
+    return parallel
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Gives all ranks the mean of their running statistics."""
+    if world_size() == 1:
+        return
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer.div_(world_size())
+
+
+def _sum_gradients(_: object, bucket: Any) -> torch.futures.Future[Tensor]:  # noqa: ANN401
+    # DDP's own hook takes the mean, but each rank holds its part of a sum (see gather_rows)
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    done: torch.futures.Future[list[Tensor]] = work.get_future()
+    summed: torch.futures.Future[Tensor] = done.then(lambda future: future.value()[0])
+    return summed
+
+
+class RankBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with the mean and variance of the batches of all ranks together.
+
+    nn.SyncBatchNorm does this on CUDA alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        count = x.new_tensor([x.numel() / x.shape[1]])
+        shift = self.running_mean  # of a like size, so that the squares lose no digits
+        assert shift is not None
+        assert self.running_var is not None
+        centred = x - shift.view(1, -1, 1, 1)
+        sums = torch.cat([centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3)), count])
+        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        of_x, of_squares = sums[:-1].div(sums[-1]).chunk(2)
+        variance = of_squares - of_x.square()
+        with torch.no_grad():
+            momentum = self.momentum or 0.0
+            total = sums[-1]
+            self.running_var.lerp_(variance * total / (total - 1), momentum)
+            mean = of_x + shift
+        scale = self.weight * (variance + self.eps).rsqrt()
+        moved = (centred - of_x.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        with torch.no_grad():
+            shift.lerp_(mean, momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        shifted: Tensor = moved + self.bias.view(1, -1, 1, 1)
+        return shifted
+
+
+def synchronise_batch_norm(model: nn.Module) -> None:
+    """Turns every nn.BatchNorm2d of ``model`` into ``RankBatchNorm``, in place."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = RankBatchNorm

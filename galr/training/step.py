@@ -1,0 +1,177 @@
+"""One step: the loss of a batch, its gradients (whole, in parts, on several ranks), the update."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from galr import distributed
+from galr.data.dataset import Batch
+from galr.data.transforms import normalise
+from galr.model.galr import GaLR
+from galr.options import OptimOptions
+from galr.seeding import derive_seed
+from galr.training.criterion import Criterion
+
+
+class PairEncoder(nn.Module):
+    """Both encoders in one call, as data-parallel training needs it."""
+
+    def __init__(self, model: GaLR) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        images: Tensor,
+        representation: Tensor | None,
+        adjacency: Tensor | None,
+        tokens: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Fields of a ``Batch`` -> embeddings (B, D) of its images and of its captions."""
+        return (
+            self.model.encode_image(normalise(images), representation, adjacency),
+            self.model.encode_text(tokens, lengths),
+        )
+
+
+class TrainingStep:
+    """``step(batch)`` moves the weights once.
+
+    The model must be in training mode, with the weights frozen that are not to be trained.
+    """
+
+    def __init__(
+        self,
+        model: GaLR,
+        criterion: Criterion,
+        optimizer: Optimizer,
+        scaler: torch.amp.GradScaler,
+        options: OptimOptions,
+    ) -> None:
+        self.encoder = distributed.data_parallel(PairEncoder(model))
+        self.criterion, self.optimizer, self.scaler = criterion, optimizer, scaler
+        self.options = options
+        self.weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+
+    def step(self, batch: Batch, lr: float, seed: int) -> Tensor:
+        """Trains on ``batch`` with the learning rate ``lr``; its loss before the step -> scalar."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.accumulate(batch, seed)
+        self.scaler.unscale_(self.optimizer)
+        if self.options.grad_clip > 0:
+            nn.utils.clip_grad_norm_(self.weights, self.options.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def accumulate(self, batch: Batch, seed: int) -> Tensor:
+        """Adds the gradients of the loss of all ranks' pairs together, and returns it -> scalar.
+
+        ``seed`` drives dropout.
+        """
+        size = self.options.micro_batch
+        if size is None or len(batch.tokens) <= size:
+            torch.manual_seed(seed)
+            loss = self._loss(batch, *self._encode(batch))
+            torch.autograd.backward(self.scaler.scale(loss))
+            return loss.detach()
+        return self._accumulate_in_parts(batch, _parts(batch, size), seed)
+
+    def _accumulate_in_parts(self, batch: Batch, parts: list[Batch], seed: int) -> Tensor:
+        """The same with the activations of one part in memory at a time (Gao et al. 2021).
+
+        Features of all parts without gradients, the loss and its gradient towards the features,
+        and then each part once more, by the same dropout, with that gradient.
+        """
+        with torch.no_grad(), _running_statistics_kept(self.encoder):
+            encoded = [self._encode_part(part, seed, i) for i, part in enumerate(parts)]
+        images, captions = (
+            torch.cat(features).requires_grad_() for features in zip(*encoded, strict=True)
+        )
+        loss = self._loss(batch, images, captions)
+        torch.autograd.backward(self.scaler.scale(loss))
+        assert images.grad is not None
+        assert captions.grad is not None
+        start = 0
+        for number, part in enumerate(parts):
+            rows = slice(start, start + len(part.tokens))
+            start = rows.stop
+            with self._ranks_wait_until_the_last(number, len(parts)):
+                features = self._encode_part(part, seed, number)
+                torch.autograd.backward(features, (images.grad[rows], captions.grad[rows]))
+        return loss.detach()
+
+    def _encode_part(self, part: Batch, seed: int, number: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(derive_seed(seed, number))
+        return self._encode(part)
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.options.amp]
+        with torch.autocast(batch.tokens.device.type, kind, enabled=kind is not None):
+            images, captions = self.encoder(
+                batch.images, batch.representation, batch.adjacency, batch.tokens, batch.lengths
+            )
+        return images.float(), captions.float()
+
+    def _loss(self, batch: Batch, images: Tensor, captions: Tensor) -> Tensor:
+        total = distributed.rows_of_all(batch.tokens)
+        loss: Tensor = self.criterion(
+            distributed.gather_rows(images, total),
+            distributed.gather_rows(captions, total),
+            distributed.gather_rows(batch.image_index, total),
+            distributed.gather_rows(caption_keys(batch.tokens), total),
+        )
+        return loss
+
+    def _ranks_wait_until_the_last(
+        self, number: int, parts: int
+    ) -> contextlib.AbstractContextManager[None]:
+        if isinstance(self.encoder, DistributedDataParallel) and number < parts - 1:
+            no_sync: contextlib.AbstractContextManager[None] = self.encoder.no_sync()
+            return no_sync
+        return contextlib.nullcontext()
+
+
+def caption_keys(tokens: Tensor) -> Tensor:
+    """tokens (B, T), padded with 0 -> (B,) int64: equal for the same text, however padded.
+
+    Different texts have equal keys by a chance of 2^-60.
+    """
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randint(2**62, (tokens.shape[1],), generator=generator)
+    return (tokens * factors.to(tokens.device)).sum(dim=1)  # overflow wraps, as meant
+
+
+def _parts(batch: Batch, size: int) -> list[Batch]:
+    def part(start: int) -> Batch:
+        rows = {
+            name: field[start : start + size]
+            for name, field in batch._asdict().items()
+            if field is not None
+        }
+        return batch._replace(**rows)
+
+    return [part(start) for start in range(0, len(batch.tokens), size)]
+
+
+@contextlib.contextmanager
+def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch normalisation within it normalises by the batch, but does not remember it."""
+    norms: Sequence[nn.BatchNorm2d] = [
+        norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
