@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 # only these are cut off, so that ``scene.v2`` is not taken for ``scene``
-EXTENSIONS = frozenset(
-    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-    + (".txt", ".xml", ".json")
-)
+IMAGE = re.compile(r"(?i)\.(bmp|gif|jp2|jpe?g|pgm|png|ppm|tiff?|webp)$")
+_KNOWN = re.compile(rf"{IMAGE.pattern}|\.(txt|xml|json)$")
 
 
 def stem(name: str) -> str:
     """The name without the extension of an image or of a file of detections."""
-    head, dot, tail = name.rpartition(".")
-    return head if head and f"{dot}{tail}".lower() in EXTENSIONS else name
+    return _KNOWN.sub("", name) or name
+
+
+class NameIndex:
+    """Finds entries by their exact name or, where one alone has it, by their stem."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._exact = {name: row for row, name in enumerate(names)}
+        self._by_stem: dict[str, list[int]] = defaultdict(list)
+        for row, name in enumerate(names):
+            self._by_stem[stem(name)].append(row)
+
+    def rows(self, name: str) -> list[int]:
+        """Rows that ``name`` may mean: none, one, or several of the same stem."""
+        row = self._exact.get(name)
+        return [row] if row is not None else self._by_stem.get(stem(name), [])
 
 
 def shown(names: Sequence[str], what: str) -> str:

@@ -7,7 +7,6 @@ released files carries no options, since nobody knows them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 
 from galr.atomic import atomic_path
 from galr.errors import UserError
-from galr.local_features.names import shown, stem
+from galr.local_features.names import NameIndex, shown
 from galr.options import DreaOptions
 
 VERSION = 1
@@ -217,11 +216,8 @@ def _told(value: Any) -> str:  # noqa: ANN401 - any option
 
 
 def _matched_rows(store: Store, images: Sequence[str]) -> list[int]:
-    exact = {name: row for row, name in enumerate(store.names)}
-    by_stem: dict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(store.names):
-        by_stem[stem(name)].append(row)
-    candidates = [[exact[image]] if image in exact else by_stem[stem(image)] for image in images]
+    index = NameIndex(store.names)
+    candidates = [index.rows(image) for image in images]
     missing = [image for image, rows in zip(images, candidates, strict=True) if not rows]
     if missing:
         raise UserError(

@@ -1,0 +1,100 @@
+"""DREA: denoised representation and enhanced adjacency of an image's objects.
+
+The paper (section on the local branch) says what it is for: redundant objects, whose features are
+highly similar, are filtered out, and prominent ones are strengthened. It gives neither constants
+nor code, so the construction is ours; docs/drea.md has it as formulas.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.local_features.classes import class_indices
+from galr.local_features.detections import Detections
+from galr.options import DreaOptions, Options
+
+Floats = NDArray[np.float64]
+
+
+def build_local_features(
+    detections: Detections, options: DreaOptions | Options | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The objects of an image -> representation (N, F), adjacency (N, N).
+
+    ``options`` are those of DREA, or of an experiment (``dataset.drea``); None: the defaults. F is
+    the number of classes plus five. Rows beyond the kept objects are zero. Raises ValueError for
+    classes that are not in ``options``.
+    """
+    if options is None:
+        options = DreaOptions()
+    if isinstance(options, Options):
+        options = options.dataset.drea
+    representation = np.zeros((options.objects, options.features), dtype=np.float32)
+    adjacency = np.zeros((options.objects, options.objects), dtype=np.float32)
+    rows, centres, prominence, _ = kept_objects(detections, options)
+    kept = len(rows)
+    if kept:
+        reach = options.radius * float(np.hypot(detections.width, detections.height))
+        gain = options.gain if options.enhance else 0.0
+        representation[:kept] = rows
+        adjacency[:kept, :kept] = _adjacency(centres / reach, prominence, gain)
+    return representation, adjacency
+
+
+def kept_objects(
+    detections: Detections, options: DreaOptions
+) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+    """The K objects that DREA keeps, in its order.
+
+    Rows (K, F), centres in pixels (K, 2), prominence (K,) in 0..1, and which detections they are.
+    """
+    classes = class_indices(detections.classes, options.classes)
+    candidates = np.flatnonzero(detections.scores >= options.min_score)
+    if len(candidates) == 0:
+        empty = np.zeros(0)
+        return np.zeros((0, options.features)), np.zeros((0, 2)), empty, candidates
+    size = np.array([detections.width, detections.height])
+    low, high = np.hsplit(detections.boxes[candidates], 2)
+    scores = detections.scores[candidates]
+    sides = (high - low) / size  # (M, 2), shares of the image
+    prominence = scores * np.sqrt(sides[:, 0] * sides[:, 1])
+    # a stable sort leaves ties in the order of the input
+    order = np.argsort(-(prominence if options.denoise else scores), kind="stable")
+    prominence /= prominence.max() or 1.0
+    centres = (low + high) / 2
+    one_hot = np.eye(len(options.classes))[classes[candidates]]
+    rows = np.column_stack([one_hot, centres / size, sides, scores])
+    if options.denoise:
+        order = order[_denoised(rows[order], classes[candidates][order], options)]
+    order = order[: options.objects]
+    return rows[order], centres[order], prominence[order], candidates[order]
+
+
+def _denoised(rows: Floats, classes: NDArray[np.int64], options: DreaOptions) -> list[int]:
+    """Which of the rows (M, F), the most prominent first, repeat no earlier kept one."""
+    directions = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    left = np.ones(len(rows), dtype=bool)
+    kept: list[int] = []
+    # the first one left repeats none of those kept, since they have crossed out what repeats them
+    while len(kept) < options.objects and left.any():
+        first = int(left.argmax())
+        kept.append(first)
+        repeats = (directions @ directions[first] > options.max_similarity) & (
+            classes == classes[first]
+        )
+        left &= ~repeats
+        left[first] = False
+    return kept
+
+
+def _adjacency(centres: Floats, prominence: Floats, gain: float) -> Floats:
+    """Centres (K, 2) in units of the radius, prominence (K,) -> (K, K), normalised."""
+    offsets = centres[:, None] - centres[None]
+    proximity = np.exp(-np.square(offsets).sum(axis=2) / 2)
+    weight = np.sqrt(prominence)
+    enhanced = proximity * (1 + gain * weight[:, None] * weight[None])
+    # Kipf and Welling 2017, section 2; an object is its own neighbour, so no degree is 0
+    inverse_root = 1 / np.sqrt(enhanced.sum(axis=1))
+    normalised: Floats = enhanced * (inverse_root[:, None] * inverse_root[None])
+    return normalised
