@@ -32,11 +32,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
+    from galr import distributed
     from galr.evaluation.test_part import evaluate_experiment
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)
-    print(evaluate_experiment(options, arguments.out, arguments.save_similarity))
+    table = evaluate_experiment(options, arguments.out, arguments.save_similarity)
+    if distributed.is_main():
+        print(table)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
+    from galr import distributed
     from galr.evaluation.test_part import evaluate_checkpoint
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)
-    print(evaluate_checkpoint(options, arguments.resume, arguments.out, arguments.save_similarity))
+    table = evaluate_checkpoint(options, arguments.resume, arguments.out, arguments.save_similarity)
+    if distributed.is_main():
+        print(table)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
     GALR_DEBUG=1 in the environment shows the traceback of an error as well.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # of several processes that torchrun started, the first reports
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         main(argv)
         sys.stdout.flush()

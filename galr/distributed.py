@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
-from torch.nn.parallel import DistributedDataParallel
 
 # one rank may decode a whole data set while the others wait
 PATIENCE = timedelta(hours=6)
@@ -26,7 +22,7 @@ def is_launched() -> bool:
 
 def rank() -> int:
     """This process's number, 0 for a single one."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
@@ -55,8 +51,6 @@ def process_group(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    if not is_main():
-        logging.getLogger().setLevel(logging.WARNING)
     try:
         yield
     finally:
@@ -109,14 +103,20 @@ def rows_of_all(rows: Tensor) -> int:
     return int(count.item())
 
 
-def data_parallel(module: nn.Module) -> nn.Module:
-    """``module`` with the gradients of all ranks *added* after each backward pass."""
+def add_gradients(weights: Iterable[Tensor]) -> None:
+    """Replaces the gradients of ``weights`` by their sums over all ranks.
+
+    DistributedDataParallel would take means, where each rank holds its part of a sum (see
+    ``gather_rows``), and would wrap a model whose frozen weights may change between epochs.
+    """
     if world_size() == 1:
-        return module
-    # share_buffers evens the buffers out once an epoch instead of before each step
-    parallel = DistributedDataParallel(module, broadcast_buffers=False)
-    parallel.register_comm_hook(None, _sum_gradients)
-    return parallel
+        return
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(together)
+    parts = torch.split(together, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def share_buffers(module: nn.Module) -> None:
@@ -129,12 +129,25 @@ def share_buffers(module: nn.Module) -> None:
             buffer.div_(world_size())
 
 
-def _sum_gradients(_: object, bucket: Any) -> torch.futures.Future[Tensor]:  # noqa: ANN401
-    # DDP's own hook takes the mean, but each rank holds its part of a sum (see gather_rows)
-    work = dist.all_reduce(bucket.buffer(), async_op=True)
-    done: torch.futures.Future[list[Tensor]] = work.get_future()
-    summed: torch.futures.Future[Tensor] = done.then(lambda future: future.value()[0])
-    return summed
+class _SumOverRanks(torch.autograd.Function):
+    """A sum over all ranks, whose gradient is the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(context: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _summed(x: Tensor) -> Tensor:
+    total: Tensor = _SumOverRanks.apply(x)  # type: ignore[no-untyped-call]
+    return total
 
 
 class RankBatchNorm(nn.BatchNorm2d):
@@ -147,28 +160,19 @@ class RankBatchNorm(nn.BatchNorm2d):
         """(B, C, H, W) -> (B, C, H, W)."""
         if not self.training or world_size() == 1:
             return super().forward(x)
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        shift = self.running_mean  # of a like size, so that the squares lose no digits
-        assert shift is not None
+        assert self.running_mean is not None
         assert self.running_var is not None
-        centred = x - shift.view(1, -1, 1, 1)
-        sums = torch.cat([centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3)), count])
-        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
-        of_x, of_squares = sums[:-1].div(sums[-1]).chunk(2)
-        variance = of_squares - of_x.square()
+        count = _summed(x.new_tensor(x.numel() / x.shape[1]))
+        mean = _summed(x.sum((0, 2, 3))) / count
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = _summed(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
-            momentum = self.momentum or 0.0
-            total = sums[-1]
-            self.running_var.lerp_(variance * total / (total - 1), momentum)
-            mean = of_x + shift
-        scale = self.weight * (variance + self.eps).rsqrt()
-        moved = (centred - of_x.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
-        with torch.no_grad():
-            shift.lerp_(mean, momentum)
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        shifted: Tensor = moved + self.bias.view(1, -1, 1, 1)
-        return shifted
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
 
 def synchronise_batch_norm(model: nn.Module) -> None:

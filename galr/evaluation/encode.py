@@ -8,13 +8,22 @@ import torch
 from torch import Tensor
 
 from galr import distributed
-from galr.data.dataset import caption_loader, image_loader
+from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Vocabulary
 from galr.model.galr import GaLR
 from galr.options import DatasetOptions
 from galr.progress import Progress
+
+
+def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:
+    """Embeddings (B, D) of the images of a batch on the model's device, in its precision."""
+    kind = next(model.parameters()).dtype
+    local = (
+        None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
+    )
+    return model.encode_image(normalise(batch.images).to(kind), *local)
 
 
 @torch.inference_mode()
@@ -36,10 +45,7 @@ def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
     def encoded() -> Iterable[tuple[Tensor, Tensor]]:
         for loaded in loader:
             batch = loaded.to(device)
-            embeddings = model.encode_image(
-                normalise(batch.images), batch.representation, batch.adjacency
-            )
-            yield batch.image_index, embeddings
+            yield batch.image_index, image_embeddings(model, batch)
 
     return _in_order(encoded(), total, "images")
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from galr import distributed
 from galr.atomic import atomic_path
 from galr.data.annotations import Annotations
 from galr.data.part import Part, read_split
@@ -60,9 +62,23 @@ def evaluate_checkpoint(
 def _evaluate(
     options: Options, checkpoints: Sequence[Path], out: Path, save_similarity: str | None
 ) -> str:
-    device = choose_device(options.device)
+    device = choose_device(distributed.local_device(options.device))
+    with distributed.process_group(device):
+        results = results_of(options, _results(options, checkpoints, device, save_similarity))
+        if distributed.is_main():
+            write_results(out, results)
+    return f"{results_table(results)}\n\nresults: {out}"
+
+
+def _results(
+    options: Options,
+    checkpoints: Sequence[Path],
+    device: torch.device,
+    save_similarity: str | None,
+) -> list[FoldResult]:
     vocabulary = Vocabulary.load(options.dataset.vocab_path)
-    test = read_split(options, "test").at(options.dataset.image_size)
+    with distributed.main_first():
+        test = read_split(options, "test").at(options.dataset.image_size)
     folds = []
     for number, path in enumerate(checkpoints):
         state = read_checkpoint(path)
@@ -78,9 +94,7 @@ def _evaluate(
                 part = _validation_part(options, path, fold["validation"])
                 similarity = encode_similarity(model, part, vocabulary, options.dataset)
                 _save(place, fold["index"], "validation", similarity, part.annotations)
-    results = results_of(options, folds)
-    write_results(out, results)
-    return f"{results_table(results)}\n\nresults: {out}"
+    return folds
 
 
 def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +124,8 @@ def _validation_part(options: Options, checkpoint: Path, names: Sequence[str]) -
 
 def _save(folder: Path, fold: int, part: str, similarity: Tensor, annotations: Annotations) -> None:
     """Writes what python -m postprocessing.rerank reads."""
+    if not distributed.is_main():
+        return
     arrays = {"similarity": similarity.numpy(), "caption_to_image": annotations.caption_to_image}
     for name, array in arrays.items():
         with (

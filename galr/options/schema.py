@@ -410,8 +410,8 @@ class DistributedOptions(Section):
 
     exact: bool = Field(
         False,
-        description="no dropout, and batch normalisation over all ranks: any number of ranks gives "
-        "the weights that one gives",
+        description="no dropout, float64, and batch normalisation over all ranks: any number of "
+        "ranks gives the weights that one gives, at several times the cost; a means to check",
     )
 
 

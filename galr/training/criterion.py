@@ -44,8 +44,7 @@ class Criterion(nn.Module):
         same text.
         """
         options = self.options
-        # in bfloat16 two similarities of 0.7 are apart by steps of 0.004
-        similarity = images.float() @ captions.float().T  # (B, B)
+        similarity = images @ captions.T  # (B, B)
         ignore, positive = self._masks(image_index, caption_key)
         if options.loss == "infonce":
             return infonce_loss(similarity, self.scale, ignore, positive)

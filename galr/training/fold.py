@@ -59,6 +59,9 @@ class FoldTrainer:
         seed_everything(options.seed, "model", index)
         self.model = build_model(options, vocabulary.words).to(device)
         if options.distributed.exact:
+            # Adam divides by the size of a gradient: in float32 the rounding of one that should be
+            # nearly zero would move a weight by a whole step
+            self.model.double()
             distributed.synchronise_batch_norm(self.model)
         self.criterion = Criterion(options.optim).to(device)
         self.optimizer = build_optimizer((self.model, self.criterion), options.optim)

@@ -1,4 +1,8 @@
-from galr.training.schedule import step_schedule
+import pytest
+
+from galr.options import OptimOptions
+from galr.training.pace import Pace, cpu_seconds
+from galr.training.schedule import learning_rate, step_schedule
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():
@@ -9,3 +13,37 @@ def test_decays_one_epoch_early_as_the_released_code_does():
         assert abs(step_schedule(epoch, 1.0, 20, 0.7) - rate) < 1e-12
     assert step_schedule(18, 1.0, 20, 0.7) == 1.0
     assert step_schedule(19, 1.0, 20, 0.7) == 0.7
+
+
+def test_warms_up_and_falls_by_half_a_cosine():
+    options = OptimOptions(lr=2.0, schedule="cosine", warmup=0.2, lr_final=0.1)
+    rates = [learning_rate(options, 0, done) for done in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, (2.0 + 0.2) / 2, 0.2])
+
+
+def test_the_papers_schedule_takes_a_warm_up_too():
+    options = OptimOptions(lr=1.0, warmup=0.5, lr_update_epoch=2, lr_decay_param=0.5)
+    assert learning_rate(options, 0, 0.25) == 0.5
+    assert learning_rate(options, 1, 0.75) == 0.5
+
+
+def test_pace_counts_steps_of_all_epochs():
+    pace = Pace(OptimOptions(epochs=4))
+    assert [pace.done(0), pace.done(1, 0.5), pace.done(4)] == [0, 0.375, 1]
+
+
+def test_pace_counts_processor_seconds_of_a_budget():
+    now = [100.0]
+    pace = Pace(OptimOptions(budget_seconds=50), started=90.0, clock=lambda: now[0])
+    assert pace.done(7, 0.9) == 0.2
+    pace.resume(20)  # seconds of an earlier run
+    assert pace.done(0) == 0.6
+    now[0] = 200.0
+    assert pace.done(0) == 1.0
+
+
+def test_processor_seconds_are_those_of_work_not_of_waiting():
+    before = cpu_seconds()
+    while cpu_seconds() - before < 0.05:
+        sum(range(1000))
+    assert cpu_seconds() >= before + 0.05

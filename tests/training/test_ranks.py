@@ -1,0 +1,80 @@
+"""Two processes by torchrun, talking by gloo, against one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.tiny import ROOT, make_data
+
+EXACT = ["--set", "distributed.exact=true", "--set", "k_fold.nums=1", "--set", "device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("ranks"))
+
+
+def run(options, name, *arguments, ranks=1, script="train.py"):
+    launcher = [sys.executable]
+    if ranks > 1:
+        launcher += ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}", "--standalone"]
+    command = [*launcher, ROOT / script, "--path_opt", options, *EXACT]
+    command += ["--set", f"k_fold.experiment_name={name}", *arguments]
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def last(options, name):
+    path = options.parent / "checkpoint" / name / "0" / "last.pth"
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "settings", [["--set", "dataset.batch_size=7"], ["--set", "optim.loss=infonce"]]
+)
+def test_two_ranks_train_what_one_trains(options, settings):
+    name = settings[1].replace("=", "_").replace(".", "_")
+    for ranks in (1, 2):
+        done = run(options, f"{name}_{ranks}", *settings, "--set", "optim.epochs=1", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+    one, two = (last(options, f"{name}_{ranks}") for ranks in (1, 2))
+    for key, value in one["model"].items():
+        torch.testing.assert_close(two["model"][key], value, rtol=1e-6, atol=1e-8, msg=key)
+    for before, after in zip(one["progress"]["history"], two["progress"]["history"], strict=True):
+        assert after["loss"] == pytest.approx(before["loss"], rel=1e-9)
+        assert after["mR"] == before["mR"]
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(options):
+    assert run(options, "whole", "--set", "optim.epochs=2").returncode == 0
+    assert run(options, "changed", "--set", "optim.epochs=1", ranks=2).returncode == 0
+    done = run(options, "changed", "--set", "optim.epochs=2", "--resume")
+    assert done.returncode == 0, done.stderr
+    whole, changed = last(options, "whole"), last(options, "changed")
+    for key, value in whole["model"].items():
+        torch.testing.assert_close(changed["model"][key], value, rtol=1e-6, atol=1e-8, msg=key)
+
+
+def test_the_failure_of_the_ranks_ends_all_with_a_message(options):
+    done = run(options, "failing", "--set", "dataset.vocab_path=nowhere.json", ranks=2)
+    assert done.returncode != 0
+    assert "nowhere.json: there is no such vocabulary" in done.stderr
+    assert not (options.parent / "checkpoint" / "failing").exists()
+
+
+def test_evaluation_on_two_ranks_gives_the_metrics_of_one(options):
+    assert run(options, "tested", "--set", "optim.epochs=1").returncode == 0
+    results = []
+    for ranks in (1, 2):
+        out = options.parent / f"results_{ranks}.json"
+        done = run(options, "tested", "--out", out, ranks=ranks, script="test.py")
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(out.read_text())["mean"])
+        assert done.stdout.count("results: ") == 1
+    assert results[0] == results[1]
