@@ -27,7 +27,11 @@ class ClassNames:
     def find(self, name: str) -> int | None:
         """The index of the class, None where there is none."""
         index = self._exact.get(name)
-        return self._folded.get(_folded(name)) if index is None else index
+        if index is None:
+            index = self._folded.get(_folded(name))
+            if index is not None:  # the next line will have the same spelling
+                self._exact[name] = index
+        return index
 
 
 def _folded(name: str) -> str:

@@ -1,0 +1,160 @@
+"""python -m galr.local_features: from a detector's output to the objects that the model sees."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from galr import cli
+from galr.errors import UserError
+from galr.options import DreaOptions, load_options
+from galr.options.reading import options_from_dict
+
+logger = logging.getLogger(__name__)
+
+Commands = argparse._SubParsersAction
+
+DESCRIPTION = """\
+Makes local features (docs/drea.md), the objects of each image as the model sees them.
+
+  python -m galr.local_features build --format paddledet --detections DIR --images DIR --out F.h5
+"""
+
+BUILD = """\
+Turns a detector's output for a folder of images into a store of local features.
+
+Formats (pixels from the top left corner, if nothing else is said):
+  paddledet   an image.txt for each image: class score xmin ymin width height
+              (or eight coordinates of a polygon after the score)
+  yolo        an image.txt for each image, class as its number from 0 in the list of classes:
+              class cx cy width height score, or class, eight coordinates, score, all as
+              shares of the image (ultralytics: save_txt=True save_conf=True)
+  dota        Task1_<class>.txt: image score x1 y1 x2 y2 x3 y3 x4 y4
+              Task2_<class>.txt: image score xmin ymin xmax ymax
+  coco        results.json (image_id, category_id, bbox, score) and images.json (id, file_name,
+              width, height; with categories, where there are any): their folder, or both files
+
+An image without detections has none; that is no error. Anything else that does not fit is.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv`` and runs the command."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.local_features")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_build(commands)
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)
+
+
+def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
+    from galr.local_features.reading import FORMATS
+
+    parser = commands.add_parser("build", description=BUILD, help="detections to local features")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="of the detections")
+    parser.add_argument(
+        "--detections",
+        required=True,
+        nargs="+",
+        metavar="DIR_OR_FILE",
+        help="what the detector wrote; with coco also two files: results and list of images",
+    )
+    parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the images")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the store to write (HDF5)")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out detections that are wrong, list them and go on",
+    )
+    parser.add_argument(
+        "--first-category",
+        type=int,
+        choices=(0, 1),
+        help="with coco and a list of images without categories: the category_id of the first "
+        "class (default: 0 where some category_id is 0, else 1)",
+    )
+    add_drea_arguments(parser)
+    parser.set_defaults(run=_build)
+
+
+def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
+    """A flag for every option of DREA, over those of an options file."""
+    group = parser.add_argument_group(
+        "options of DREA", "over those of --path_opt (dataset.drea), over the defaults"
+    )
+    group.add_argument("--path_opt", metavar="FILE", help="an options file with dataset.drea")
+    group.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override an option of --path_opt, for example --set dataset.drea.gain=2",
+    )
+    group.add_argument(
+        "--classes", metavar="FILE", help="the detector's classes, one a line (default: DOTA's 15)"
+    )
+    for name, field in DreaOptions.model_fields.items():
+        if name == "classes":
+            continue
+        flag, said = (
+            f"--{name.replace('_', '-')}",
+            f"{field.description} (default: {field.default})",
+        )
+        if field.annotation is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=said, default=None)
+            continue
+        group.add_argument(flag, metavar=name.upper(), type=_number, help=said)
+        if "_" in name:  # as it is written in an options file
+            group.add_argument(f"--{name}", type=_number, dest=name, help=argparse.SUPPRESS)
+
+
+def _number(text: str) -> int | float:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+
+
+def drea_options(arguments: argparse.Namespace) -> DreaOptions:
+    """The options that ``add_drea_arguments`` read; UserError for impossible ones."""
+    from galr.local_features.classes import read_classes
+
+    if arguments.overrides and arguments.path_opt is None:
+        raise UserError("--set", "changes an options file, and there is none", "add --path_opt")
+    drea = DreaOptions()
+    if arguments.path_opt is not None:
+        drea = load_options(arguments.path_opt, arguments.overrides).dataset.drea
+    given = {
+        name: getattr(arguments, name)
+        for name in DreaOptions.model_fields
+        if getattr(arguments, name) is not None
+    }
+    if arguments.classes is not None:
+        given["classes"] = read_classes(arguments.classes)
+    tree = {"dataset": {"drea": {**drea.model_dump(), **given}}}
+    return options_from_dict(tree, "the command line").dataset.drea
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from galr.local_features.build import build_store
+
+    report = build_store(
+        arguments.format,
+        arguments.detections,
+        arguments.images,
+        arguments.out,
+        drea_options(arguments),
+        skip_bad=arguments.skip_bad,
+        first_category=arguments.first_category,
+    )
+    for fault in report.left_out:
+        logger.warning("left out: %s: %s", fault.place, fault.what)
+    sys.stdout.write(f"{arguments.out}: {report}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
