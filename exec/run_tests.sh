@@ -12,4 +12,5 @@ source exec/setup.sh requirements-dev.txt
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
-"$PYTHON" -m pytest "$@"
+# one process a core, each with one thread
+OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto "$@"
