@@ -28,8 +28,11 @@ class NameIndex:
 
     def rows(self, name: str) -> list[int]:
         """Rows that ``name`` may mean: none, one, or several of the same stem."""
-        row = self._exact.get(name)
-        return [row] if row is not None else self._by_stem.get(stem(name), [])
+        # x.tif and x.tif.txt mean each other before either means x
+        for exact in (name, stem(name)):
+            if exact in self._exact:
+                return [self._exact[exact]]
+        return self._by_stem.get(name) or self._by_stem.get(stem(name), [])
 
 
 def shown(names: Sequence[str], what: str) -> str:
