@@ -145,14 +145,15 @@ def _open_table(path: Path) -> Array:
 
 
 def _read_grus(path: Path, layout: str, word_dim: int) -> tuple[GruWeights, ...]:
+    # opened here, since np.load leaves a damaged archive open
     try:
-        archive = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise _unreadable(path, "it is not an archive of arrays")
+            grus = tuple(_read_gru(archive, prefix, path, word_dim) for prefix in PREFIXES[layout])
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from None
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise _unreadable(path, "it is not an archive of arrays")
-    with archive:
-        grus = tuple(_read_gru(archive, prefix, path, word_dim) for prefix in PREFIXES[layout])
     if len({gru.recurrent_weight.shape for gru in grus}) > 1:
         raise UserError(path, "its two directions have different sizes", "take another copy")
     return grus

@@ -30,6 +30,7 @@ class SentenceEncoder(nn.Module):
             raise ValueError(f"hidden_dim must be even for two directions, got {hidden_dim}")
         self.dropout = dropout
         self.sentence_dim = hidden_dim
+        self.not_found: tuple[str, ...] = ()  # words that the files do not have
         self.embedding = nn.Embedding(words + 1, word_dim, padding_idx=0)
         self.gru = GRU(word_dim, hidden_dim // (2 if self.layout == "bi" else 1))
         if self.layout == "bi":
@@ -53,6 +54,7 @@ class SentenceEncoder(nn.Module):
     @torch.no_grad()
     def load_files(self, files: Skipthoughts) -> None:
         """Takes over word vectors and projections, whose sizes are those of this encoder."""
+        self.not_found = files.not_found
         self.embedding.weight.copy_(torch.from_numpy(files.embedding))
         grus = [self.gru, self.reversed_gru] if self.layout == "bi" else [self.gru]
         for gru, weights in zip(grus, files.grus, strict=True):
@@ -143,7 +145,8 @@ def build_skipthoughts(
 
     With ``directory`` the weights and sizes come from the official files in it (`BiGRU` starts
     from those of `BiSkip`); without, they are random, of ``word_dim`` numbers a word and
-    ``hidden_dim`` a sentence. ``fixed_embedding`` keeps the word vectors from training.
+    ``hidden_dim`` a sentence. ``fixed_embedding`` keeps the word vectors from training. Words that
+    the files do not have take the vector of their `UNK` and are listed in ``not_found``.
     Raises UserError for files that are missing or wrong, ValueError for an unknown kind.
     """
     if kind not in KINDS:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.data.annotations import read_annotations
-from galr.data.vocabulary import tokenize
+from galr.data.words import tokenize
 from galr.errors import UserError
 from galr.model.skipthought_files import UNKNOWN
 
@@ -93,7 +93,10 @@ class Corpus:
         """Which sentences (B,) have one at ``offset`` (-1 or 1) in their document."""
         neighbours = sentences + offset
         inside = (neighbours >= 0) & (neighbours < len(self.document))
-        return inside & (self.document[np.where(inside, neighbours, 0)] == self.document[sentences])
+        same: NDArray[np.bool_] = (
+            self.document[np.where(inside, neighbours, 0)] == self.document[sentences]
+        )
+        return inside & same
 
     def held_out_repeats(self) -> int:
         """How many of the held-out sentences stand word for word in the training part too."""
