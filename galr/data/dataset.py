@@ -19,7 +19,7 @@ from galr.data.batches import Batch, CaptionBatch, ImageBatch
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
 from galr.data.sampling import EpochBatches, epoch_draws
-from galr.data.transforms import place, rotate_and_crop
+from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import Vocabulary
 from galr.errors import UserError
 from galr.local_features.store import LocalFeatures
@@ -202,6 +202,7 @@ class TrainingPairs:
     ) -> None:
         self.captions, self.images, self.local, self.seed = captions, images, local, seed
         self.side, self.degrees = options.image_size, options.rotation_degrees
+        self.augment = options.augment
         self.captions_of: list[NDArray[np.int64]] | None = None
         if options.sampling == "images":
             by_image = np.argsort(captions.caption_to_image, kind="stable")
@@ -219,13 +220,16 @@ class TrainingPairs:
             self._epoch, self._draws = epoch, epoch_draws(self.seed, epoch, len(self))
         items = [item for _, item in keys]
         draws = self._draws[items]
-        chosen = np.array([self._caption(*pair) for pair in zip(items, draws[:, 3], strict=True)])
+        chosen = np.array([self._caption(*pair) for pair in zip(items, draws[:, 0], strict=True)])
         image_index = self.captions.caption_to_image[chosen]
         pixels = np.empty((len(keys), self.side, self.side, 3), dtype=np.uint8)
         for out, index, draw in zip(pixels, image_index, draws, strict=True):
             image = self.images[index]
-            placement = place(draw[:3], image.shape[0], self.side, self.degrees)
+            placing, colouring = draw[1 : 1 + PLACING], draw[1 + PLACING :]
+            placement = place(placing, image.shape[0], self.side, self.degrees, self.augment)
             rotate_and_crop(image, placement, out)
+            if self.augment.colour > 0:
+                recolour(out, colouring, self.augment.colour)
         return Batch(
             _channels_first(pixels),
             *_local_rows(self.local, image_index),

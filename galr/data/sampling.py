@@ -10,8 +10,8 @@ from torch.utils.data import Sampler
 
 from galr.seeding import derive_seed
 
-# of an item in an epoch: angle, left, top, caption
-DRAWS = 4
+# of an item in an epoch: a caption, and transforms.PLACING + transforms.COLOURING
+DRAWS = 11
 
 
 def epoch_order(seed: int, epoch: int, items: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from galr.options.reading import load_options, options_from_dict
 from galr.options.schema import (
+    AugmentOptions,
     BackboneOptions,
     DatasetOptions,
     DreaOptions,
@@ -13,6 +14,7 @@ from galr.options.schema import (
 )
 
 __all__ = [
+    "AugmentOptions",
     "BackboneOptions",
     "DatasetOptions",
     "DreaOptions",

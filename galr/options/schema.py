@@ -241,6 +241,27 @@ class DreaOptions(Section):
         return len(self.classes) + 5
 
 
+class AugmentOptions(Section):
+    """Further changes of training images; the paper's own are rotation and crop."""
+
+    right_angles: bool = Field(
+        False, description="turn by one of the four right angles and mirror, or not, at random"
+    )
+    crop_scale: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="smallest share of the image's area that a crop shows; it is resized to "
+        "`image_size`. `null`: crops are `image_size` pixels wide",
+    )
+    colour: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="brightness, contrast and each colour change by up to this share",
+    )
+
+
 class DatasetOptions(Section):
     """Where the data is and how it is read."""
 
@@ -274,6 +295,7 @@ class DatasetOptions(Section):
     rotation_degrees: float = Field(
         90.0, ge=0.0, le=360.0, description="training images are rotated by 0 to this many degrees"
     )
+    augment: AugmentOptions = Field(default_factory=AugmentOptions, description="")
     max_words: PositiveInt = Field(
         64, description="tokens of a caption that are used; more are cut, and counted in the log"
     )

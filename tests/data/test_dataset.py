@@ -102,7 +102,7 @@ def test_a_batch_is_what_its_definition_says(folder, vocabulary):
             assert (batch.representation[row] == image).all()
             assert (batch.adjacency[row] == image).all()
             out = np.empty((32, 32, 3), np.uint8)
-            rotate_and_crop(images[image], place(draws[caption, :3], 36, 32, 90.0), out)
+            rotate_and_crop(images[image], place(draws[caption, 1:], 36, 32, 90.0), out)
             assert np.array_equal(batch.images[row].permute(1, 2, 0), out)
 
 
@@ -297,8 +297,17 @@ def test_long_captions_are_cut_and_counted_once(folder, vocabulary, caplog):
     assert lines == ["train captions: 4 of 18 are longer than dataset.max_words = 3 and were cut"]
 
 
-def test_a_caption_without_words_is_named(folder, vocabulary):
+def test_a_caption_without_words_is_read_as_one_unknown_word(folder, vocabulary, caplog):
     part = annotations()
-    silent = Annotations("train", part.images, ("...", *part.captions[1:]), part.caption_to_image)
-    with pytest.raises(UserError, match=r"train_caps\.txt: caption 1 has no words"):
-        caption_loader(silent, vocabulary, options(folder))
+    silent = Annotations("train", part.images, (" .", *part.captions[1:]), part.caption_to_image)
+    with caplog.at_level("INFO"):
+        batches = caption_loader(silent, vocabulary, options(folder))
+    assert "train captions: 1 have no words and are read as <unk>" in caplog.text
+    (row,) = [
+        batch.tokens[batch.rows[place]]
+        for batch in batches
+        for place, index in enumerate(batch.caption_index)
+        if index == 0
+    ]
+    assert row[0] == vocabulary.unknown
+    assert not row[1:].any()

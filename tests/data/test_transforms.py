@@ -9,8 +9,10 @@ from galr.data.transforms import (
     Placement,
     normalise,
     place,
+    recolour,
     rotate_and_crop,
 )
+from galr.options import AugmentOptions
 
 
 def scene(side=40, seed=0):
@@ -26,7 +28,7 @@ def test_one_step_equals_rotation_then_crop(angle, side):
     image = scene()
     left, top = (3, 8) if side == 32 else (0, 0)
     out = np.empty((side, side, 3), np.uint8)
-    rotate_and_crop(image, Placement(angle, left, top), out)
+    rotate_and_crop(image, Placement(angle, left, top, side), out)
     turned = np.asarray(Image.fromarray(image).rotate(angle))
     expected = turned[top : top + side, left : left + side]
     # a pixel that falls between two is rounded one way or the other
@@ -38,13 +40,13 @@ def test_one_step_equals_rotation_then_crop(angle, side):
 
 def test_without_rotation_the_crop_is_exact():
     image, out = scene(), np.empty((32, 32, 3), np.uint8)
-    rotate_and_crop(image, Placement(0.0, 3, 8), out)
+    rotate_and_crop(image, Placement(0.0, 3, 8, 32), out)
     assert np.array_equal(out, image[8:40, 3:35])
 
 
 def test_black_fills_what_lies_outside():
     out = np.empty((40, 40, 3), np.uint8)
-    rotate_and_crop(scene(), Placement(45.0, 0, 0), out)
+    rotate_and_crop(scene(), Placement(45.0, 0, 0, 40), out)
     assert not out[0, 0].any()
     assert not out[-1, -1].any()
     assert out[20, 20].all()
@@ -52,7 +54,7 @@ def test_black_fills_what_lies_outside():
 
 def test_angles_and_places_are_uniform_and_independent():
     draws = np.random.default_rng(0).random((9000, 3))
-    angles, lefts, tops = np.array([place(draw, 40, 32, 90.0) for draw in draws]).T
+    angles, lefts, tops = np.array([place(draw, 40, 32, 90.0)[:3] for draw in draws]).T
     assert angles.min() >= 0
     assert angles.max() < 90
     for counts in (
@@ -63,6 +65,53 @@ def test_angles_and_places_are_uniform_and_independent():
         assert len(counts) == 9
         assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)  # five standard deviations
     assert np.abs(np.corrcoef([angles, lefts, tops]) - np.eye(3)).max() < 0.05
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_the_eight_symmetries_of_a_square(symmetry):
+    image, out = scene(), np.empty((40, 40, 3), np.uint8)
+    rotate_and_crop(image, Placement(0.0, 0, 0, 40, symmetry), out)
+    mirrored = image[:, ::-1] if symmetry >= 4 else image
+    assert np.array_equal(out, np.rot90(mirrored, symmetry % 4))
+
+
+def test_right_angles_are_drawn_evenly():
+    augment = AugmentOptions(right_angles=True)
+    draws = np.random.default_rng(0).random((8000, 5))
+    drawn = [place(draw, 40, 40, 0.0, augment).symmetry for draw in draws]
+    assert np.abs(np.bincount(drawn) - 1000).max() < 5 * np.sqrt(1000)
+
+
+def test_a_window_of_another_size_is_resized_to_the_crop():
+    image, out = scene(), np.empty((20, 20, 3), np.uint8)
+    rotate_and_crop(image, Placement(0.0, 0, 0, 40), out)
+    expected = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BOX))
+    assert np.abs(out.astype(int) - expected).mean() < 3
+
+
+def test_windows_lie_inside_and_show_the_share_asked_for():
+    augment = AugmentOptions(crop_scale=0.25)
+    draws = np.random.default_rng(0).random((4000, 5))
+    placed = [place(draw, 40, 32, 0.0, augment) for draw in draws]
+    shares = np.array([placement.window**2 / 40**2 for placement in placed])
+    assert shares.min() >= 0.25
+    assert shares.mean() == pytest.approx(0.625, abs=0.02)
+    for placement in placed:
+        assert min(placement.left, placement.top) >= 0
+        assert max(placement.left, placement.top) + placement.window <= 40 + 1e-9
+
+
+def test_colours_change_within_the_strength_and_not_at_its_middle():
+    pixels = scene()
+    recolour(pixels, np.full(5, 0.5), 0.4)
+    assert np.abs(pixels.astype(int) - scene()).max() <= 1
+    for draw, compare in ((0.999, np.greater), (0.0, np.less)):
+        pixels = scene()
+        recolour(pixels, np.array([draw, 0.5, 0.5, 0.5, 0.5]), 0.4)
+        assert compare(pixels.mean(), scene().mean())
+    flat = scene()
+    recolour(flat, np.array([0.5, 0.0, 0.5, 0.5, 0.5]), 0.9)
+    assert flat.std() < 0.2 * scene().std()
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 1 - 2**-53])
