@@ -21,6 +21,8 @@ DESCRIPTION = """\
 Makes local features (docs/drea.md), the objects of each image as the model sees them.
 
   python -m galr.local_features build --format paddledet --detections DIR --images DIR --out F.h5
+  python -m galr.local_features convert released.npy --out F.h5
+  python -m galr.local_features inspect F.h5 --image NAME
 """
 
 BUILD = """\
@@ -40,12 +42,25 @@ Formats (pixels from the top left corner, if nothing else is said):
 An image without detections has none; that is no error. Anything else that does not fit is.
 """
 
+CONVERT = """\
+Turns a file of matrices that the released code reads into a store.
+
+Nothing in the file is run: it may hold arrays of numbers and plain containers, and anything else is
+refused. The options behind the matrices are unknown, so a model is held only to their shape.
+"""
+
+INSPECT = """\
+Prints what a store holds: images, objects, classes, and the options it was made with.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.local_features")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_build(commands)
+    _add_convert(commands)
+    _add_inspect(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
@@ -78,6 +93,22 @@ def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
     )
     add_drea_arguments(parser)
     parser.set_defaults(run=_build)
+
+
+def _add_convert(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "convert", description=CONVERT, help="released matrices to local features"
+    )
+    parser.add_argument("released", metavar="FILE.npy", help="the released file")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the store to write (HDF5)")
+    parser.set_defaults(run=_convert)
+
+
+def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = commands.add_parser("inspect", description=INSPECT, help="say what is in a store")
+    parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
+    parser.add_argument("--image", metavar="NAME", help="the objects of one image")
+    parser.set_defaults(run=_inspect)
 
 
 def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +185,27 @@ def _build(arguments: argparse.Namespace) -> None:
     for fault in report.left_out:
         logger.warning("left out: %s: %s", fault.place, fault.what)
     sys.stdout.write(f"{arguments.out}: {report}\n")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from galr.local_features.released import read_released
+    from galr.local_features.store import write_local_features
+
+    released = read_released(arguments.released)
+    write_local_features(arguments.out, *released, None, f"converted from {arguments.released}")
+    images, objects, features = released.representation.shape
+    sys.stdout.write(
+        f"{arguments.out}: {images} images, {objects} objects of {features} numbers each\n"
+    )
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    from galr.local_features.inspect import image_lines, store_lines
+    from galr.local_features.store import read_store
+
+    store = read_store(arguments.store)
+    told = store_lines(store) if arguments.image is None else image_lines(store, arguments.image)
+    sys.stdout.write("\n".join(told) + "\n")
 
 
 if __name__ == "__main__":
