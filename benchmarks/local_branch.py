@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--train", metavar="N", type=int, default=480, help="training images")
     parser.add_argument("--test", metavar="N", type=int, default=160, help="test images")
-    parser.add_argument("--epochs", metavar="N", type=int, default=3, help="epochs (default: 3)")
+    parser.add_argument("--epochs", metavar="N", type=int, default=12, help="epochs (default: 12)")
     parser.add_argument("--keep", metavar="DIR", help="keep data, checkpoints and results there")
     arguments = parser.parse_args(argv)
     with _folder(arguments.keep) as folder:
@@ -70,8 +70,12 @@ def _recall(folder: Path, seed: int, local: str, epochs: int) -> float:
         "dataset.data_path": data,
         "dataset.vocab_path": folder / "vocabulary.json",
         "dataset.local_path": data / "local_features.h5",
+        "dataset.image_size": 32,  # objects are a pixel wide there
+        "dataset.resize_size": 32,
         "dataset.rotation_degrees": 0,  # the captions name sides of the picture
+        "dataset.batch_size": 64,
         "optim.epochs": epochs,
+        "optim.lr_update_epoch": max(1, epochs * 3 // 4),
         "k_fold.nums": 1,
         "k_fold.experiment_name": f"seed{seed}_local_{local}",
         "logs.ckpt_save_path": folder / "checkpoint",

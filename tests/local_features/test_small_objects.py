@@ -16,7 +16,7 @@ from galr.model.build import build_model
 from galr.options.reading import options_from_dict
 from galr.training.loss import triplet_loss
 
-WIDTH, SIDE, EPOCHS, SEEDS = 64, 32, 2, 3
+WIDTH, SIDE, EPOCHS, SEEDS = 64, 32, 3, 3
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,6 @@ def recall(folder, vocabulary, local, seed):
 def test_objects_too_small_for_the_global_branch_are_found_by_the_local_one(small_objects):
     with_local = torch.tensor([recall(*small_objects, True, seed) for seed in range(SEEDS)])
     without = torch.tensor([recall(*small_objects, False, seed) for seed in range(SEEDS)])
-    print(with_local, without)
     spread = with_local.std() + without.std()
     assert with_local.mean() - without.mean() > 3 * spread, (with_local, without)
     assert with_local.min() > 2 * without.max(), (with_local, without)
