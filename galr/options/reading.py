@@ -66,14 +66,16 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
         raise UserError(path, "its base files name each other in a circle", "break the circle")
     tree = _read_yaml(path)
     base = tree.get("base")
-    if base is None:
-        return tree
-    if not isinstance(base, str):
-        raise UserError(path, f"base: expected a file's name, got {base!r}", "name a YAML file")
-    base_path = path.parent / base
-    if not base_path.is_file():
-        raise UserError(path, f"base: there is no file {base_path}", "correct the path")
-    return _merged(_read_with_bases(base_path, (*seen, path.resolve())), tree)
+    bases = base if isinstance(base, list) else [] if base is None else [base]
+    merged: Tree = {}
+    for name in bases:
+        if not isinstance(name, str):
+            raise UserError(path, f"base: expected a file's name, got {name!r}", "name a YAML file")
+        base_path = path.parent / name
+        if not base_path.is_file():
+            raise UserError(path, f"base: there is no file {base_path}", "correct the path")
+        merged = _merged(merged, _read_with_bases(base_path, (*seen, path.resolve())))
+    return _merged(merged, tree)
 
 
 def _read_yaml(path: Path) -> Tree:

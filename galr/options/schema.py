@@ -499,8 +499,10 @@ class RerankOptions(Section):
 class Options(Section):
     """All options of an experiment."""
 
-    base: str | None = Field(
-        None, description="another options file, beside this one, that this one changes"
+    base: str | list[str] | None = Field(
+        None,
+        description="another options file that this one changes, relative to this one; of a list, "
+        "each changes those before it",
     )
     seed: NonNegativeInt = Field(0, description="drives every random choice")
     device: str = Field(

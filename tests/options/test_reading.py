@@ -182,3 +182,23 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
 def test_an_empty_file_is_all_defaults(tmp_path):
     assert load_options(write(tmp_path / "a.yaml", "# nothing\n")).optim.margin == 0.2
     assert load_options(write(tmp_path / "a.yaml", "optim:\n")).optim.margin == 0.2
+
+
+def test_of_several_bases_each_changes_those_before(tmp_path):
+    (tmp_path / "data.yaml").write_text("optim: {lr: 1.0, epochs: 7}\nseed: 3\n")
+    (tmp_path / "recipe.yaml").write_text("optim: {lr: 2.0, margin: 0.5}\n")
+    path = tmp_path / "both.yaml"
+    path.write_text("base: [data.yaml, recipe.yaml]\noptim: {margin: 0.4}\n")
+    options = load_options(path)
+    assert (options.seed, options.optim.epochs) == (3, 7)
+    assert (options.optim.lr, options.optim.margin) == (2.0, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"), [("[data.yaml, 3]", "got 3"), ("[nowhere.yaml]", "there is no file")]
+)
+def test_a_wrong_base_is_named(tmp_path, base, message):
+    (tmp_path / "data.yaml").write_text("seed: 3\n")
+    (tmp_path / "both.yaml").write_text(f"base: {base}\n")
+    with pytest.raises(UserError, match=rf"both\.yaml: base: .*{message}"):
+        load_options(tmp_path / "both.yaml")
