@@ -36,16 +36,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     vectors = WordVectors(arguments.expand, corpus.words) if arguments.expand else None
     words = [*corpus.words, *(vectors.new_words if vectors else ())]
     trainer = Trainer(corpus, settings_of(arguments), training_folder(arguments), device)
-    if arguments.resume and trainer.last.exists():
+    going_on = arguments.resume and trainer.last.exists()
+    check_folder(arguments.out, arguments.kind, words, arguments.overwrite or going_on)
+    if going_on:
         trainer.resume()
-    elif not arguments.overwrite:
-        check_folder(arguments.out, arguments.kind, words)
-        if trainer.last.exists():
-            raise UserError(
-                trainer.last,
-                "an unfinished training is there",
-                "add --resume to go on with it, or --overwrite to start anew",
-            )
+    elif trainer.last.exists() and not arguments.overwrite:
+        raise UserError(
+            trainer.last,
+            "an unfinished training is there",
+            "add --resume to go on with it, or --overwrite to start anew",
+        )
     trainer.run(arguments.checkpoint_steps)
     export(trainer.model.encoder, corpus.words, vectors, arguments.out)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.data.annotations import read_annotations
+from galr.data.annotations import annotation_files, read_annotations, read_lines
 from galr.data.words import tokenize
 from galr.errors import UserError
 from galr.model.skipthought_files import UNKNOWN
@@ -56,8 +56,10 @@ def caption_documents(folder: str | Path) -> Iterator[list[str]]:
     """The training captions of a precomputed folder: those of an image, in order, a document.
 
     A caption that stands twice under an image is taken once: to foretell itself teaches nothing.
+    Empty captions are no sentences.
     """
-    annotations = read_annotations(folder, "train")
+    empty = read_lines(annotation_files(folder, "train")[0]).count("")
+    annotations = read_annotations(folder, "train", empty_captions=empty)
     captions: list[dict[str, None]] = [{} for _ in annotations.images]
     for caption, image in zip(annotations.captions, annotations.caption_to_image, strict=True):
         captions[image][caption] = None

@@ -85,7 +85,9 @@ class WordVectors:
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
-                    fields = line.rstrip().split(b" ")
+                    fields = line.split()
+                    if not fields:
+                        continue
                     if number == 1 and len(fields) == 2 and all(map(bytes.isdigit, fields)):
                         numbers = int(fields[1])
                         continue

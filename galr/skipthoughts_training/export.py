@@ -19,17 +19,18 @@ from galr.skipthoughts_training.expansion import WordVectors
 logger = logging.getLogger(__name__)
 
 
-def check_folder(directory: Path, layout: str, words: list[str]) -> None:
+def check_folder(directory: Path, layout: str, words: list[str], overwrite: bool) -> None:
     """Raises UserError where writing would break files that are there.
 
     Both layouts share one dictionary, so the second must have the words of the first.
     """
     for name in (TABLES[layout], GRUS[layout]):
-        if (directory / name).exists():
+        if (directory / name).exists() and not overwrite:
             raise UserError(
                 directory / name, "is there already", "name another --out, or add --overwrite"
             )
-    other = next((name for name in TABLES.values() if (directory / name).exists()), None)
+    others = (name for kind, name in TABLES.items() if kind != layout)
+    other = next((name for name in others if (directory / name).exists()), None)
     if other is None:
         return
     dictionary = directory / DICTIONARY

@@ -94,9 +94,12 @@ class AdaptiveSoftmax(nn.Module):
 
 
 def word_softmax(kind: Softmax, dim: int, classes: int) -> nn.Module:
-    """The softmax of ``kind``; one with no class beyond the head is the full one."""
+    """The softmax of ``kind``; full where no class is beyond the head, or ``dim`` has no quarters.
+
+    Each further cluster is foretold from a quarter of the numbers.
+    """
     cutoffs = [cutoff for cutoff in CUTOFFS if cutoff < classes]
-    if kind == "full" or not cutoffs:
+    if kind == "full" or not cutoffs or dim < 4 ** len(cutoffs):
         return FullSoftmax(dim, classes)
     return AdaptiveSoftmax(dim, classes, cutoffs)
 

@@ -84,9 +84,13 @@ class Trainer:
     def run(self, checkpoint_steps: int) -> None:
         """Trains all epochs that are left, and leaves the best model's weights in ``model``."""
         with SummaryWriter(str(self.folder)) as board:
-            while self.standing.epoch < self.settings.epochs:
-                self._train_epoch(checkpoint_steps)
-                self._finish_epoch(board)
+            try:
+                while self.standing.epoch < self.settings.epochs:
+                    self._train_epoch(checkpoint_steps)
+                    self._finish_epoch(board)
+            except KeyboardInterrupt:
+                where = f"--resume goes on from {self.last}" if self.last.exists() else "start anew"
+                raise KeyboardInterrupt(f"stopped by Ctrl-C; {where}") from None
         self.model.load_state_dict(read_torch_file(self.best, "train anew by --overwrite"))
 
     def resume(self) -> None:
