@@ -63,6 +63,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
     GALR_DEBUG=1 in the environment shows the traceback of an error as well.
     """
+    # before torch is imported: threads that spin while they wait make a run five times slower
+    # where another one shares the cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # of several processes that torchrun started, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)

@@ -416,6 +416,11 @@ class OptimOptions(Section):
         None, description="stop a fold after so many validations without a better mR"
     )
 
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return "off" if value is False else value
+
     @model_validator(mode="after")
     def _loss_takes_positives(self) -> OptimOptions:
         for name in ("same_image", "same_caption"):
