@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -54,21 +55,21 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-words",
         metavar="N",
-        type=_count,
+        type=cli.at_least_1,
         default=64,
         help="cut sentences after so many words (default: %(default)s)",
     )
     group.add_argument(
         "--vocabulary",
         metavar="N",
-        type=_count,
+        type=cli.at_least_1,
         default=20000,
         help="keep the most frequent words (default: %(default)s)",
     )
     group.add_argument(
         "--min-count",
         metavar="N",
-        type=_count,
+        type=cli.at_least_1,
         default=2,
         help="and of these the ones seen so often (default: %(default)s)",
     )
@@ -94,7 +95,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         ("--decoder-dim", None, "width of the decoders (default: --hidden-dim)"),
     ):
         shown = text if default is None else f"{text} (default: %(default)s)"
-        group.add_argument(name, metavar="N", type=_count, default=default, help=shown)
+        group.add_argument(name, metavar="N", type=cli.at_least_1, default=default, help=shown)
     group.add_argument(
         "--softmax",
         choices=("adaptive", "full"),
@@ -106,17 +107,19 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     for name, kind, default, text in (
-        ("--epochs", _count, 10, "passes over the sentences"),
-        ("--batch-size", _count, 128, "sentences a step"),
+        ("--epochs", cli.at_least_1, 10, "passes over the sentences"),
+        ("--batch-size", cli.at_least_1, 128, "sentences a step"),
         ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
         ("--clip", _number(1e-9, math.inf), 10.0, "largest norm of the gradient"),
         ("--seed", int, 0, "drives every random choice"),
-        ("--checkpoint-steps", _count, 2000, "steps between checkpoints within an epoch"),
+        ("--checkpoint-steps", cli.at_least_1, 2000, "steps between checkpoints within an epoch"),
     ):
         group.add_argument(
             name, metavar="N", type=kind, default=default, help=f"{text} (default: %(default)s)"
         )
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group.add_argument(
+        "--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
     group.add_argument(
         "--out",
         metavar="FOLDER",
@@ -128,11 +131,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="start anew over what is there")
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
+    return text
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
