@@ -95,10 +95,14 @@ def faults(
     scores: NDArray[np.float64], boxes: NDArray[np.float64], clipped: NDArray[np.float64]
 ) -> NDArray[np.str_]:
     """What is wrong with each object, in words; empty where nothing is. (M,), (M, 4), (M, 4)."""
+    scored = (scores >= 0) & (scores <= 1)
     finite = np.isfinite(boxes).all(axis=1)
-    sides, seen = boxes[:, 2:] > boxes[:, :2], clipped[:, 2:] > clipped[:, :2]
+    seen = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    if (scored & finite & seen).all():
+        return np.full(len(scores), "")
+    sides = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     problems: NDArray[np.str_] = np.select(
-        [~((scores >= 0) & (scores <= 1)), ~finite, ~sides.all(axis=1), ~seen.all(axis=1)],
+        [~scored, ~finite, ~sides, ~seen],
         [
             "the score is not within 0 and 1",
             "the box is not finite",

@@ -15,6 +15,9 @@ from galr.local_features.detections import Detections
 from galr.options import DreaOptions, Options
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+BLOCK = 512  # detections that are compared with each other at a time
 
 
 def build_local_features(
@@ -44,7 +47,7 @@ def build_local_features(
 
 def kept_objects(
     detections: Detections, options: DreaOptions
-) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+) -> tuple[Floats, Floats, Floats, Indices]:
     """The K objects that DREA keeps, in its order.
 
     Rows (K, F), centres in pixels (K, 2), prominence (K,) in 0..1, and which detections they are.
@@ -71,20 +74,25 @@ def kept_objects(
     return rows[order], centres[order], prominence[order], candidates[order]
 
 
-def _denoised(rows: Floats, classes: NDArray[np.int64], options: DreaOptions) -> list[int]:
+def _denoised(rows: Floats, classes: Indices, options: DreaOptions) -> list[int]:
     """Which of the rows (M, F), the most prominent first, repeat no earlier kept one."""
-    directions = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    left = np.ones(len(rows), dtype=bool)
+    directions = rows / np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
     kept: list[int] = []
-    # the first one left repeats none of those kept, since they have crossed out what repeats them
-    while len(kept) < options.objects and left.any():
-        first = int(left.argmax())
-        kept.append(first)
-        repeats = (directions @ directions[first] > options.max_similarity) & (
-            classes == classes[first]
-        )
-        left &= ~repeats
-        left[first] = False
+    for start in range(0, len(rows), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(rows)))
+
+        def repeats(others: Indices, block: Indices = block) -> NDArray[np.bool_]:
+            alike = directions[others] @ directions[block].T > options.max_similarity
+            return np.asarray(alike & (classes[others][:, None] == classes[block]))
+
+        dropped = np.any(repeats(np.array(kept, dtype=np.int64)), axis=0)
+        # an object's own fate is known by the time its turn comes, since pairs are in its order
+        for first, second in np.argwhere(np.triu(repeats(block), k=1)).tolist():
+            if not dropped[first]:
+                dropped[second] = True
+        kept += block[~dropped].tolist()
+        if len(kept) >= options.objects:
+            break
     return kept
 
 

@@ -80,7 +80,7 @@ def read_records(path: Path, parse: Callable[[str], Record]) -> Found:
 def numbers(tokens: Sequence[str]) -> list[float]:
     """Finite decimal numbers; BadEntry naming the first token that is none."""
     try:
-        values = [float(token) for token in tokens]
+        values = list(map(float, tokens))
         # float() also reads 1_000 and the digits of other scripts
         plain = "_" not in (text := "".join(tokens)) and text.isascii()
     except ValueError:

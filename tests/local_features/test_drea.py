@@ -61,12 +61,15 @@ def without_close_calls(detections, drea):
     return all((gap > 1e-9).all() for gap in gaps) and (near > 1e-9).all()
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize("block", [1, 3, 512])
+@settings(max_examples=70, deadline=None)
 @given(images, options)
-def test_the_construction_is_that_of_its_definition(image, drea):
+def test_the_construction_is_that_of_its_definition(block, image, drea):
     detections = detections_of(image)
     assume(without_close_calls(detections, drea))
-    representation, adjacency = build_local_features(detections, drea)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("galr.local_features.drea.BLOCK", block)
+        representation, adjacency = build_local_features(detections, drea)
     wanted = built_slowly(detections, drea)
     assert representation.dtype == adjacency.dtype == np.float32
     np.testing.assert_allclose(representation, wanted[0], atol=1e-6)
