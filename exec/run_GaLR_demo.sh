@@ -7,6 +7,9 @@
 #   bash exec/run_GaLR_demo.sh --set optim.epochs=20   any option; see docs/options.md
 source "$(dirname "${BASH_SOURCE[0]}")/run_experiment.sh"
 
+# threads that wait do not spin: on two cores that others use as well, spinning halves the speed
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+
 data=data/demo_precomp
 "$PYTHON" -m galr.data.demo --out "$data"
 "$PYTHON" vocab.py --data_path data --data_name demo_precomp --out vocab/demo_splits_vocab.json
