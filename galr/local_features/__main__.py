@@ -23,6 +23,7 @@ Makes local features (docs/drea.md), the objects of each image as the model sees
   python -m galr.local_features build --format paddledet --detections DIR --images DIR --out F.h5
   python -m galr.local_features convert released.npy --out F.h5
   python -m galr.local_features inspect F.h5 --image NAME
+  python -m galr.local_features show F.h5 --image NAME --out overlay.png
 """
 
 BUILD = """\
@@ -53,6 +54,12 @@ INSPECT = """\
 Prints what a store holds: images, objects, classes, and the options it was made with.
 """
 
+SHOW = """\
+Draws images with their objects: kept ones in the colour of their class with class, score and
+prominence, dropped detections faint and dashed, the strongest edges of the adjacency as white
+lines. Several images make a contact sheet.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
@@ -61,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _add_build(commands)
     _add_convert(commands)
     _add_inspect(commands)
+    _add_show(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
@@ -109,6 +117,25 @@ def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
     parser.add_argument("--image", metavar="NAME", help="the objects of one image")
     parser.set_defaults(run=_inspect)
+
+
+def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
+    from galr.local_features.reading import FORMATS
+
+    parser = commands.add_parser("show", description=SHOW, help="draw the objects of images")
+    parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
+    parser.add_argument(
+        "--image", required=True, nargs="+", metavar="NAME", help="an image, or several"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture to write")
+    parser.add_argument("--edges", type=int, default=10, help="edges drawn (default: %(default)s)")
+    origin = parser.add_argument_group(
+        "files", "where they are no longer where the store was built from"
+    )
+    origin.add_argument("--images", metavar="DIR", help="the folder of the images")
+    origin.add_argument("--format", choices=FORMATS, help="of the detections")
+    origin.add_argument("--detections", nargs="+", metavar="DIR_OR_FILE", help="the detections")
+    parser.set_defaults(run=_show)
 
 
 def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,6 +233,23 @@ def _inspect(arguments: argparse.Namespace) -> None:
     store = read_store(arguments.store)
     told = store_lines(store) if arguments.image is None else image_lines(store, arguments.image)
     sys.stdout.write("\n".join(told) + "\n")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from galr.local_features.scene import read_scenes
+    from galr.local_features.show import draw
+    from galr.local_features.store import read_store
+
+    scenes = read_scenes(
+        read_store(arguments.store),
+        arguments.image,
+        arguments.images,
+        arguments.format,
+        arguments.detections,
+    )
+    draw(scenes, arguments.out, arguments.edges)
+    for scene in scenes:
+        sys.stdout.write(f"{arguments.out}: {scene.caption}\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from galr.local_features.drea import build_local_features
 from galr.local_features.image_folder import ImageFolder, image_size
 from galr.local_features.reading import Format, Job, read_jobs
 from galr.local_features.records import BadEntry, Fault, Found, shown_place
-from galr.local_features.store import write_local_features
+from galr.local_features.store import Origin, write_local_features
 from galr.options import DreaOptions
 from galr.progress import Progress
 
@@ -90,7 +90,10 @@ def build_store(
         raise _first_of(report.left_out)
     representation = np.concatenate([part.representation for part in parts])
     adjacency = np.concatenate([part.adjacency for part in parts])
-    write_local_features(out, folder.names, representation, adjacency, drea, f"{kind} files")
+    origin = Origin(kind, tuple(map(str, detections)), str(images))
+    write_local_features(
+        out, folder.names, representation, adjacency, drea, f"{kind} detections", origin
+    )
     report.seconds = time.monotonic() - started
     objects = np.einsum("inn->in", adjacency) > 0
     report.kept, report.with_objects = int(objects.sum()), int(objects.any(axis=1).sum())
@@ -142,7 +145,7 @@ def _build(jobs: list[Job], *, kind: Format, drea: DreaOptions) -> _Built:
     for row, job in enumerate(jobs):
         found = job.read(kind, classes)
         read += len(found.records) + len(found.faults)
-        detections, problems = _checked(job, found, relative=kind == "yolo")
+        detections, problems = checked_detections(job, found, relative=kind == "yolo")
         bad += found.faults + problems
         if detections is not None:
             weak += int((detections.scores < drea.min_score).sum())
@@ -150,7 +153,9 @@ def _build(jobs: list[Job], *, kind: Format, drea: DreaOptions) -> _Built:
     return _Built(representation, adjacency, read, weak, bad)
 
 
-def _checked(job: Job, found: Found, *, relative: bool) -> tuple[Detections | None, list[Fault]]:
+def checked_detections(
+    job: Job, found: Found, *, relative: bool
+) -> tuple[Detections | None, list[Fault]]:
     """The records that fit the image, and what is wrong with the others."""
     if not found.records:
         return None, []

@@ -1,8 +1,9 @@
 """The HDF5 store of local features: both matrices of every image, and the options behind them.
 
 ``names`` (I,), ``representation`` (I, N, F) and ``adjacency`` (I, N, N) float32, every DREA option
-as an attribute; ``source`` says where the matrices come from. A store that was converted from
-released files carries no options, since nobody knows them.
+as an attribute; ``source`` says where the matrices come from, ``format``, ``detections`` and
+``images`` which files they were built from. A store that was converted from released files carries
+no options, since nobody knows them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -39,6 +40,14 @@ class LocalFeatures:
         return LocalFeatures(self.representation[rows], self.adjacency[rows])
 
 
+class Origin(NamedTuple):
+    """What a store was built from, as it was named on the command line."""
+
+    format: str
+    detections: tuple[str, ...]
+    images: str
+
+
 @dataclass(frozen=True)
 class Store:
     """All that a file holds: the matrices of ``names``, and the options (None: unknown)."""
@@ -48,6 +57,7 @@ class Store:
     features: LocalFeatures
     drea: DreaOptions | None
     source: str
+    origin: Origin | None
 
     def row(self, image: str) -> int:
         """The index of an image's entry, by its name or else its stem; UserError without one."""
@@ -61,18 +71,22 @@ def write_local_features(
     adjacency: NDArray[np.float32],
     drea: DreaOptions | None,
     source: str = "",
+    origin: Origin | None = None,
 ) -> None:
     """Writes a store atomically.
 
     names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
     ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
-    people. Raises ValueError for shapes, names or numbers that no reader would take.
+    people, ``origin`` lets ``show`` find the images again. Raises ValueError for shapes, names or
+    numbers that no reader would take.
     """
     _check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["version"] = VERSION
         file.attrs["source"] = source
+        if origin is not None:
+            options |= origin._asdict()
         for option, value in options.items():
             file.attrs[option] = value
         file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
@@ -142,7 +156,13 @@ def _read(path: Path) -> Store:
             # an option that is not there would be read as its default
             _complete(options) if options else None,
             str(file.attrs.get("source", "")),
+            _origin(file.attrs) if "images" in file.attrs else None,
         )
+
+
+def _origin(attributes: h5py.AttributeManager) -> Origin:
+    detections = [str(path) for path in attributes["detections"]]
+    return Origin(str(attributes["format"]), tuple(detections), str(attributes["images"]))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the attribute holds
