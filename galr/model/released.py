@@ -78,7 +78,8 @@ def from_released(state: State, place: str | Path) -> State:
     ours = {}
     rest = {name: tensor for name, tensor in state.items() if name not in CLASSIFIER}
     for name, gates in GATES.items():
-        if len({rest[gate].shape if gate in rest else None for gate in gates} - {None}) != 1:
+        shapes = {rest[gate].shape if gate in rest else None for gate in gates}
+        if len(shapes) > 1 or None in shapes:
             raise UserError(
                 place,
                 f"{gates[0]} and its kin are missing or differ in shape",
