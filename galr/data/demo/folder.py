@@ -109,9 +109,12 @@ def _complete(folder: Path, options: DemoOptions) -> bool:
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place when the block ends well."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f"{folder.name}.{os.getpid()}.old.tmp")
+    place = folder.absolute()  # "." has no name
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
+    old = place.with_name(f"{place.name}.{os.getpid()}.old.tmp")
     try:
+        # a container gives out the same number again, perhaps after a run that was killed
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         if folder.exists():

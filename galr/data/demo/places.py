@@ -44,6 +44,14 @@ def trees_along(canvas: Canvas, pose: Pose, length: float, radius: float = 2.0) 
         tree(canvas, place.x, place.y, radius * canvas.rng.uniform(0.8, 1.2))
 
 
+def trees_beside(canvas: Canvas, count: int, base: Pose, clear: float) -> None:
+    """Trees at least ``clear`` from the x axis of ``base``, and off the road across it."""
+    for x, y in canvas.rng.uniform(-70, 70, (count, 2)):
+        if abs(y) > clear and abs(x) > 8:
+            place = base.at(x, y)
+            tree(canvas, place.x, place.y, float(canvas.rng.uniform(1.6, 3.2)))
+
+
 def building(canvas: Canvas, pose: Pose, width: float, depth: float, roof: Colour) -> None:
     """A flat roof with a parapet and a few boxes on it."""
     plan = pose(rectangle(width, depth))

@@ -11,6 +11,7 @@ from PIL import Image
 from galr.data.demo import scenes_land as land
 from galr.data.demo import scenes_sport as sport
 from galr.data.demo import scenes_transport as transport
+from galr.data.demo import scenes_water as water
 from galr.data.demo.canvas import Box, Canvas
 from galr.data.demo.scenes_small import small_objects
 from galr.data.demo.story import Story, captions
@@ -18,10 +19,10 @@ from galr.data.demo.story import Story, captions
 SCENES: tuple[Callable[[Canvas], Story], ...] = (
     transport.airport,
     land.forest,
-    transport.harbour,
+    water.harbour,
     land.storage_tanks,
     sport.tennis,
-    transport.bridge,
+    water.bridge,
     land.houses,
     sport.stadium,
     transport.parking_lot,
@@ -30,7 +31,7 @@ SCENES: tuple[Callable[[Canvas], Story], ...] = (
     transport.roundabout,
     land.beach,
     sport.baseball,
-    transport.sea,
+    water.sea,
     land.desert,
     sport.football,
     transport.helipad,
