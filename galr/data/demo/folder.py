@@ -117,9 +117,9 @@ def _replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
+        if place.exists():
+            os.replace(place, old)
+        os.replace(temporary, place)
     except OSError as error:
         raise RunError(
             folder,
