@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galr.evaluation.similarities import even_blocks
+
 GROUPS_A_CANDIDATE = 4  # more of them raise the floor, and cost more to find it
 MOST_NUMBERS = 1 << 29  # in a block: list and column must fit into 31 bits of a key
+SUMMED_AT_A_TIME = 1 << 18  # numbers that are widened to float64 at a time: they fit the cache
 
 
 class BestFirst(NamedTuple):
@@ -69,20 +72,33 @@ def best_first(lists: Tensor, floor: Tensor) -> BestFirst:
     return BestFirst(row, _sorted(keys) & ((1 << bits) - 1), starts)
 
 
+def list_sums(lists: Tensor) -> Tensor:
+    """Sum of each list, in float64 and in an order of its own: (b, n) -> (b,).
+
+    A list's sum does not depend on the lists that are summed beside it.
+    """
+    if lists.is_cuda:
+        return lists.sum(dim=1, dtype=torch.float64)
+    sums = torch.empty(len(lists), dtype=torch.float64)
+    for block in even_blocks(len(lists), SUMMED_AT_A_TIME // lists.shape[1]):
+        sums[block] = torch.from_numpy(lists[block].double().numpy().sum(axis=1))
+    return sums
+
+
 def _floor(lists: Tensor, k: int) -> Tensor:
     """A number that at least k entries of each list reach, and few more: (b, n) -> (b,).
 
     The k-th largest of the maxima of groups of entries.
     """
-    n = lists.shape[1]
+    b, n = lists.shape
     if k >= n:
         return torch.full_like(lists[:, 0], -torch.inf)
     groups = min(n, GROUPS_A_CANDIDATE * k)
-    whole = lists[:, : n // groups * groups]
-    maxima = whole.unflatten(1, (-1, groups)).amax(dim=1)
+    maxima = lists[:, : n // groups * groups].reshape(b, -1, groups).amax(dim=1)
     if maxima.is_cuda:
         return maxima.topk(k, dim=1).values[:, -1]
-    return torch.from_numpy(np.partition(maxima.numpy(), groups - k, axis=1)[:, groups - k])
+    kth: Tensor = torch.from_numpy(np.partition(maxima.numpy(), groups - k, axis=1))[:, groups - k]
+    return kth
 
 
 def _descending(values: Tensor) -> Tensor:
@@ -107,6 +123,14 @@ def _nonzero(mask: Tensor) -> Tensor:
     if mask.is_cuda:
         return flat.nonzero()[:, 0]
     return torch.from_numpy(np.flatnonzero(flat.numpy()))
+
+
+def argsort(keys: Tensor) -> Tensor:
+    """The stable order of integers (M,) from 0 to 2^31: (M,) int64."""
+    if keys.is_cuda:
+        return keys.argsort(stable=True)
+    places = torch.arange(len(keys))
+    return torch.from_numpy(np.sort(((keys << 32) | places).numpy())) & 0xFFFFFFFF
 
 
 def _sorted(keys: Tensor) -> Tensor:

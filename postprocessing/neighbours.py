@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from galr.evaluation.similarities import Similarities, even_blocks
-from postprocessing.lists import best_candidates, ranks_in_lists
-
-SUMMED_AT_A_TIME = 1 << 18  # numbers that are widened to float64 at a time: they fit the cache
+from postprocessing.lists import MOST_NUMBERS, argsort, best_candidates, list_sums, ranks_in_lists
 
 
 class Neighbours(NamedTuple):
@@ -39,6 +37,7 @@ def find_neighbours(
     At most ``block_numbers`` similarities are held at a time, but one list at the least. Raises
     ValueError on NaN and infinity.
     """
+    block_numbers = min(block_numbers, MOST_NUMBERS)
     queries = range(similarity.shape[0]) if query is None else range(query, query + 1)
     chosen, values = _choose(similarity, k, queries, block_numbers)
     share, reverse_rank = _meet(similarity, chosen, values, queries.start, block_numbers)
@@ -68,7 +67,7 @@ def _meet(
     """Pass 2: the share and the rank of each query in its candidates' lists; both (Q, K)."""
     share = torch.empty(chosen.shape, dtype=torch.float64, device=chosen.device)
     reverse_rank = torch.empty_like(chosen)
-    pairs = _argsort(chosen.view(-1))  # places in (Q, K), by candidate
+    pairs = argsort(chosen.view(-1))  # places in (Q, K), by candidate
     wanted, lengths = torch.unique_consecutive(chosen.view(-1)[pairs], return_counts=True)
     ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
     whole = len(wanted) == similarity.shape[1]
@@ -78,5 +77,18 @@ def _meet(
         row = torch.repeat_interleave(lengths[block])
         query = first + own.div(chosen.shape[1], rounding_mode="floor")
         reverse_rank.view(-1)[own] = ranks_in_lists(lists, row, query)
-        share.view(-1)[own] = values.view(-1)[own] * _inverse_sums(lists)[row]
+        share.view(-1)[own] = _share(values.view(-1)[own], list_sums(lists)[row], lists.shape[1])
     return share, reverse_rank
+
+
+def _share(values: Tensor, sums: Tensor, numbers: int) -> Tensor:
+    """values / sums, and 0 where a sum of so many numbers is nothing but their rounding."""
+    values = values.double()
+    nothing = sums.abs() <= numbers * torch.finfo(torch.float64).eps * values.abs()
+    return (values / sums).masked_fill_(nothing, 0.0)
+
+
+def _check_finite(lists: Tensor) -> None:
+    # the sum is quick, but that of finite numbers may overflow
+    if not bool(lists.sum().isfinite()) and not bool(lists.isfinite().all()):
+        raise ValueError("similarity holds NaN or infinity; rerank needs finite numbers")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from galr.evaluation.similarities import Array, as_tensor
+from galr.evaluation.similarities import Array, as_floats
+from postprocessing.formula import Formula
+from postprocessing.neighbours import Neighbours, find_neighbours
+
+BLOCK_NUMBERS = 1 << 20  # similarities of a matrix that are looked at a time: they fit the cache
 
 
 class Reranked(NamedTuple):
@@ -31,33 +34,32 @@ def rerank(
 ) -> Reranked:
     """The k best candidates of each query, best first, by the combined score.
 
-    similarity (Q, C) -> candidates (Q, K) int64 and scores (Q, K), K = min(k, C).
+    similarity (Q, C) -> candidates (Q, K) int64 and scores (Q, K) in the similarity's type,
+    K = min(k, C): numpy for numpy, tensors for a tensor, on its device. Equal similarities go by
+    candidate index, equal scores by similarity. ``l`` matters with reverse="absolute" alone. A
+    candidate whose similarities sum to zero has a saliency of 0. Raises ValueError on NaN and
+    infinity, on no queries or candidates, and on numbers that make no sense.
     """
-    s = as_tensor(similarity)
-    if not bool(s.isfinite().all()):
-        raise ValueError("similarity holds NaN or infinity")
-    k = min(k, s.shape[1])
-    chosen = torch.sort(s, dim=1, descending=True, stable=True).indices[:, :k]
-    by_column = torch.sort(s, dim=0, descending=True, stable=True).indices
-    column_rank = torch.empty_like(by_column)
-    column_rank.scatter_(
-        0, by_column, torch.arange(len(s), device=s.device)[:, None].expand_as(by_column)
-    )
-    reverse_rank = column_rank.gather(1, chosen)
-    if reverse == "relative":
-        place = torch.from_numpy(np.argsort(reverse_rank.cpu().numpy(), axis=1)).to(s.device)
-        reverse_rank = torch.empty_like(place).scatter_(
-            1, place, torch.arange(k, device=s.device).expand_as(place)
+    formula = Formula(k, w_saliency, w_rank, w_reverse, xi, reverse, l)
+    neighbours = find_neighbours(checked_matrix(similarity), k, BLOCK_NUMBERS)
+    return rerank_neighbours(neighbours, formula, numpy=not isinstance(similarity, Tensor))
+
+
+def checked_matrix(similarity: Array) -> Tensor:
+    """``similarity`` (Q, C) as a float tensor; raises ValueError where it is no matrix."""
+    tensor = as_floats(similarity)
+    if tensor.ndim != 2 or tensor.numel() == 0:
+        raise ValueError(
+            "similarity must be (Q, C) of at least one query and one candidate, "
+            f"got shape {tuple(tensor.shape)}"
         )
-    sums = s.sum(dim=0, dtype=torch.float64)
-    saliency = torch.where(sums[chosen] == 0, 0.0, s.gather(1, chosen) / sums[chosen])
-    rank = torch.arange(1, k + 1, device=s.device)
-    worth = torch.exp(-xi * (reverse_rank + 1).double())
-    if reverse == "absolute" and l is not None:
-        worth = torch.where(reverse_rank < l, worth, 0.0)
-    scores = w_saliency * saliency + w_rank * torch.exp(-xi * rank.double()) + w_reverse * worth
-    scores, order = torch.sort(scores.to(s.dtype), dim=1, descending=True, stable=True)
-    chosen = chosen.gather(1, order)
-    if isinstance(similarity, Tensor):
-        return Reranked(chosen, scores)
-    return Reranked(chosen.numpy(), scores.numpy())
+    return tensor
+
+
+def rerank_neighbours(neighbours: Neighbours, formula: Formula, *, numpy: bool) -> Reranked:
+    """The candidates of ``neighbours`` by the formula's score, best first."""
+    scores = formula.scores(formula.terms(neighbours))
+    scores, order = torch.sort(scores, dim=1, descending=True, stable=True)
+    candidates = neighbours.candidates.gather(1, order)
+    scores = scores.to(neighbours.similarity.dtype)
+    return Reranked(candidates.numpy(), scores.numpy()) if numpy else Reranked(candidates, scores)
