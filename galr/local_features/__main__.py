@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ Makes local features (docs/drea.md), the objects of each image as the model sees
 
   python -m galr.local_features build --format paddledet --detections DIR --images DIR --out F.h5
   python -m galr.local_features convert released.npy --out F.h5
+  python -m galr.local_features detect --method segments --images DIR --out DETECTIONS
+  python -m galr.local_features detect --weights model.pt --images DIR --out DETECTIONS
   python -m galr.local_features inspect F.h5 --image NAME
   python -m galr.local_features show F.h5 --image NAME --out overlay.png
 """
@@ -60,6 +63,18 @@ prominence, dropped detections faint and dashed, the strongest edges of the adja
 lines. Several images make a contact sheet.
 """
 
+DETECT = """\
+Writes detections of a folder of images, a text file an image, for build --format paddledet.
+
+  --weights model.pt   by a model of ultralytics, oriented or not (pip install -r
+                       requirements-detect.txt). Such a file is a pickle and may run anything when
+                       it is read: use files that you trust.
+  --method segments    without any detector: regions that differ from their surroundings, their
+                       contrast as the score, and pseudo-classes by k-means over colour, texture
+                       and shape. These are fitted on the training images and kept in a codebook,
+                       which --codebook uses again for other images.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
@@ -67,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_build(commands)
     _add_convert(commands)
+    _add_detect(commands)
     _add_inspect(commands)
     _add_show(commands)
     arguments = parser.parse_args(argv)
@@ -110,6 +126,51 @@ def _add_convert(commands: Commands[cli.ArgumentParser]) -> None:
     parser.add_argument("released", metavar="FILE.npy", help="the released file")
     parser.add_argument("--out", required=True, metavar="FILE", help="the store to write (HDF5)")
     parser.set_defaults(run=_convert)
+
+
+def _add_detect(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = commands.add_parser("detect", description=DETECT, help="images to detections")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--weights", metavar="FILE", help="a model of ultralytics")
+    way.add_argument("--method", choices=("segments",), help="a way that needs no model")
+    parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the images")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    model = parser.add_argument_group("with --weights")
+    model.add_argument(
+        "--classes", metavar="FILE", help="classes to keep, one a line (default: DOTA's 15)"
+    )
+    model.add_argument("--skip-bad", action="store_true", help="leave other classes out")
+    model.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    model.add_argument(
+        "--batch", type=cli.at_least_1, default=16, help="images at a time (default: 16)"
+    )
+    model.add_argument(
+        "--image-size",
+        type=cli.at_least_1,
+        default=1024,
+        help="pixels that the longer side is scaled to (default: 1024)",
+    )
+    model.add_argument(
+        "--min-score", type=_number, default=0.05, help="lowest score written (default: 0.05)"
+    )
+    segments = parser.add_argument_group("with --method segments")
+    segments.add_argument(
+        "--codebook",
+        metavar="FILE.npz",
+        help="pseudo-classes: used if the file exists, else fitted and written (default: "
+        "codebook.npz inside --out)",
+    )
+    segments.add_argument(
+        "--fit-on",
+        metavar="FILE",
+        help="list of the training images, one a line (default: train_filename.txt beside "
+        "--images, else all images)",
+    )
+    segments.add_argument(
+        "--segment-classes", type=cli.at_least_1, default=15, help="pseudo-classes (default: 15)"
+    )
+    segments.add_argument("--seed", type=int, default=0, help="of the fit (default: 0)")
+    parser.set_defaults(run=_detect)
 
 
 def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
@@ -223,6 +284,45 @@ def _convert(arguments: argparse.Namespace) -> None:
     images, objects, features = released.representation.shape
     sys.stdout.write(
         f"{arguments.out}: {images} images, {objects} objects of {features} numbers each\n"
+    )
+
+
+def _detect(arguments: argparse.Namespace) -> None:
+    from galr.local_features.detection_folder import CLASSES_FILE
+
+    if arguments.method == "segments":
+        from galr.local_features.detect_segments import detect_segments
+
+        written = detect_segments(
+            arguments.images,
+            arguments.out,
+            arguments.codebook,
+            arguments.fit_on,
+            arguments.segment_classes,
+            arguments.seed,
+        )
+    else:
+        from galr.local_features.classes import read_classes
+        from galr.local_features.detect_model import detect_with_model
+
+        written = detect_with_model(
+            arguments.weights,
+            arguments.images,
+            arguments.out,
+            read_classes(arguments.classes) if arguments.classes else DreaOptions().classes,
+            device=arguments.device,
+            batch=arguments.batch,
+            image_size=arguments.image_size,
+            min_score=arguments.min_score,
+            skip_bad=arguments.skip_bad,
+        )
+    out = shlex.quote(arguments.out)
+    for reason, count in written.left_out.items():
+        logger.warning("left out: %d detections: %s", count, reason)
+    sys.stdout.write(
+        f"{arguments.out}: {written.detections} detections in {written.images} images; go on with\n"
+        f"  python -m galr.local_features build --format paddledet --detections {out} "
+        f"--classes {out}/{CLASSES_FILE} --images {shlex.quote(arguments.images)} --out FILE.h5\n"
     )
 
 
