@@ -1,0 +1,79 @@
+import csv
+import json
+
+import pytest
+
+from galr.errors import UserError
+from galr.sweep.runs import plan_runs
+from galr.sweep.table import COLUMNS, markdown, rows_of
+from tests.tiny import make_data, run_module
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two options files on tiny data: one as it is, one without MVSA."""
+    base = make_data(tmp_path)
+    plain, ablated = tmp_path / "plain.yaml", tmp_path / "ablated.yaml"
+    plain.write_text(f"base: {base.name}\noptim: {{epochs: 1}}\n")
+    ablated.write_text(
+        f"base: {plain.name}\nmodel: {{multiscale: {{enabled: false}}}}\n"
+        "k_fold: {experiment_name: ablated}\n"
+    )
+    return plain, ablated
+
+
+def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files):
+    arguments = [*files, "--jobs", "2", "--out", tmp_path / "out"]
+    done = run_module("galr.sweep", *arguments)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["options"], row["variant"]) for row in rows] == [
+        (str(path), variant) for path in files for variant in ("without_rerank", "with_rerank")
+    ]
+    results = json.loads((tmp_path / "checkpoint" / "ablated" / "results.json").read_text())
+    for name in COLUMNS:
+        assert float(rows[2][name]) == pytest.approx(results["mean"]["without_rerank"][name])
+        assert float(rows[2][f"{name}_std"]) == pytest.approx(
+            results["std"]["without_rerank"][name]
+        )
+    again = run_module("galr.sweep", *arguments)
+    assert again.returncode == 0
+    assert again.stderr.count("done before") == 2
+    assert "begins" not in again.stderr
+    assert again.stdout == done.stdout
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files):
+    plain, broken = files
+    broken.write_text(
+        f"base: {plain.name}\ndataset: {{vocab_path: nowhere.json}}\n"
+        "k_fold: {experiment_name: broken}\n"
+    )
+    done = run_module("galr.sweep", *files, "--out", tmp_path / "out", "--set", "k_fold.nums=1")
+    assert done.returncode == 1
+    assert "nowhere.json: there is no such vocabulary" in done.stderr
+    assert "1 of 2 runs failed (broken)" in done.stderr.splitlines()[-1]
+    assert "plain.yaml | without | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
+
+
+def test_seeds_have_folders_of_their_own_and_one_row(tmp_path, files):
+    runs = plan_runs([str(files[0])], ["optim.lr=0.1"], [3, 4])[str(files[0])]
+    assert [run.options.seed for run in runs] == [3, 4]
+    assert [run.name for run in runs] == ["tiny_seed3", "tiny_seed4"]
+    assert {run.options.optim.lr for run in runs} == {0.1}
+    for run, value in zip(runs, (10.0, 20.0), strict=True):
+        run.results.parent.mkdir(parents=True)
+        fold = {"without_rerank": dict.fromkeys(COLUMNS, value), "with_rerank": None}
+        run.results.write_text(json.dumps({"folds": [fold], "options": {}}))
+        assert not run.is_done()  # these results are of other options
+    ((path, variant, row),) = rows_of({str(files[0]): runs})
+    assert (variant, row["folds"], row["mR"]) == ("without_rerank", 2, 15.0)
+    assert row["mR_std"] == pytest.approx(50**0.5)
+    assert f"| {path} | without | 2 | 15.00 ± 7.07 |" in markdown([(path, variant, row)])
+
+
+def test_two_files_must_not_share_a_folder(files):
+    files[1].write_text(f"base: {files[0].name}\n")
+    with pytest.raises(UserError, match=r"ablated\.yaml: would write to .*tiny, as .*plain"):
+        plan_runs(list(map(str, files)), [], [])
