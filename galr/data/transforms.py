@@ -109,6 +109,15 @@ def normalise(images: Tensor) -> Tensor:
         raise ValueError(
             f"images must be (B, 3, S, S) uint8, got {tuple(images.shape)} {images.dtype}"
         )
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)
-    return images.to(torch.float32).div_(255).sub_(mean).div_(std)
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device)
+    std = torch.tensor(IMAGENET_STD, device=images.device)
+    floats = images.to(torch.float32)
+    if floats.is_contiguous(memory_format=torch.channels_last):
+        # pixel after pixel in memory: one loop over a row of them is faster than many over three
+        batch, _, height, width = images.shape
+        rows = floats.permute(0, 2, 3, 1).view(batch, height, 3 * width)  # the same memory
+        mean, std = mean.repeat(width), std.repeat(width)
+    else:
+        rows, mean, std = floats, mean.view(3, 1, 1), std.view(3, 1, 1)
+    rows.div_(255).sub_(mean).div_(std)
+    return floats

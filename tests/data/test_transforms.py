@@ -131,9 +131,11 @@ def test_normalise_is_imagenets():
 
 
 def test_normalise_keeps_the_memory_format():
-    batch = torch.zeros(2, 3, 8, 8, dtype=torch.uint8).to(memory_format=torch.channels_last)
-    assert normalise(batch).is_contiguous(memory_format=torch.channels_last)
+    batch = torch.from_numpy(np.stack([scene(seed=1), scene(seed=2)])).permute(0, 3, 1, 2)
+    found = normalise(batch)
+    assert found.is_contiguous(memory_format=torch.channels_last)
     assert normalise(batch.contiguous()).is_contiguous()
+    assert torch.equal(normalise(batch.contiguous()), found)
 
 
 @pytest.mark.parametrize("images", [torch.zeros(2, 3, 8, 8), torch.zeros(3, 8, 8).byte()])
