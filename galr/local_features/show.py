@@ -33,13 +33,32 @@ def draw(scenes: Sequence[Scene], out: str | Path, edges: int = 10) -> None:
 def _one(scene: Scene, edges: int) -> Figure:
     side = 7.0
     height = side * min(max(scene.picture.height / scene.picture.width, 0.5), 1.6)
-    listed = max(height, 0.21 * (len(scene.objects) + 5))
-    figure = Figure(figsize=(side + 4.2, listed + 0.4), layout="constrained")
-    picture, table = figure.subplots(1, 2, width_ratios=[side, 4.2])
-    _draw_scene(picture, scene, edges, font=9)
-    table.set_axis_off()
-    table.text(0, 1, _listed(scene, edges), family="monospace", size=9, va="top")
+    listed = 0.19 * (len(scene.objects) + 5)
+    figure = Figure(figsize=(side + 4, max(height, listed + 3) + 0.4), layout="constrained")
+    axes = figure.subplot_mosaic(
+        [["picture", "list"], ["picture", "adjacency"]],
+        width_ratios=[side, 4],
+        height_ratios=[listed, max(height - listed, 3)],
+    )
+    _draw_scene(axes["picture"], scene, edges, font=9)
+    axes["list"].set_axis_off()
+    axes["list"].text(0, 1, _listed(scene, edges), family="monospace", size=9, va="top")
+    _draw_adjacency(axes["adjacency"], scene)
     return figure
+
+
+def _draw_adjacency(axes: Axes, scene: Scene) -> None:
+    kept = len(scene.objects)
+    axes.set_title("adjacency of the kept objects" if kept else "no objects", size=9)
+    if not kept:
+        axes.set_axis_off()
+        return
+    drawn = axes.imshow(scene.adjacency[:kept, :kept], cmap="magma", vmin=0)
+    axes.set_xticks(range(kept))
+    axes.set_yticks(range(kept))
+    axes.tick_params(labelsize=7, length=0)
+    colours = axes.get_figure().colorbar(drawn, ax=axes, shrink=0.8)  # type: ignore[union-attr]
+    colours.ax.tick_params(labelsize=7)
 
 
 def _sheet(scenes: Sequence[Scene], edges: int) -> Figure:
