@@ -4,7 +4,7 @@
 Draws demo scenes of small objects, builds their local features, trains the demo model with and
 without the local branch from the same seeds, and prints mR of the test part with its spread.
 
-  python benchmarks/local_branch.py                 three seeds, about seven minutes on two cores
+  python benchmarks/local_branch.py                 three seeds, some minutes on two cores
   python benchmarks/local_branch.py --seeds 1 --keep DIR
 """
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--train", metavar="N", type=int, default=480, help="training images")
     parser.add_argument("--test", metavar="N", type=int, default=160, help="test images")
-    parser.add_argument("--epochs", metavar="N", type=int, default=12, help="epochs (default: 12)")
+    parser.add_argument("--epochs", metavar="N", type=int, default=6, help="epochs (default: 6)")
     parser.add_argument("--keep", metavar="DIR", help="keep data, checkpoints and results there")
     arguments = parser.parse_args(argv)
     with _folder(arguments.keep) as folder:
