@@ -82,8 +82,10 @@ def _denoised(rows: Floats, classes: Indices, options: DreaOptions) -> list[int]
         block = np.arange(start, min(start + BLOCK, len(rows)))
 
         def repeats(others: Indices, block: Indices = block) -> NDArray[np.bool_]:
-            alike = directions[others] @ directions[block].T > options.max_similarity
-            return np.asarray(alike & (classes[others][:, None] == classes[block]))
+            # no cosine is above 1, whatever rounding makes of that of two equal rows
+            cosine = np.minimum(directions[others] @ directions[block].T, 1.0)
+            same_class = classes[others][:, None] == classes[block]
+            return np.asarray((cosine > options.max_similarity) & same_class)
 
         dropped = np.any(repeats(np.array(kept, dtype=np.int64)), axis=0)
         # an object's own fate is known by the time its turn comes, since pairs are in its order

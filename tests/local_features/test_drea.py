@@ -154,6 +154,16 @@ def test_ties_keep_the_order_of_the_input():
         assert which.tolist() == [0, 1, 2]
 
 
+def test_nothing_exceeds_a_similarity_of_1():
+    rng = np.random.default_rng(0)
+    drea = DREA.model_copy(update={"max_similarity": 1.0, "objects": 40})
+    boxes = np.repeat(rng.random((20, 2)) * 40, 2, axis=0)
+    found = Detections(
+        97, 89, [0] * 40, np.repeat(rng.uniform(0.3, 1, 20), 2), np.hstack([boxes, boxes + 37])
+    )
+    assert len(kept_objects(found, drea)[3]) == 40
+
+
 def test_an_image_without_objects_is_zero():
     for detections in (
         Detections(10, 10, [], [], []),
