@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from galr.evaluation.similarities import Similarities, even_blocks
-from postprocessing.lists import MOST_NUMBERS, argsort, best_candidates, list_sums, ranks_in_lists
+from postprocessing.lists import best_of_lists, ranks_and_sums
+
+FEWEST_LISTS = 32  # fewer are not multiplied any faster
+LARGEST_SHARE = 1e30  # keeps the saliency of a list whose sum is nearly 0 finite in float32
 
 
 class Neighbours(NamedTuple):
     """The k best candidates of each query, best first, ties by index; all (Q, K).
 
-    ``share`` is the similarity over the sum of the candidate's list (float64), ``reverse_rank``
-    the query's rank in the candidate's list, from 0, ties by index (int64).
+    ``share`` is the similarity over the sum of the candidate's list (float64), 0 where that sum is
+    0; ``reverse_rank`` the query's rank in the candidate's list, from 0, ties by index (int64).
     """
 
     candidates: Tensor
@@ -34,14 +38,23 @@ def find_neighbours(
 ) -> Neighbours:
     """The neighbours of all queries, or of one; similarity (Q, C), K = min(k, C).
 
-    At most ``block_numbers`` similarities are held at a time, but one list at the least. Raises
-    ValueError on NaN and infinity.
+    At most ``block_numbers`` similarities are made at a time, but ``FEWEST_LISTS`` lists at the
+    least. Raises ValueError on NaN and infinity.
     """
-    block_numbers = min(block_numbers, MOST_NUMBERS)
+    if 0 in similarity.shape:
+        return _nobody(similarity)
     queries = range(similarity.shape[0]) if query is None else range(query, query + 1)
     chosen, values = _choose(similarity, k, queries, block_numbers)
     share, reverse_rank = _meet(similarity, chosen, values, queries.start, block_numbers)
     return Neighbours(chosen, values, share, reverse_rank)
+
+
+def _nobody(similarity: Similarities) -> Neighbours:
+    """The neighbours where there are no queries, or no candidates."""
+    shape, device = (similarity.shape[0], 0), similarity.device
+    indices = torch.empty(shape, dtype=torch.int64, device=device)
+    values = torch.empty(shape, dtype=torch.float64, device=device)
+    return Neighbours(indices, values.to(similarity.dtype), values, indices)
 
 
 def _choose(
@@ -52,12 +65,9 @@ def _choose(
     shape, device = (len(queries), min(k, candidates)), similarity.device
     chosen = torch.empty(shape, dtype=torch.int64, device=device)
     values = torch.empty(shape, dtype=similarity.dtype, device=device)
-    for block in even_blocks(len(queries), block_numbers // candidates):
+    for block in _blocks(similarity, len(queries), block_numbers // candidates):
         rows = slice(queries.start + block.start, queries.start + block.stop)
-        lists = similarity[rows].contiguous()  # (b, C)
-        _check_finite(lists)
-        chosen[block] = best_candidates(lists, k)
-        values[block] = lists.gather(1, chosen[block])
+        chosen[block], values[block] = best_of_lists(similarity[rows], k)
     return chosen, values
 
 
@@ -65,30 +75,43 @@ def _meet(
     similarity: Similarities, chosen: Tensor, values: Tensor, first: int, block_numbers: int
 ) -> tuple[Tensor, Tensor]:
     """Pass 2: the share and the rank of each query in its candidates' lists; both (Q, K)."""
+    queries, candidates = similarity.shape
     share = torch.empty(chosen.shape, dtype=torch.float64, device=chosen.device)
     reverse_rank = torch.empty_like(chosen)
-    pairs = argsort(chosen.view(-1))  # places in (Q, K), by candidate
-    wanted, lengths = torch.unique_consecutive(chosen.view(-1)[pairs], return_counts=True)
-    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-    whole = len(wanted) == similarity.shape[1]
-    for block in even_blocks(len(wanted), block_numbers // similarity.shape[0]):
-        lists = similarity.T[block if whole else wanted[block]].contiguous()  # (b, Q)
-        own = pairs[int(ends[block.start]) : int(ends[block.stop])]
-        row = torch.repeat_interleave(lengths[block])
-        query = first + own.div(chosen.shape[1], rounding_mode="floor")
-        reverse_rank.view(-1)[own] = ranks_in_lists(lists, row, query)
-        share.view(-1)[own] = _share(values.view(-1)[own], list_sums(lists)[row], lists.shape[1])
+    pairs = _by_candidate(chosen)
+    lengths = torch.bincount(chosen.view(-1), minlength=candidates)
+    # lists that nobody asks for are skipped where they are many: picking lists costs a copy
+    wanted = lengths.nonzero()[:, 0] if len(pairs) * 4 < candidates else None
+    lengths = lengths if wanted is None else lengths[wanted]
+    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).tolist()
+    for block in _blocks(similarity, len(lengths), block_numbers // queries):
+        own = pairs[ends[block.start] : ends[block.stop]]
+        column = first + own.div(chosen.shape[1], rounding_mode="floor")
+        lists = similarity.T[block if wanted is None else wanted[block]]  # (b, Q)
+        ranks, sums = ranks_and_sums(lists, lengths[block], column)
+        reverse_rank.view(-1)[own] = ranks
+        share.view(-1)[own] = _share(values.view(-1)[own], sums.repeat_interleave(lengths[block]))
     return share, reverse_rank
 
 
-def _share(values: Tensor, sums: Tensor, numbers: int) -> Tensor:
-    """values / sums, and 0 where a sum of so many numbers is nothing but their rounding."""
-    values = values.double()
-    nothing = sums.abs() <= numbers * torch.finfo(torch.float64).eps * values.abs()
-    return (values / sums).masked_fill_(nothing, 0.0)
+def _share(values: Tensor, sums: Tensor) -> Tensor:
+    """``values`` (P,) over ``sums`` (P,), finite: 0 where a sum is 0 or overflows."""
+    share = values / torch.where(sums.isfinite() & (sums != 0), sums, torch.inf)
+    return share.clamp_(-LARGEST_SHARE, LARGEST_SHARE)
 
 
-def _check_finite(lists: Tensor) -> None:
-    # the sum is quick, but that of finite numbers may overflow
-    if not bool(lists.sum().isfinite()) and not bool(lists.isfinite().all()):
-        raise ValueError("similarity holds NaN or infinity; rerank needs finite numbers")
+def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
+    """Blocks of lists; a matrix that is there already, on the CPU, is a single one."""
+    if isinstance(similarity, Tensor) and similarity.device.type == "cpu":
+        return [slice(0, lists)]
+    return even_blocks(lists, max(most, FEWEST_LISTS))
+
+
+def _by_candidate(chosen: Tensor) -> Tensor:
+    """Places in the flat ``chosen`` (Q, K), ordered by candidate, then by query: (Q K,)."""
+    flat = chosen.view(-1)
+    if chosen.device.type != "cpu":
+        return flat.argsort(stable=True)
+    # sorting numbers is much faster than sorting places
+    keys = flat.numpy() * flat.numel() + np.arange(flat.numel())
+    return torch.from_numpy(np.sort(keys) % flat.numel())

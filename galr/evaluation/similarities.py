@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.generic] | Tensor
+SMALL_PRODUCT = 1 << 20  # multiplications; BLAS has kernels of its own for products below it
 
 
 def as_tensor(values: Array) -> Tensor:
@@ -43,12 +44,13 @@ class FeatureProduct:
     """The similarities of queries (Q, D) and candidates (C, D), made a block of rows at a time.
 
     Indexed and transposed like the matrix (Q, C) that it stands for. Arrays are multiplied by
-    numpy and tensors by torch, as their owner would have done: the two differ in the last bit.
+    numpy and tensors by torch, as their owner would have done (``by_numpy``): the two differ in
+    the last bit.
     Raises ValueError where the two do not fit together.
     """
 
     def __init__(self, queries: Array, candidates: Array) -> None:
-        self._by_numpy = not isinstance(queries, Tensor) and not isinstance(candidates, Tensor)
+        self.by_numpy = not isinstance(queries, Tensor) and not isinstance(candidates, Tensor)
         self._queries, self._candidates = as_floats(queries), as_floats(candidates)
         shapes = tuple(self._queries.shape), tuple(self._candidates.shape)
         if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][1] != shapes[1][1]:
@@ -76,16 +78,27 @@ class FeatureProduct:
     def T(self) -> FeatureProduct:
         """The other direction (C, Q)."""
         other = object.__new__(FeatureProduct)
-        other._by_numpy = self._by_numpy
+        other.by_numpy = self.by_numpy
         other._queries, other._candidates = self._candidates, self._queries
         return other
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         """The block (rows, C)."""
         queries = self._queries[rows]
-        if self._by_numpy:
+        missing = min(self._fewest_rows(), len(self._queries)) - len(queries)
+        if missing > 0:
+            queries = torch.nn.functional.pad(queries, (0, 0, 0, missing))
+            return self._product(queries)[:-missing]
+        return self._product(queries)
+
+    def _product(self, queries: Tensor) -> Tensor:
+        if self.by_numpy:
             return torch.from_numpy(queries.numpy() @ self._candidates.numpy().T)
         return queries @ self._candidates.T
+
+    def _fewest_rows(self) -> int:
+        """Rows that are multiplied as the whole would be: fewer go to kernels that round anew."""
+        return max(32, SMALL_PRODUCT // max(1, self._candidates.numel()) + 1)
 
 
 Similarities = Tensor | FeatureProduct

@@ -1,184 +1,279 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postprocessing import rerank as rerank_module
-from postprocessing.rerank import rerank
+from galr.evaluation.similarities import FeatureProduct
+from postprocessing import chunks, lists, sorted_lists
+from postprocessing import rerank as module
+from postprocessing.rerank import rerank, rerank_features
+from tests.postprocessing.definition import loop_rerank
 
 
-def direct_loop(s, k, w_saliency, w_rank, w_reverse, xi, reverse, l):  # noqa: E741
-    """The formula, one query and one candidate at a time."""
-    found = []
-    for q in range(len(s)):
-        chosen = sorted(range(s.shape[1]), key=lambda c: (-s[q, c], c))[:k]
-        own_ranks = [
-            sorted(range(len(s)), key=lambda other: (-s[other, c], other)).index(q) for c in chosen
-        ]
-        places = np.argsort(np.argsort(own_ranks)).tolist()
-        scored = []
-        for rank, c in enumerate(chosen):
-            total = sum(s[:, c])
-            score = w_saliency * (0.0 if abs(total) < 1e-12 else s[q, c] / total)
-            score += w_rank * np.exp(-xi * (rank + 1))
-            if reverse == "relative":
-                score += w_reverse * np.exp(-xi * (places[rank] + 1))
-            elif l is None or own_ranks[rank] + 1 <= l:
-                score += w_reverse * np.exp(-xi * (own_ranks[rank] + 1))
-            scored.append((score, c))
-        found.append(sorted(scored, key=lambda pair: -pair[0]))
-    return found
-
-
-def matrix(seed, queries, candidates, levels=None):
+def similarities(seed, queries, candidates, levels=None, dtype=np.float64):
+    """Random similarities; with ``levels`` only so many values, and so many ties."""
     r = np.random.default_rng(seed)
-    if levels is not None:
-        return r.integers(-1, levels, (queries, candidates)).astype(float)
-    return r.standard_normal((queries, candidates))
+    if levels is None:
+        return r.standard_normal((queries, candidates)).astype(dtype)
+    return (r.integers(0, levels, (queries, candidates)) / 8 - 0.25).astype(dtype)
 
 
-@pytest.mark.parametrize("block", [1, 40, 1 << 20])
+def assert_same(found, expected, rtol=1e-6):
+    candidates, scores = expected
+    assert found.candidates.dtype == np.int64
+    assert found.scores.dtype == np.float32
+    np.testing.assert_array_equal(found.candidates, candidates)
+    np.testing.assert_allclose(found.scores, scores, rtol=rtol, atol=rtol)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
-    queries=st.integers(1, 12),
-    candidates=st.integers(1, 40),
-    levels=st.one_of(st.none(), st.integers(0, 4)),
-    k=st.integers(1, 45),
-    weights=st.tuples(*[st.sampled_from([0.0, 0.3, 1.0, 1.1])] * 3),
-    xi=st.sampled_from([0.05, 0.5]),
+    queries=st.integers(1, 9),
+    candidates=st.integers(1, 12),
+    levels=st.one_of(st.none(), st.integers(1, 4)),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    k=st.integers(1, 14),
+    weights=st.sampled_from([(0.3, 1.0, 1.1), (0, 0, 1), (1, 0, 0), (0, 1, 0), (0.5, 2, 1)]),
+    xi=st.sampled_from([0.05, 0.3]),
     reverse=st.sampled_from(["relative", "absolute"]),
-    l=st.one_of(st.none(), st.integers(1, 12)),
+    first=st.one_of(st.none(), st.integers(1, 6)),
+    ties=st.sampled_from(["released", "stable"]),
+    chunk=st.sampled_from([1, 20, 1 << 18]),
 )
-def test_equals_a_direct_loop(block, seed, queries, candidates, levels, k, weights, xi, reverse, l):  # noqa: E741
-    similarity = matrix(seed, queries, candidates, levels)
-    w_saliency, w_rank, w_reverse = weights
+def test_equals_the_loop(
+    seed, queries, candidates, levels, dtype, k, weights, xi, reverse, first, ties, chunk
+):
+    s = similarities(seed, queries, candidates, levels, dtype)
+    arguments = {"k": k, "xi": xi, "reverse": reverse, "l": first, "ties": ties}
+    arguments |= dict(zip(("w_saliency", "w_rank", "w_reverse"), weights, strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rerank_module, "BLOCK_NUMBERS", block)
-        found = rerank(
-            similarity, k=k, w_saliency=w_saliency, w_rank=w_rank, w_reverse=w_reverse, xi=xi,
-            reverse=reverse, l=l,
-        )  # fmt: skip
-    expected = direct_loop(similarity, k, w_saliency, w_rank, w_reverse, xi, reverse, l)
-    scores = np.array([[score for score, _ in row] for row in expected])
-    np.testing.assert_allclose(found.scores, scores, rtol=1e-9, atol=1e-12)
-    wanted = np.array([[c for _, c in row] for row in expected])
-    # the last bit of a sum may turn two candidates of practically equal score
-    gaps = np.abs(np.diff(scores, axis=1, prepend=np.inf, append=-np.inf))
-    clear = (gaps[:, 1:] > 1e-9) & (gaps[:, :-1] > 1e-9)
-    assert (found.candidates == wanted)[clear].all()
-    assert (np.sort(found.candidates, axis=1) == np.sort(wanted, axis=1)).all()
+        patch.setattr(lists, "CHUNK_NUMBERS", chunk)
+        for direction in (s, s.T):
+            expected = loop_rerank(direction, **arguments)
+            found = rerank(direction, **arguments)
+            # the loop adds the sums in another order, which may part scores that tie
+            assert_same_but_ties(found, expected)
+
+
+def assert_same_but_ties(found, expected, tolerance=1e-5):
+    candidates, scores = expected
+    np.testing.assert_allclose(found.scores, scores, rtol=tolerance, atol=tolerance)
+    differs = found.candidates != candidates
+    near = np.abs(np.diff(scores, axis=1)) < 1e-9
+    tied = np.zeros_like(differs)
+    tied[:, 1:] |= near
+    tied[:, :-1] |= near
+    assert not (differs & ~tied).any()
+
+
+@pytest.mark.parametrize("k", [1, 7, 30, 500])
+def test_larger_matrices_equal_the_loop(k):
+    for dtype in (np.float32, np.float64):
+        s = similarities(1, 37, 83, dtype=dtype)
+        for direction in (s, s.T):
+            assert_same(rerank(direction, k=k), loop_rerank(direction, k))
+
+
+def test_float64_closer_than_its_keys_is_still_ordered():
+    s = 0.5 + similarities(2, 23, 41) * 1e-15
+    for direction in (s, s.T):
+        assert_same(rerank(direction, k=9), loop_rerank(direction, 9), rtol=1e-5)
+
+
+def test_the_same_kind_comes_out():
+    s = similarities(3, 6, 11, dtype=np.float32)
+    expected = rerank(s, k=4)
+    for other in (
+        torch.from_numpy(s),
+        torch.from_numpy(s).requires_grad_(),
+        torch.from_numpy(np.asfortranarray(s)),
+    ):
+        found = rerank(other, k=4)
+        assert found.candidates.dtype == torch.int64
+        assert found.scores.dtype == torch.float32
+        assert (found.candidates.numpy() == expected.candidates).all()
+        assert (found.scores.numpy() == expected.scores).all()
+    read_only = np.asfortranarray(s)
+    read_only.setflags(write=False)
+    for layout in (read_only, s[::-1][::-1], s.astype(">f4")):
+        assert_same(rerank(layout, k=4), expected, rtol=0)
+
+
+def test_half_precision_and_integers_are_widened():
+    s = similarities(4, 5, 9, levels=6)
+    assert_same(rerank(s.astype(np.float16), k=3), rerank(s, k=3), rtol=1e-6)
+    assert_same(rerank((s * 8).astype(np.int32), k=3), rerank(s * 8, k=3), rtol=1e-6)
+
+
+def test_the_input_is_left_alone():
+    s = similarities(5, 8, 13)
+    before = s.copy()
+    rerank(s, k=5)
+    rerank(torch.from_numpy(s).T, k=5)
+    assert (s == before).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads, monkeypatch):
+    s = similarities(6, 300, 200, dtype=np.float32)
+    expected = rerank(s)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert_same(rerank(s), expected, rtol=0)
+
+
+def test_constant_rows_come_in_the_order_of_their_indices():
+    found = rerank(np.ones((4, 6)), k=5, ties="stable")
+    assert found.candidates.tolist() == [[0, 1, 2, 3, 4]] * 4
+    absolute = rerank(np.ones((4, 6)), k=5, reverse="absolute")
+    assert absolute.candidates.tolist() == [[0, 1, 2, 3, 4]] * 4
+
+
+def test_a_single_query_and_a_single_candidate():
+    assert rerank(np.array([[0.1, 0.9, 0.5]]), k=2).candidates.tolist() == [[1, 2]]
+    assert rerank(np.array([[0.1], [0.9]]), k=2).candidates.tolist() == [[0], [0]]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+def test_nothing_to_rank_gives_nothing(shape):
+    found = rerank(np.zeros(shape), k=3)
+    assert found.candidates.shape == found.scores.shape == (shape[0], 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_same_kind_and_type_come_out(dtype):
-    similarity = matrix(0, 9, 50).astype(dtype)
-    from_numpy = rerank(similarity, k=10)
-    assert from_numpy.candidates.dtype == np.int64
-    assert from_numpy.scores.dtype == dtype
-    assert from_numpy.candidates.shape == from_numpy.scores.shape == (9, 10)
-    from_torch = rerank(torch.from_numpy(similarity).requires_grad_(), k=10)
-    assert isinstance(from_torch.candidates, torch.Tensor)
-    assert from_torch.scores.dtype == torch.from_numpy(similarity).dtype
-    assert (from_torch.candidates.numpy() == from_numpy.candidates).all()
-    assert (from_torch.scores.numpy() == from_numpy.scores).all()
-
-
-def test_layout_and_precision_do_not_matter():
-    similarity = matrix(1, 20, 70)
-    expected = rerank(similarity, k=7)
-    read_only = similarity.copy()
-    read_only.setflags(write=False)
-    for other in (np.asfortranarray(similarity), similarity[::-1][::-1], read_only):
-        found = rerank(other, k=7)
-        assert (found.candidates == expected.candidates).all()
-        assert (found.scores == expected.scores).all()
-    narrow = similarity.astype(np.float32)
-    assert (rerank(narrow, k=7).candidates == rerank(narrow.astype(float), k=7).candidates).all()
-    assert (read_only == similarity).all()
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
-def test_equal_similarities_keep_the_order_of_the_candidates(value):
-    found = rerank(np.full((5, 40), value), k=30)
-    assert (found.candidates == np.arange(30)).all()
+def test_scores_stay_finite_whatever_the_sums(dtype):
+    tiny = np.finfo(dtype).tiny
+    s = np.array([[1, -1, 2, tiny, 0], [-1, -1, -3, 0, 0]], dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = rerank(s, w_saliency=1, w_rank=0, w_reverse=0)
     assert np.isfinite(found.scores).all()
+    by_candidate = np.zeros(5)
+    by_candidate[found.candidates[0]] = found.scores[0]
+    assert by_candidate.tolist() == [0, 0.5, -2, 1, 0]  # sums 0, -2, -1, tiny, 0
+    huge = np.full((3, 2), np.finfo(dtype).max, dtype=dtype)
+    assert np.isfinite(rerank(huge).scores).all()
 
 
-def test_negative_zero_ties_with_zero():
-    found = rerank(np.array([[-0.0, 0.0, -0.0, 1.0]], dtype=np.float32), k=4)
-    assert found.candidates.tolist() == [[3, 0, 1, 2]]
-
-
-def test_one_query_and_more_candidates_asked_for_than_there_are():
-    found = rerank(np.array([[0.1, 0.9, 0.5]]), k=30)
-    assert found.candidates.tolist() == [[1, 2, 0]]
-    # a query alone is all that a candidate is similar to: a saliency of 1, and first in its list
-    worth = np.exp(-0.05 * np.arange(1, 4))
-    np.testing.assert_allclose(found.scores[0], 0.3 + 2.1 * worth)
-
-
-def test_a_sum_of_zero_gives_no_saliency():
-    similarity = np.array([[0.3, 0.2], [-0.1, 0.5], [-0.2, 0.1]])  # the first column cancels
-    found = rerank(similarity, w_rank=0.0, w_reverse=0.0, w_saliency=1.0)
-    scores = dict(zip(found.candidates[0].tolist(), found.scores[0].tolist(), strict=True))
-    assert scores == {0: 0.0, 1: pytest.approx(0.25)}
-
-
-def test_a_negative_sum_turns_the_sign_of_the_saliency():
-    similarity = np.array([[0.2, 0.1], [-0.6, 0.3]])
-    found = rerank(similarity, w_rank=0.0, w_reverse=0.0, w_saliency=1.0)
-    assert found.candidates[0].tolist() == [1, 0]
-    np.testing.assert_allclose(found.scores[0], [0.25, -0.5])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_without_an_order_are_refused(bad):
-    similarity = np.ones((3, 4))
-    similarity[2, 1] = bad
-    with pytest.raises(ValueError, match="NaN or infinity"):
-        rerank(similarity)
-
-
-def test_numbers_whose_sum_overflows_are_welcome():
-    similarity = np.full((3, 4), 3e38, dtype=np.float32)
-    assert np.isfinite(rerank(similarity).scores).all()
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_a_number_is_refused(value):
+    s = similarities(7, 6, 11)
+    s[4, 7] = value
+    for wrong in (s, s.T, torch.from_numpy(s)):
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            rerank(wrong, k=3)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, "k and l must be at least 1, got k=0"),
-        ({"l": 0, "reverse": "absolute"}, "l=0"),
-        ({"reverse": "paper"}, "relative or absolute, got 'paper'"),
-        ({"w_rank": float("nan")}, "must be finite"),
+        ({"k": 0}, "k must be a whole number of at least 1, got 0"),
+        ({"k": 2.5}, r"k must be a whole number of at least 1, got 2\.5"),
+        ({"l": 0}, "l must be"),
+        ({"w_rank": float("nan")}, "w_rank must be a finite number"),
+        ({"xi": float("inf")}, "xi must be a finite number"),
+        ({"reverse": "both"}, "'relative' or 'absolute', got 'both'"),
+        ({"ties": "random"}, "'released' or 'stable'"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(arguments, message):
+def test_arguments_without_a_meaning_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        rerank(np.ones((2, 3)), **arguments)
+        rerank(np.eye(3), **arguments)
 
 
-@pytest.mark.parametrize("shape", [(3,), (0, 3), (3, 0), (1, 2, 3)])
-def test_what_is_no_matrix_is_refused(shape):
-    with pytest.raises(ValueError, match=r"must be \(Q, C\)"):
-        rerank(np.ones(shape))
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"similarity must be \(Q, C\), got shape \(3,\)"):
+        rerank(np.ones(3))
+    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(4, 5\)"):
+        rerank_features(np.ones((2, 3)), np.ones((4, 5)))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("k", [10, 30])
-@pytest.mark.parametrize("direction", ["i2t", "t2i"])
-def test_released_scores_and_order(parity_root, direction, k, dtype):
+@pytest.mark.parametrize("levels", [None, 3])
+def test_the_sorting_form_equals_the_one_in_chunks(levels):
+    s = torch.from_numpy(similarities(8, 31, 47, levels))
+    for a, b in zip(lists.best_of_lists(s, 9), sorted_lists.best_of_lists(s, 9), strict=True):
+        assert torch.equal(a, b)
+    lengths = torch.arange(31) % 4
+    column = torch.arange(int(lengths.sum())) * 5 % 47
+    ranks, sums = lists.ranks_and_sums(s, lengths, column)
+    by_sorting = sorted_lists.ranks_and_sums(s, lengths, column)
+    assert torch.equal(ranks, by_sorting[0])
+    torch.testing.assert_close(sums, by_sorting[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same():
+    s = similarities(9, 211, 503, dtype=np.float32)
+    for direction in (s, s.T):
+        found = rerank(torch.from_numpy(direction).cuda())
+        assert found.scores.is_cuda
+        np.testing.assert_array_equal(found.candidates.cpu(), rerank(direction).candidates)
+
+
+def features(seed, queries, candidates, width, dtype=np.float32):
+    r = np.random.default_rng(seed)
+    parts = [r.standard_normal((rows, width)).astype(dtype) for rows in (queries, candidates)]
+    return [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("queries", "candidates", "width"), [(5, 7, 3), (700, 901, 16), (900, 611, 64), (40, 9000, 33)]
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_features_equal_the_dense_matrix(queries, candidates, width, kind, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_MIB", 1)
+    q, c = map(kind, features(0, queries, candidates, width))
+    for a, b in ((q, c), (c, q)):
+        expected = rerank(a @ b.T)
+        for memory_mib in (1, 512):
+            found = rerank_features(a, b, memory_mib=memory_mib)
+            assert type(found.scores) is type(expected.scores)
+            assert bool((found.candidates == expected.candidates).all())
+            assert bool((found.scores == expected.scores).all())
+
+
+def test_features_never_make_the_whole_matrix(monkeypatch):
+    monkeypatch.setattr(module, "LEAST_MIB", 1)
+    largest = []
+    product = FeatureProduct._product
+
+    def watched(self, queries):
+        block = product(self, queries)
+        largest.append(block.numel())
+        return block
+
+    monkeypatch.setattr(FeatureProduct, "_product", watched)
+    rerank_features(*features(1, 2000, 1500, 32), k=3, memory_mib=1)
+    assert max(largest) <= (1 << 20) / 4
+    assert len(largest) > 20
+
+
+def test_released_scores(parity_root):
     golden = np.load(parity_root / "golden_rerank.npz")
-    names = "similarity", f"{direction}_score_k{k}", f"{direction}_order_k{k}"
-    similarity, scores, order = (
-        golden[name] if direction == "i2t" else golden[name].T for name in names
-    )
-    similarity = similarity.astype(dtype)
-    found = rerank(similarity, k=k)
-    dense = np.zeros(scores.shape)
-    np.put_along_axis(dense, found.candidates, found.scores, axis=1)
-    np.testing.assert_allclose(dense, scores, rtol=1e-6, atol=1e-6)
-    reverse_only = rerank(similarity, k=k, w_saliency=0, w_rank=0)
-    assert (reverse_only.candidates == order[:, :k]).all()
+    for name, direction in (("i2t", golden["similarity"]), ("t2i", golden["similarity"].T)):
+        for k in (10, 30):
+            expected, order = (golden[f"{name}_{what}_k{k}"] for what in ("score", "order"))
+            if name == "t2i":
+                expected, order = expected.T, order.T
+            found = rerank(direction, k=k, w_saliency=0.3, w_reverse=1.1)
+            scores = np.zeros_like(expected)
+            np.put_along_axis(scores, found.candidates, found.scores, axis=1)
+            np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
+            width = found.candidates.shape[1]
+            best = np.argsort(-expected, axis=1, kind="stable")[:, :width]
+            np.testing.assert_array_equal(found.candidates, best)
+            alone = rerank(direction, k=k, w_saliency=0, w_rank=0)
+            np.testing.assert_array_equal(alone.candidates, order[:, :width])
+
+
+def test_keys_of_floats_fall_as_they_rise():
+    for dtype, bits in ((np.float32, 40), (np.float64, 44)):
+        values = np.array([-np.finfo(dtype).max, -1.5, -1e-30, -0.0, 0.0, 1e-30, 2, 1e30], dtype)
+        keys = chunks._descending(values, bits)
+        assert (np.diff(keys) <= 0).all()
+        assert (np.diff(keys) == 0).tolist() == [False] * 3 + [True] + [False] * 3
+        assert keys.min() >= 0
+        assert keys.max() < 1 << bits

@@ -1,0 +1,153 @@
+"""python -m postprocessing.rerank: recalls before and after rerank, and its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from galr import cli
+from galr.atomic import write_json
+from galr.errors import UserError
+from postprocessing.recalls import RerankRecalls, recall_table
+from postprocessing.similarity_files import Part, read_part
+from postprocessing.terms import RerankSettings
+
+PROGRAM = "python -m postprocessing.rerank"
+
+DESCRIPTION = """\
+Reranks the similarities of images and captions, and prints the recalls before and after
+(docs/rerank.md).
+
+  python -m postprocessing.rerank --similarity sims.npy --captions-per-image 5 --out results.json
+  python -m postprocessing.rerank --similarity DIR/0_test_similarity.npy
+  python -m postprocessing.rerank explain --similarity sims.npy --captions-per-image 5 --query 3
+  python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
+  python -m postprocessing.rerank ablation --folder DIR
+
+sims.npy holds the similarities (images, captions), written by numpy.save; DIR is what test.py
+--save-similarity DIR wrote. Each subcommand has a --help of its own.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the subcommand that ``argv`` begins with, or the rerank itself."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and not argv[0].startswith("-"):
+        _subcommand(argv[0])(argv[1:])
+        return
+    parser = cli.ArgumentParser(DESCRIPTION, prog=PROGRAM)
+    add_part_arguments(parser)
+    add_settings_arguments(parser)
+    parser.add_argument("--out", metavar="FILE", help="write both recalls there, as JSON")
+    arguments = parser.parse_args(argv)
+    settings, part = settings_of(arguments), part_of(arguments)
+    recalls = RerankRecalls(part, settings.k)
+    rows = {"without rerank": recalls.plain(), "with rerank": recalls.reranked(settings)}
+    write(recall_table(rows))
+    if arguments.out:
+        images, captions = part.similarity.shape
+        results = {
+            "similarity": str(part.place),
+            "images": images,
+            "captions": captions,
+            "rerank": dataclasses.asdict(settings),
+            **{title.replace(" ", "_"): metrics for title, metrics in rows.items()},
+        }
+        write_json(arguments.out, results)
+        write(f"\nresults: {arguments.out}")
+
+
+def _subcommand(name: str) -> Callable[[Sequence[str]], None]:
+    # each is imported when it is asked for: matplotlib alone takes a second
+    if name == "explain":
+        from postprocessing.explain import main as run
+    elif name == "sweep":
+        from postprocessing.sweep import main as run
+    elif name == "ablation":
+        from postprocessing.ablation import main as run
+    else:
+        raise UserError(
+            PROGRAM, f"no command {name!r}", "use explain, sweep, ablation, or options alone"
+        )
+    return run
+
+
+def add_part_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name similarities and their captions' images."""
+    parser.add_argument("--similarity", metavar="FILE", required=True, help="similarities (I, C)")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument(
+        "--captions-per-image",
+        type=cli.at_least_1,
+        metavar="N",
+        help="the first N captions belong to the first image, and so on",
+    )
+    whose.add_argument(
+        "--caption-to-image",
+        metavar="FILE",
+        help="the image of each caption (C,), a .npy file; not needed beside a file of "
+        "test.py --save-similarity",
+    )
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the numbers of the rerank formula, with those of the released code as defaults."""
+    default = RerankSettings()
+    parser.add_argument(
+        "--k", type=cli.at_least_1, default=default.k,
+        help="candidates of a query that are reranked (default: %(default)s)",
+    )  # fmt: skip
+    for name, what in (
+        ("w-saliency", "weight of the saliency term"),
+        ("w-rank", "weight of the rank term"),
+        ("w-reverse", "weight of the reverse rank term"),
+        ("xi", "decay of a rank's worth"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=finite, default=getattr(default, name.replace("-", "_")),
+            metavar="X", help=f"{what} (default: %(default)s)",
+        )  # fmt: skip
+    parser.add_argument(
+        "--reverse", choices=("relative", "absolute"), default=default.reverse,
+        help="the reverse rank: among the k candidates (released code) or in the candidate's own "
+        "list (paper) (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--l", type=cli.at_least_1, metavar="N",
+        help="with --reverse absolute: reverse ranks beyond the first N count nothing",
+    )  # fmt: skip
+
+
+def part_of(arguments: argparse.Namespace) -> Part:
+    """The similarities that the arguments name."""
+    return read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
+
+
+def settings_of(arguments: argparse.Namespace) -> RerankSettings:
+    """The settings that the arguments name; those without an argument keep their default."""
+    given = {
+        field.name: getattr(arguments, field.name)
+        for field in dataclasses.fields(RerankSettings)
+        if hasattr(arguments, field.name)
+    }
+    return RerankSettings(**cast("dict[str, Any]", given))
+
+
+def finite(text: str) -> float:
+    """The type of an argument that is a number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
+def write(text: str) -> None:
+    """Prints a script's result."""
+    sys.stdout.write(f"{text}\n")
