@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from galr import build_skipthoughts, cli
+from galr import cli
 from galr.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.dataset import Captions, caption_loader
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.reduced_precision import Precision, in_precision
-from galr.model.skipthoughts import SentenceEncoder
+from galr.model.skipthoughts import BayesianUniSkip, SentenceEncoder
 from galr.options import DatasetOptions
 
 WORD_DIM, SENTENCE_DIM, DROPOUT = 620, 2400, 0.25
@@ -94,10 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     annotations = annotations.select(np.arange(len(annotations.images))[: arguments.images])
     vocabulary = build_vocabulary(annotations.captions, threshold=1, stop_words=True)
     torch.manual_seed(0)
-    encoder = build_skipthoughts(
-        "BayesianUniSkip", words=vocabulary.words, dropout=DROPOUT,
-        word_dim=WORD_DIM, hidden_dim=SENTENCE_DIM,
-    )  # fmt: skip
+    encoder = BayesianUniSkip(len(vocabulary) - 1, WORD_DIM, SENTENCE_DIM, DROPOUT)
     nn.init.normal_(encoder.embedding.weight[1:], std=0.5)
     results = {
         "encoding": encoding(encoder, annotations, vocabulary, arguments),

@@ -9,6 +9,7 @@ from galr.model.galr import GaLR
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
+from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.resnet import ResNet18
 from galr.model.skipthoughts import SentenceEncoder
 from galr.model.text import TextEncoder
@@ -16,7 +17,10 @@ from galr.options import Options
 
 
 def assemble(
-    options: Options, trunk: ResNet18, sentence_encoder: SentenceEncoder, local: bool
+    options: Options,
+    trunk: ResNet18,
+    sentence_encoder: SentenceEncoder | PretrainedSentences,
+    local: bool,
 ) -> GaLR:
     """The network of ``options``, with the local branch if ``local``."""
     width = options.model.embed.embed_dim

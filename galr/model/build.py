@@ -13,6 +13,8 @@ from galr.errors import UserError
 from galr.model.assemble import assemble
 from galr.model.backbone import start_backbone
 from galr.model.galr import GaLR
+from galr.model.pretrained_sentences import KIND as PRETRAINED
+from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
 from galr.model.resnet import ResNet18
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
@@ -25,6 +27,7 @@ _OTHER_OPTIONS = "give the options that it was trained with (options.yaml beside
 
 _EMBEDDING = "text_encoder.sentence_encoder.embedding.weight"
 _PROJECTION = "text_encoder.projection.weight"
+_PRETRAINED = "text_encoder.sentence_encoder.model."
 
 
 def build_model(options: Options, words: Sequence[str]) -> GaLR:
@@ -74,11 +77,13 @@ def load_model(
     options = options or trained_with
     local = any(name.startswith("local_encoder.") for name in state)
     _check_kinds(options, trained_with, local, path)
+    stored = checkpoint.get("vocabulary")
     if words is not None:
-        _check_vocabulary(list(words), checkpoint.get("vocabulary"), len(state[_EMBEDDING]), path)
+        rows = len(state[_EMBEDDING]) if _EMBEDDING in state else len(stored or ()) + 1
+        _check_vocabulary(list(words), stored, rows, path)
+    sentence_encoder = _sentence_encoder_for(options, state, stored)
     # on the meta device nothing is drawn, so the generators of a run stay as they are
     with torch.device("meta"):
-        sentence_encoder = _sentence_encoder_for(options, state)
         model = assemble(options, ResNet18(), sentence_encoder, local)
     put_weights(model, state, path, _OTHER_OPTIONS)
     return model.to(device).eval()
@@ -106,7 +111,8 @@ def _state_and_options(
     released = is_released(state)
     if released:
         state = from_released(state, place)
-    for name in (_EMBEDDING, _PROJECTION):
+    pretrained = any(name.startswith(_PRETRAINED) for name in state)
+    for name in (_PROJECTION,) if pretrained else (_EMBEDDING, _PROJECTION):
         if name not in state or state[name].dim() != 2:
             raise UserError(place, f"holds no model of GaLR: it has no matrix {name}", _REMEDY)
     if released:
@@ -119,16 +125,26 @@ def _state_and_options(
     return state, options
 
 
-def _sentence_encoder_for(options: Options, state: State) -> SentenceEncoder:
-    """One for as many words as ``state`` has, pretrained or not without any file."""
+def _sentence_encoder_for(
+    options: Options, state: State, stored: object
+) -> SentenceEncoder | PretrainedSentences:
+    """One for as many words as ``state`` has, pretrained or not without any file.
+
+    A model of sentence-transformers is built from its folder, for the ``stored`` words.
+    """
     text = options.model.seq2vec
+    if text.type == PRETRAINED:
+        directory = text.dir_st if text.pretrained else None
+        vocabulary = stored if isinstance(stored, list) else []
+        return build_skipthoughts(text.type, directory, vocabulary, fixed_embedding=text.fixed_emb)
     word_dim, hidden_dim = text.word_dim, text.hidden_dim
     if text.pretrained:  # the sizes were those of the files, not of the options
         word_dim, hidden_dim = state[_EMBEDDING].shape[1], state[_PROJECTION].shape[1]
     words = [""] * (len(state[_EMBEDDING]) - 1)
-    return build_skipthoughts(
-        text.type, None, words, text.dropout, text.fixed_emb, word_dim, hidden_dim
-    )
+    with torch.device("meta"):
+        return build_skipthoughts(
+            text.type, None, words, text.dropout, text.fixed_emb, word_dim, hidden_dim
+        )
 
 
 def _check_kinds(options: Options, trained_with: Options, local: bool, place: str | Path) -> None:

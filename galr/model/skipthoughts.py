@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from galr.errors import UserError
 from galr.model.gru import GRU, bayesian_states, dropped_states
 from galr.model.prefixes import shared_prefixes
+from galr.model.pretrained_sentences import KIND as PRETRAINED
+from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.skipthought_files import Skipthoughts, read_skipthoughts
 from galr.model.token_checks import checked_lengths
 
@@ -140,17 +143,27 @@ def build_skipthoughts(
     fixed_embedding: bool = False,
     word_dim: int = 620,
     hidden_dim: int = 2400,
-) -> SentenceEncoder:
+) -> SentenceEncoder | PretrainedSentences:
     """A sentence encoder for the vocabulary ``words``, whose ids are 1 to len(words); 0 pads.
 
     With ``directory`` the weights and sizes come from the official files in it (`BiGRU` starts
     from those of `BiSkip`); without, they are random, of ``word_dim`` numbers a word and
     ``hidden_dim`` a sentence. ``fixed_embedding`` keeps the word vectors from training. Words that
     the files do not have take the vector of their `UNK` and are listed in ``not_found``.
+    The kind `sentence-transformers` needs ``directory``, a model of that package; its vectors'
+    size and dropout are its own, and ``fixed_embedding`` keeps all of it from training.
     Raises UserError for files that are missing or wrong, ValueError for an unknown kind.
     """
+    if kind == PRETRAINED:
+        if directory is None:
+            raise UserError(
+                f"model.seq2vec.type: {kind}",
+                "starts from no random weights",
+                "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
+            )
+        return PretrainedSentences(directory, words, fixed_embedding)
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join((*KINDS, PRETRAINED))}, got {kind!r}")
     encoder_class = KINDS[kind]
     if directory is None:
         encoder = encoder_class(len(words), word_dim, hidden_dim, dropout)

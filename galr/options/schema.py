@@ -115,17 +115,24 @@ class MultiscaleOptions(Section):
 class Seq2vecOptions(Section):
     """The text encoder."""
 
-    type: Literal["UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU"] = Field(
-        "BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)"
-    )
+    type: Literal[
+        "UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "sentence-transformers"
+    ] = Field("BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)")
     pretrained: bool = Field(
         True,
         description="read the skip-thought files in `dir_st`; `false` starts from random weights "
         "of the sizes below",
     )
-    dir_st: str | None = Field("seq2vec", description="folder of the skip-thought files")
+    dir_st: str | None = Field(
+        "seq2vec",
+        description="folder of the skip-thought files, or of the sentence-transformers model",
+    )
     dropout: Share = Field(0.25, description="dropout inside the encoder while training")
-    fixed_emb: bool = Field(False, description="`true`: word vectors are not trained")
+    fixed_emb: bool = Field(
+        False,
+        description="`true`: word vectors are not trained, nor anything of a "
+        "sentence-transformers model",
+    )
     word_dim: PositiveInt = Field(
         620, description="numbers a word vector, where no file says (`pretrained: false`)"
     )
