@@ -91,7 +91,8 @@ def profile(folder: Path, images: int) -> None:
     names = sorted((folder / "images").iterdir())[:images]
     jobs = [build.Job(path, folder / "detections" / f"{path.stem}.txt") for path in names]
     profiler = cProfile.Profile()
-    profiler.runcall(build._build, jobs, kind="paddledet", drea=DreaOptions())
+    for job in jobs:
+        profiler.runcall(build._build, job, kind="paddledet", drea=DreaOptions())
     pstats.Stats(profiler).sort_stats("tottime").print_stats(18)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.errors import UserError
-from galr.local_features.classes import ClassNames
+from galr.local_features.classes import class_names
 from galr.local_features.detections import Detections, clip, faults
 from galr.local_features.drea import build_local_features
 from galr.local_features.image_folder import ImageFolder, image_size
+from galr.local_features.parallel import in_processes
 from galr.local_features.reading import Format, Job, read_jobs
 from galr.local_features.records import BadEntry, Fault, Found, shown_place
 from galr.local_features.store import Origin, write_local_features
 from galr.options import DreaOptions
-from galr.progress import Progress
 
 CHUNK = 100  # images that a process takes at a time
 ALONE = 300  # up to so many images, starting processes takes longer than they save
@@ -54,8 +52,7 @@ class Report:
 
 
 class _Built(NamedTuple):
-    representation: NDArray[np.float32]
-    adjacency: NDArray[np.float32]
+    matrices: tuple[NDArray[np.float32], NDArray[np.float32]] | None  # None: zeros
     detections: int
     weak: int
     faults: list[Fault]
@@ -79,17 +76,20 @@ def build_store(
     report = Report()
     started = time.monotonic()
     folder = ImageFolder(images)
-    jobs, strangers = read_jobs(kind, detections, folder, ClassNames(drea.classes), first_category)
-    parts = [_Built(*_zeros(0, drea), len(strangers), 0, strangers)]
-    parts += _in_parallel(jobs, kind, drea)
-    report.images = len(jobs)
-    report.detections = sum(part.detections for part in parts)
-    report.weak = sum(part.weak for part in parts)
-    report.left_out = [fault for part in parts for fault in part.faults]
+    jobs, strangers = read_jobs(kind, detections, folder, class_names(drea.classes), first_category)
+    representation = np.zeros((len(jobs), drea.objects, drea.features), dtype=np.float32)
+    adjacency = np.zeros((len(jobs), drea.objects, drea.objects), dtype=np.float32)
+    report.images, report.detections, report.left_out = len(jobs), len(strangers), strangers
+    work = partial(_build, kind=kind, drea=drea)
+    done = in_processes(work, jobs, "local features", chunk=CHUNK, alone=ALONE)
+    for row, built in enumerate(done):
+        if built.matrices is not None:
+            representation[row], adjacency[row] = built.matrices
+        report.detections += built.detections
+        report.weak += built.weak
+        report.left_out += built.faults
     if report.left_out and not skip_bad:
         raise _first_of(report.left_out)
-    representation = np.concatenate([part.representation for part in parts])
-    adjacency = np.concatenate([part.adjacency for part in parts])
     origin = Origin(kind, tuple(map(str, detections)), str(images))
     write_local_features(
         out, folder.names, representation, adjacency, drea, f"{kind} detections", origin
@@ -100,14 +100,6 @@ def build_store(
     return report
 
 
-def _zeros(images: int, drea: DreaOptions) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    n = drea.objects
-    return (
-        np.zeros((images, n, drea.features), dtype=np.float32),
-        np.zeros((images, n, n), dtype=np.float32),
-    )
-
-
 def _first_of(bad: list[Fault]) -> UserError:
     more = f" (and {len(bad) - 1} more are bad)" if len(bad) > 1 else ""
     return UserError(
@@ -115,42 +107,14 @@ def _first_of(bad: list[Fault]) -> UserError:
     )
 
 
-def _in_parallel(jobs: list[Job], kind: Format, drea: DreaOptions) -> Iterator[_Built]:
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-    work = partial(_build, kind=kind, drea=drea)
-    with Progress("local features", total=len(jobs), unit="images") as progress:
-        if len(jobs) <= ALONE or cores() == 1:
-            for chunk in chunks:
-                yield work(chunk)
-                progress.advance(len(chunk))
-            return
-        with (
-            ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
-            starting_processes(),
-        ):
-            try:
-                for built in pool.map(work, chunks):
-                    progress.advance(len(built.representation))
-                    yield built
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-
-
-def _build(jobs: list[Job], *, kind: Format, drea: DreaOptions) -> _Built:
-    classes = ClassNames(drea.classes)
-    representation, adjacency = _zeros(len(jobs), drea)
-    bad: list[Fault] = []
-    read = weak = 0
-    for row, job in enumerate(jobs):
-        found = job.read(kind, classes)
-        read += len(found.records) + len(found.faults)
-        detections, problems = checked_detections(job, found, relative=kind == "yolo")
-        bad += found.faults + problems
-        if detections is not None:
-            weak += int((detections.scores < drea.min_score).sum())
-            representation[row], adjacency[row] = build_local_features(detections, drea)
-    return _Built(representation, adjacency, read, weak, bad)
+def _build(job: Job, *, kind: Format, drea: DreaOptions) -> _Built:
+    found = job.read(kind, class_names(drea.classes))
+    detections, problems = checked_detections(job, found, relative=kind == "yolo")
+    read, bad = len(found.records) + len(found.faults), found.faults + problems
+    if detections is None:
+        return _Built(None, read, 0, bad)
+    weak = int((detections.scores < drea.min_score).sum())
+    return _Built(build_local_features(detections, drea), read, weak, bad)
 
 
 def checked_detections(

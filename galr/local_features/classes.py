@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,12 @@ class ClassNames:
         return index
 
 
+@functools.cache
+def class_names(classes: tuple[str, ...]) -> ClassNames:
+    """The same finder for the same list, since every image asks."""
+    return ClassNames(classes)
+
+
 def _folded(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
@@ -44,7 +51,7 @@ def class_indices(
     """Indices or names (M) -> indices (M,) into ``known``; ValueError for others."""
     found = np.asarray(classes)
     if found.dtype.kind in "UO":
-        names = ClassNames(known)
+        names = class_names(tuple(known))
         rows = [names.find(str(name)) for name in found]
         for name, row in zip(found, rows, strict=True):
             if row is None:

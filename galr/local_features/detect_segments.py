@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from galr.data.images import decode_image
-from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.errors import UserError
 from galr.local_features.codebook import Codebook, fit_codebook
 from galr.local_features.detection_folder import DetectionFolder, Written, detection_line
 from galr.local_features.image_folder import ImageFolder
 from galr.local_features.names import NameIndex, shown
+from galr.local_features.parallel import in_processes
 from galr.local_features.segments import Regions, find_regions
-from galr.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +39,8 @@ def detect_segments(
         raise UserError(str(codebook), "exists already, and --fit-on is given", "give one of both")
     chosen = None if known is not None else _training_images(folder, fit_on)
     writer = DetectionFolder(out, folder)
-    regions = list(_all_regions(folder))
+    paths = [folder.folder / name for name in folder.names]
+    regions = list(in_processes(_regions, paths, "segments", chunk=8, alone=4))
     if known is None:
         descriptors = [regions[row].descriptors for row in chosen or range(len(regions))]
         known = fit_codebook(np.concatenate(descriptors), classes, seed)
@@ -90,27 +88,6 @@ def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int
         )
     logger.info("pseudo-classes are fitted on the %d images of %s", len(names), fit_on)
     return [found[0] for found in rows]
-
-
-def _all_regions(folder: ImageFolder) -> Iterator[Regions]:
-    paths = [folder.folder / name for name in folder.names]
-    with Progress("segments", total=len(paths), unit="images") as progress:
-        if len(paths) <= 4 or cores() == 1:
-            for path in paths:
-                yield _regions(path)
-                progress.advance(1)
-            return
-        with (
-            ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
-            starting_processes(),
-        ):
-            try:
-                for regions in pool.map(_regions, paths, chunksize=8):
-                    yield regions
-                    progress.advance(1)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
 
 
 def _regions(path: Path) -> Regions:

@@ -13,7 +13,7 @@ from PIL import Image
 from galr.data.images import decode_image
 from galr.errors import UserError
 from galr.local_features.build import checked_detections
-from galr.local_features.classes import ClassNames
+from galr.local_features.classes import class_names
 from galr.local_features.drea import kept_objects
 from galr.local_features.image_folder import ImageFolder
 from galr.local_features.inspect import StoredObject, class_name, objects_of
@@ -92,7 +92,9 @@ def _jobs(store: Store, origin: Origin, files: ImageFolder) -> dict[str, Job]:
     if store.drea is None or origin.format not in FORMATS:
         return {}
     try:
-        jobs, _ = read_jobs(origin.format, origin.detections, files, ClassNames(store.drea.classes))
+        jobs, _ = read_jobs(
+            origin.format, origin.detections, files, class_names(store.drea.classes)
+        )
     except UserError as error:
         logger.warning("%s: dropped detections are not drawn", error)
         return {}
@@ -102,7 +104,7 @@ def _jobs(store: Store, origin: Origin, files: ImageFolder) -> dict[str, Job]:
 def _dropped(store: Store, origin: Origin, job: Job | None) -> Floats | None:
     if job is None or store.drea is None or origin.format not in FORMATS:
         return None
-    found = job.read(origin.format, ClassNames(store.drea.classes))
+    found = job.read(origin.format, class_names(store.drea.classes))
     detections, _ = checked_detections(job, found, relative=origin.format == "yolo")
     if detections is None:
         return np.zeros((0, 4))
