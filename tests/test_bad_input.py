@@ -115,7 +115,9 @@ CASES = {
     "no options file": (TRAIN, remove("tiny.yaml"), ["tiny.yaml", "no such"]),
     "broken yaml": (TRAIN, write("tiny.yaml", b"model: [1\n"), ["tiny.yaml"]),
     "yaml that is a list": (TRAIN, write("tiny.yaml", b"- 1\n"), ["tiny.yaml"]),
-    "unknown key": (TRAIN, option(optim={"epoch": 1}), ["optim.epoch", "did you mean optim.epochs"]),
+    "unknown key": (
+        TRAIN, option(optim={"epoch": 1}), ["optim.epoch", "did you mean optim.epochs"],
+    ),
     "wrong type": (TRAIN, option(optim={"epochs": "many"}), ["tiny.yaml", "optim.epochs", "many"]),
     "impossible value": (TRAIN, option(optim={"lr": -1}), ["tiny.yaml", "optim.lr"]),
     "sizes that do not fit": (TRAIN, option(dataset={"image_size": 64}), ["resize_size"]),
