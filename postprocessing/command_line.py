@@ -7,7 +7,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from galr import cli
 from galr.atomic import write_json
@@ -76,9 +76,11 @@ def _subcommand(name: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
-def add_part_arguments(parser: argparse.ArgumentParser) -> None:
+def add_part_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Adds the arguments that name similarities and their captions' images."""
-    parser.add_argument("--similarity", metavar="FILE", required=True, help="similarities (I, C)")
+    parser.add_argument(
+        "--similarity", metavar="FILE", required=required, help="similarities (images, captions)"
+    )
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument(
         "--captions-per-image",
@@ -129,12 +131,12 @@ def part_of(arguments: argparse.Namespace) -> Part:
 
 def settings_of(arguments: argparse.Namespace) -> RerankSettings:
     """The settings that the arguments name; those without an argument keep their default."""
-    given = {
+    given: dict[str, Any] = {
         field.name: getattr(arguments, field.name)
         for field in dataclasses.fields(RerankSettings)
         if hasattr(arguments, field.name)
     }
-    return RerankSettings(**cast("dict[str, Any]", given))
+    return RerankSettings(**given)
 
 
 def finite(text: str) -> float:

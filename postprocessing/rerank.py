@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal, NamedTuple
 
 import torch
@@ -148,3 +149,10 @@ def _block_numbers(similarity: Similarities, k: int, memory_mib: float) -> int:
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES
     numbers = max(free, LEAST_MIB * MIB / 2) / similarity.dtype.itemsize
     return int(min(numbers, MOST_NUMBERS))
+
+
+if __name__ == "__main__":
+    from galr import cli
+    from postprocessing.command_line import main
+
+    sys.exit(cli.run(main))

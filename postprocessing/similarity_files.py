@@ -86,18 +86,17 @@ def _read_similarity(path: Path) -> NDArray[np.floating]:
             "captions)",
             "write the similarity matrix by numpy.save",
         )
-    if similarity.dtype not in (np.float32, np.float64):
-        wide = np.float32 if similarity.dtype.kind == "f" else np.float64
-        similarity = similarity.astype(wide)
-    wrong = np.argwhere(~np.isfinite(similarity))
+    narrow = similarity.dtype.kind == "f" and similarity.dtype.itemsize <= 4
+    numbers: NDArray[np.floating] = similarity.astype(np.float32 if narrow else float, copy=False)
+    wrong = np.argwhere(~np.isfinite(numbers))
     if len(wrong):
         row, column = wrong[0].tolist()
         raise UserError(
             path,
-            f"image {row}, caption {column} has {similarity[row, column]} ({len(wrong)} in all)",
+            f"image {row}, caption {column} has {numbers[row, column]} ({len(wrong)} in all)",
             "write finite similarities",
         )
-    return similarity
+    return numbers
 
 
 def _read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
@@ -108,17 +107,17 @@ def _read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
             f"it holds {found.dtype} of shape {found.shape}",
             f"it must hold the image of each of the {captions} captions, whole numbers",
         )
-    found = found.astype(np.int64)
-    if found.min() < 0 or found.max() >= images:
+    numbers: NDArray[np.int64] = found.astype(np.int64)
+    if numbers.min() < 0 or numbers.max() >= images:
         raise UserError(
             path,
-            f"it names images {found.min()} to {found.max()}",
+            f"it names images {numbers.min()} to {numbers.max()}",
             f"there are {images}, from 0 to {images - 1}",
         )
-    bare = np.flatnonzero(np.bincount(found, minlength=images) == 0)
+    bare = np.flatnonzero(np.bincount(numbers, minlength=images) == 0)
     if len(bare):
         raise UserError(path, f"image {bare[0]} has no caption", "give each image at least one")
-    return found
+    return numbers
 
 
 def _read_array(path: Path) -> NDArray[np.generic]:

@@ -1,0 +1,114 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from galr import cli
+from galr.evaluation.metrics import reranked_metrics, retrieval_metrics, retrieval_ranks
+from postprocessing.command_line import main
+from postprocessing.rerank import rerank
+
+
+def expected(similarity, caption_to_image, **settings):
+    return reranked_metrics(
+        retrieval_ranks(similarity, caption_to_image),
+        rerank(similarity, **settings),
+        rerank(similarity.T, **settings),
+        caption_to_image,
+    )
+
+
+def test_recalls_before_and_after(saved, tmp_path, capsys):
+    path = saved / "0_test_similarity.npy"
+    similarity = np.load(path)
+    out = tmp_path / "results.json"
+    arguments = ["--captions-per-image", "5", "--k", "7", "--w-saliency", "0.1", "--out", str(out)]
+    main(["--similarity", str(path), *arguments])
+    results = json.loads(out.read_text())
+    captions = np.arange(100) // 5
+    assert results["without_rerank"] == retrieval_metrics(similarity, captions)
+    assert results["with_rerank"] == expected(similarity, captions, k=7, w_saliency=0.1)
+    assert results["rerank"]["k"] == 7
+    assert (results["images"], results["captions"]) == (20, 100)
+    printed = capsys.readouterr().out
+    assert "without rerank" in printed
+    assert f"{results['with_rerank']['mR']:.2f}" in printed
+
+
+def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tmp_path):
+    path, out = saved / "1_test_similarity.npy", tmp_path / "results.json"
+    captions = np.load(saved / "1_test_caption_to_image.npy")
+    for named in ([], ["--caption-to-image", str(saved / "1_test_caption_to_image.npy")]):
+        main(["--similarity", str(path), "--reverse", "absolute", "--l", "3", *named,
+              "--out", str(out)])  # fmt: skip
+        assert json.loads(out.read_text())["with_rerank"] == expected(
+            np.load(path), captions, reverse="absolute", l=3
+        )
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments", "message"),
+    [
+        (None, [], "cannot be read (No such file or directory)"),
+        (b"", ["--captions-per-image", "5"], "no array of numbers"),
+        (b"text", ["--captions-per-image", "5"], "no array of numbers"),
+        (np.ones(5), ["--captions-per-image", "5"], "shape (5,)"),
+        (np.ones((0, 5)), ["--captions-per-image", "5"], "shape (0, 5)"),
+        (np.full((1, 5), "a"), ["--captions-per-image", "5"], "<U1 of shape (1, 5)"),
+        (np.full((1, 5), None), ["--captions-per-image", "5"], "no array of numbers"),
+        (np.full((1, 5), np.nan), ["--captions-per-image", "5"], "image 0, caption 0 has nan"),
+        (np.ones((2, 9)), ["--captions-per-image", "5"], "need 10 columns, and it has 9"),
+        (np.ones((2, 9)), [], "add --captions-per-image 5 or --caption-to-image FILE"),
+        (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--k", "0"], "at least 1"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--xi", "nan"], "'nan' is not a number"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, written, arguments, message):
+    path = tmp_path / "sims.npy"
+    if isinstance(written, bytes):
+        path.write_bytes(written)
+    elif written is not None:
+        np.save(path, written, allow_pickle=True)
+    try:
+        status = cli.run(main, ["--similarity", str(path), *arguments])
+    except SystemExit as stop:  # of argparse
+        status = stop.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([0, 0, 1], "int64 of shape (3,)"),
+        ([0.0, 0.0, 1.0, 1.0], "float64 of shape (4,)"),
+        ([0, 0, 1, 2], "names images 0 to 2"),
+        ([0, 0, 0, 0], "image 1 has no caption"),
+    ],
+)
+def test_captions_that_do_not_fit_are_one_line(tmp_path, capsys, images, message):
+    np.save(tmp_path / "sims.npy", np.ones((2, 4)))
+    np.save(tmp_path / "images.npy", np.array(images))
+    arguments = ["--similarity", f"{tmp_path}/sims.npy"]
+    assert cli.run(main, [*arguments, "--caption-to-image", f"{tmp_path}/images.npy"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert cli.run(main, ["tune"]) == 2
+    assert "no command 'tune'" in capsys.readouterr().err
+
+
+def test_runs_as_a_module(saved):
+    done = subprocess.run(
+        [sys.executable, "-m", "postprocessing.rerank",
+         "--similarity", saved / "0_test_similarity.npy"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "with rerank" in done.stdout
