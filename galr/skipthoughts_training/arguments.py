@@ -14,9 +14,10 @@ DESCRIPTION = """\
 Trains skip-thoughts: an encoder of sentences, by foretelling the sentences before and after.
 Leaves dictionary.txt, utable.npy and uni_skip.npz (or btable.npy and bi_skip.npz) in --out.
 
-The captions of your own data sets (training split only):
-  python -m galr.skipthoughts_training --captions data/rsicd_precomp --out seq2vec
-Any text, a sentence a line and a blank line between documents:
+The captions of your own data sets (training split only), on a CPU:
+  python -m galr.skipthoughts_training --captions data/rsicd_precomp --out seq2vec \\
+    --word-dim 128 --hidden-dim 256
+Any text, a sentence a line and a blank line between documents, in the official sizes:
   python -m galr.skipthoughts_training --corpus books.txt --out seq2vec
 docs/text_encoders.md explains the rest."""
 
