@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,16 @@ def read_split(options: Options, split: str) -> Split:
         image_folder(dataset),
         empty_captions=dataset.empty_captions if split == "train" else 0,
     )
-    local = None
-    if options.uses_local and dataset.local_path is not None:
-        local = read_local_features(dataset.local_path, annotations.images, dataset.drea)
-    return Split(options, annotations, local)
+    return Split(options, annotations, _local_features(options, annotations.images))
+
+
+def _local_features(options: Options, images: Sequence[str]) -> LocalFeatures | None:
+    path, drea = options.dataset.local_path, options.dataset.drea
+    if path is None or not options.uses_local:
+        return None
+    if path == "zeros":
+        return LocalFeatures(
+            np.zeros((len(images), drea.objects, drea.features), dtype=np.float32),
+            np.zeros((len(images), drea.objects, drea.objects), dtype=np.float32),
+        )
+    return read_local_features(path, images, drea)

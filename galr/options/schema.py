@@ -290,7 +290,8 @@ class DatasetOptions(Section):
     local_path: str | None = Field(
         None,
         description="store of local features (HDF5), made by `python -m galr.local_features`; "
-        "`null`: no local features, the local branch is left out",
+        "`null`: no local features, the local branch is left out; `zeros`: the whole model, with "
+        "no image having objects",
     )
     drea: DreaOptions = Field(default_factory=DreaOptions, description="")
     image_size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(
