@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from galr.errors import UserError
+from galr.memory import keep_freed_memory
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -66,6 +67,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     # before torch is imported: threads that spin while they wait make a run five times slower
     # where another one shares the cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     # of several processes that torchrun started, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)

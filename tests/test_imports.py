@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # a room may import from the rooms of a lower floor, and from its own
 FLOORS = {
     "errors": 0, "atomic": 0, "cli": 0, "options": 0, "progress": 0, "seeding": 0, "device": 0,
-    "distributed": 0,
+    "distributed": 0, "memory": 0,
     "data": 1, "local_features": 1,
     "model": 2,
     "evaluation": 3,
