@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from galr.data.processes import leave_interrupts_to_parent, starting_processes
+from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.errors import RunError, UserError
 
 Made = TypeVar("Made", covariant=True)
@@ -39,6 +39,8 @@ class BatchLoader(Generic[Made]):
         pin_memory: bool,
         persistent: bool = False,
     ) -> None:
+        # more processes than cores only get in each other's way, and torch would warn of them
+        workers = min(workers, cores())
         self._loader: DataLoader[Any] = DataLoader(
             _Guarded(view),
             batch_sampler=batches,  # type: ignore[arg-type]  # any iterable of lists will do

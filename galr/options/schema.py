@@ -327,7 +327,7 @@ class DatasetOptions(Section):
     batch_size: PositiveInt = Field(100, description="pairs a training step")
     batch_size_val: PositiveInt = Field(70, description="images or captions an evaluation step")
     workers: NonNegativeInt = Field(
-        3, description="processes that load images; 0 loads in the main one"
+        3, description="processes that load images, at most one a core; 0 loads in the main one"
     )
 
     @field_validator("image_cache", mode="before")
