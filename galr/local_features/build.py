@@ -129,18 +129,15 @@ def checked_detections(
         return None, [Fault(shown_place(place), str(error)) for place in found.places]
     index, scores, corners = zip(*found.records, strict=True)
     boxes = np.array(corners) * ([width, height, width, height] if relative else 1.0)
-    problems = faults(np.array(scores), boxes, clip(boxes, width, height))
+    clipped, score = clip(boxes, width, height), np.array(scores)
+    problems = faults(score, boxes, clipped)
     good = problems == ""
     bad = [
         Fault(shown_place(found.places[row]), f"{problems[row]} ({width} x {height} pixels)")
         for row in np.flatnonzero(~good)
     ]
-    if not good.any():
-        return None, bad
-    detections = Detections(
-        width, height, np.array(index)[good], np.array(scores)[good], boxes[good]
-    )
-    return detections, bad
+    kinds = np.array(index, dtype=np.int64)[good]
+    return Detections.of_checked((width, height), kinds, score[good], clipped[good]), bad
 
 
 def _size(job: Job) -> tuple[int, int]:

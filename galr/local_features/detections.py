@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,14 +52,23 @@ class Detections:
         problems = faults(found, corners, clipped)
         for row in np.flatnonzero(problems != ""):
             raise ValueError(f"object {row}: {problems[row]}")
-        values: dict[str, Any] = {
-            "width": float(width),
-            "height": float(height),
-            "classes": classes,
-            "scores": found,
-            "boxes": clipped,
-        }
-        for name, value in values.items():
+        self._fill(width, height, classes, found, clipped)
+
+    @classmethod
+    def of_checked(
+        cls,
+        size: tuple[float, float],
+        classes: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        boxes: NDArray[np.float64],
+    ) -> Detections:
+        """The same from boxes that are clipped and without ``faults``; nothing is looked at."""
+        detections = cls.__new__(cls)
+        detections._fill(*size, classes, scores, boxes)
+        return detections
+
+    def _fill(self, *values: object) -> None:
+        for name, value in zip(self.__dataclass_fields__, values, strict=True):
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:

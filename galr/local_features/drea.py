@@ -57,17 +57,17 @@ def kept_objects(
     if len(candidates) == 0:
         empty = np.zeros(0)
         return np.zeros((0, options.features)), np.zeros((0, 2)), empty, candidates
+    boxes, scores = detections.boxes[candidates], detections.scores[candidates]
     size = np.array([detections.width, detections.height])
-    low, high = np.hsplit(detections.boxes[candidates], 2)
-    scores = detections.scores[candidates]
-    sides = (high - low) / size  # (M, 2), shares of the image
+    sides = (boxes[:, 2:] - boxes[:, :2]) / size  # (M, 2), shares of the image
     prominence = scores * np.sqrt(sides[:, 0] * sides[:, 1])
     # a stable sort leaves ties in the order of the input
     order = np.argsort(-(prominence if options.denoise else scores), kind="stable")
     prominence /= prominence.max() or 1.0
-    centres = (low + high) / 2
-    one_hot = np.eye(len(options.classes))[classes[candidates]]
-    rows = np.column_stack([one_hot, centres / size, sides, scores])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    rows = np.zeros((len(candidates), options.features))
+    rows[np.arange(len(candidates)), classes[candidates]] = 1.0
+    rows[:, -5:-3], rows[:, -3:-1], rows[:, -1] = centres / size, sides, scores
     if options.denoise:
         order = order[_denoised(rows[order], classes[candidates][order], options)]
     order = order[: options.objects]

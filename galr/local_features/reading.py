@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -20,6 +21,8 @@ from galr.local_features.records import (
     read_records,
     shown_place,
 )
+
+logger = logging.getLogger(__name__)
 
 Format = Literal["paddledet", "yolo", "dota", "coco"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -113,6 +116,7 @@ def _dota_jobs(
     by_image: dict[int, Found] = {}
     strangers: list[Fault] = []
     rows: dict[str, int] = {}
+    tasks: dict[int, str] = {}  # of each class, as seen first
     for file in files:
         name = TASK_FILE.fullmatch(file.name)
         index = classes.find(name[2]) if name else None
@@ -124,6 +128,12 @@ def _dota_jobs(
             )
             strangers += _all_lines(file, what)
             continue
+        if tasks.setdefault(index, name[1]) != name[1]:
+            logger.warning(
+                "%s: class %s is in files of both tasks; objects in both are read twice",
+                file,
+                name[2],
+            )
         parse = dota_parser(int(name[1]), index)
         try:
             for number, line in numbered_lines(file):

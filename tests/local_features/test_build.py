@@ -196,11 +196,12 @@ def test_other_classes_change_the_numbers_of_an_object(images, detections, tmp_p
     check(store, rows, DreaOptions(classes=classes))
 
 
-def test_both_tasks_of_dota_are_read_and_coco_takes_two_paths(images, detections):
+def test_both_tasks_of_dota_are_read_and_coco_takes_two_paths(images, detections, caplog):
     rows = drawn()
     write_dota(detections, rows[:20], task=1)
     write_dota(detections, rows[20:], task=2)
     check(build("dota", detections, images), rows, DreaOptions())
+    assert "class plane is in files of both tasks" in caplog.text
     write_coco(detections, rows)
     moved = shutil.move(detections / "images.json", detections / "list.json")
     check(build("coco", [detections / "results.json", moved], images), rows, DreaOptions())
