@@ -25,6 +25,11 @@ class ImageFolder:
             raise UserError(
                 folder, "holds no image files", "name the folder that the images lie in themselves"
             )
+        strange = [name for name in self.names if not name.isprintable()]
+        if strange:
+            raise UserError(
+                folder, f"holds a file named {strange[0]!r}", "rename it in letters that print"
+            )
         others = len(files) - len(self.names)
         if others:
             logger.info("%s: %d files are no images and were left out", folder, others)

@@ -1,6 +1,7 @@
 """Four formats of the same detections, and what does not fit."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -355,6 +356,12 @@ def test_wrong_places_are_errors(images, detections, tmp_path):
     assert "2 paths" in error_of("yolo", [detections, images], images)
     assert "there is no such folder" in error_of("paddledet", detections, tmp_path / "none")
     assert "holds no image files" in error_of("paddledet", detections, detections)
+
+
+@pytest.mark.parametrize("name", [b"\xff.png", b"a\nb.png"])
+def test_names_that_no_text_file_can_hold_are_errors(images, detections, name):
+    shutil.copy(images / "a.png", os.fsencode(images) + b"/" + name)
+    assert "rename it" in error_of("paddledet", detections, images)
 
 
 def entry(**changes):
