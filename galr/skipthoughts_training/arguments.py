@@ -53,27 +53,12 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         default=0.05,
         help="share of the documents that perplexity is measured on (default: %(default)s)",
     )
-    group.add_argument(
-        "--max-words",
-        metavar="N",
-        type=cli.at_least_1,
-        default=64,
-        help="cut sentences after so many words (default: %(default)s)",
-    )
-    group.add_argument(
-        "--vocabulary",
-        metavar="N",
-        type=cli.at_least_1,
-        default=20000,
-        help="keep the most frequent words (default: %(default)s)",
-    )
-    group.add_argument(
-        "--min-count",
-        metavar="N",
-        type=cli.at_least_1,
-        default=2,
-        help="and of these the ones seen so often (default: %(default)s)",
-    )
+    for name, default, text in (
+        ("--max-words", 64, "cut sentences after so many words"),
+        ("--vocabulary", 20000, "keep the most frequent words"),
+        ("--min-count", 2, "and of these the ones seen so often"),
+    ):
+        _add_count(group, name, default, f"{text} (default: %(default)s)")
     group.add_argument(
         "--expand",
         metavar="FILE",
@@ -95,8 +80,9 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         ("--hidden-dim", 2400, "numbers a sentence vector"),
         ("--decoder-dim", None, "width of the decoders (default: --hidden-dim)"),
     ):
-        shown = text if default is None else f"{text} (default: %(default)s)"
-        group.add_argument(name, metavar="N", type=cli.at_least_1, default=default, help=shown)
+        _add_count(
+            group, name, default, text if default is None else f"{text} (default: %(default)s)"
+        )
     group.add_argument(
         "--softmax",
         choices=("adaptive", "full"),
@@ -112,7 +98,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         ("--batch-size", cli.at_least_1, 128, "sentences a step"),
         ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
         ("--clip", _number(1e-9, math.inf), 10.0, "largest norm of the gradient"),
-        ("--seed", int, 0, "drives every random choice"),
+        ("--seed", _seed, 0, "drives every random choice"),
         ("--checkpoint-steps", cli.at_least_1, 2000, "steps between checkpoints within an epoch"),
     ):
         group.add_argument(
@@ -132,10 +118,20 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="start anew over what is there")
 
 
+def _add_count(group: argparse._ArgumentGroup, name: str, default: int | None, text: str) -> None:
+    group.add_argument(name, metavar="N", type=cli.at_least_1, default=default, help=text)
+
+
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
     return text
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

@@ -83,7 +83,7 @@ class Trainer:
 
     def run(self, checkpoint_steps: int) -> None:
         """Trains all epochs that are left, and leaves the best model's weights in ``model``."""
-        with SummaryWriter(str(self.folder)) as board:
+        with self._board() as board:
             try:
                 while self.standing.epoch < self.settings.epochs:
                     self._train_epoch(checkpoint_steps)
@@ -92,6 +92,15 @@ class Trainer:
                 where = f"--resume goes on from {self.last}" if self.last.exists() else "start anew"
                 raise KeyboardInterrupt(f"stopped by Ctrl-C; {where}") from None
         self.model.load_state_dict(read_torch_file(self.best, "train anew by --overwrite"))
+
+    def _board(self) -> SummaryWriter:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return SummaryWriter(str(self.folder))
+        except OSError as error:
+            raise RunError(
+                self.folder, f"cannot be written ({error.strerror})", "name another --out"
+            ) from None
 
     def resume(self) -> None:
         """Goes on from last.pth. Raises UserError where that was another training."""

@@ -189,7 +189,8 @@ def test_word_vectors_widen_the_vocabulary(corpus, tmp_path, caplog):
         (["--corpus", "CORPUS", "--held-out", "1"], "must be from 0 to 0.9"),
         (["--corpus", "CORPUS", "--lr", "nan"], "must be from"),
         (["--corpus", "CORPUS", "--device", "cuda:99"], "CUDA devices were found"),
-        (["--corpus", "CORPUS", "--device", "gpu"], "gpu"),
+        (["--corpus", "CORPUS", "--device", "gpu"], "'gpu' is none of auto, cpu, cuda, cuda:N"),
+        (["--corpus", "CORPUS", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(corpus, tmp_path, capsys, arguments, message):
@@ -215,3 +216,9 @@ def test_a_loss_that_is_no_number_stops_the_training(corpus, tmp_path):
     with pytest.raises(RunError, match="the loss is no number at epoch 1; lower --lr"):
         trainer.run(checkpoint_steps=100)
     assert not trainer.last.exists()
+
+
+def test_a_folder_that_cannot_be_written_ends_in_one_line(corpus, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert train(corpus, tmp_path / "out") == 1
+    assert "cannot be written (Not a directory); name another --out" in capsys.readouterr().err
