@@ -24,7 +24,8 @@ from postprocessing.terms import RerankSettings
 
 DESCRIPTION = """\
 Recalls with each term of the rerank alone, in pairs, and with all three; the other terms' weights
-are 0. The rank term alone keeps the order: its row is that without rerank.
+are 0. The rank term alone keeps the plain order: its row differs from that without rerank only
+where similarities are equal, which count against the query there.
 
   python -m postprocessing.rerank ablation --similarity sims.npy --captions-per-image 5
   python -m postprocessing.rerank ablation --folder DIR --part validation --out ablation.json

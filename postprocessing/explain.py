@@ -22,7 +22,7 @@ from postprocessing.command_line import (
     settings_of,
     write,
 )
-from postprocessing.neighbours import Neighbours, find_neighbours
+from postprocessing.neighbours import find_neighbours
 from postprocessing.recalls import BLOCK_NUMBERS
 from postprocessing.terms import RerankSettings, combine, terms
 
@@ -66,8 +66,7 @@ def explain(similarity: Array, query: int, settings: RerankSettings) -> list[Exp
     matrix = as_floats(similarity)
     if not 0 <= query < len(matrix):
         raise IndexError(f"query must be in 0..{len(matrix) - 1}, got {query}")
-    everything = find_neighbours(matrix, settings.k, BLOCK_NUMBERS)
-    own = Neighbours(*(part[query : query + 1] for part in everything))
+    own = find_neighbours(matrix, settings.k, BLOCK_NUMBERS, query=query)
     parts = terms(own, settings)
     scores, order = combine(parts, settings).sort(dim=1, descending=True, stable=True)
     return [
