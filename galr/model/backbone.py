@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from galr.errors import UserError
+from galr.model.safetensors import read_safetensors
 from galr.model.weights import named_tensors, put_weights, read_torch_file
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def start_backbone(trunk: nn.Module, weights: str | None) -> None:
             "name torchvision's state dict of ResNet-18 by model.backbone.weights, "
             "or set it to imagenet to download that, or to null for a random start"
         )
-    state = named_tensors(read_torch_file(path, remedy), path, remedy)
+    state = named_tensors(_stored_weights(path, remedy), path, remedy)
     counters = {
         # files from before PyTorch 0.4.1 lack these; a pretrained trunk never reads them
         name: torch.zeros((), dtype=torch.int64)
@@ -48,6 +49,17 @@ def start_backbone(trunk: nn.Module, weights: str | None) -> None:
     state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     put_weights(trunk, counters | state, path, remedy)
     logger.info("backbone: weights of %s", path)
+
+
+def _stored_weights(path: Path, remedy: str) -> object:
+    """The content of a file, or the part of a checkpoint that holds its weights."""
+    if path.suffix == ".safetensors":
+        return read_safetensors(path, remedy)
+    stored = read_torch_file(path, remedy)
+    for entry in ("state_dict", "model"):
+        if isinstance(stored, dict) and isinstance(stored.get(entry), dict):
+            return stored[entry]
+    return stored
 
 
 def _imagenet_file() -> Path:

@@ -94,7 +94,8 @@ class BackboneOptions(Section):
     weights: str | None = Field(
         "imagenet",
         description="start of the ResNet: `imagenet` (torchvision's weights, downloaded once), "
-        "the path of a file with torchvision's ResNet-18 state dict, or `null` for a random start",
+        "the path of a file with a ResNet-18 of torchvision's names (`.pth` or `.safetensors`), or "
+        "`null` for a random start",
     )
 
 
@@ -325,7 +326,9 @@ class DatasetOptions(Section):
         "the released code; `images`, every image once with one of its captions, drawn anew",
     )
     batch_size: PositiveInt = Field(100, description="pairs a training step")
-    batch_size_val: PositiveInt = Field(70, description="images or captions an evaluation step")
+    batch_size_val: PositiveInt = Field(
+        70, description="images an evaluation step; captions go by 2048 or more"
+    )
     workers: NonNegativeInt = Field(
         3, description="processes that load images, at most one a core; 0 loads in the main one"
     )

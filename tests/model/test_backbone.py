@@ -8,6 +8,7 @@ from galr.errors import UserError
 from galr.model import backbone
 from galr.model.backbone import start_backbone
 from galr.model.resnet import ResNet18
+from tests.model.test_safetensors import write_safetensors
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,21 @@ def test_a_file_with_the_classifier_or_a_prefix_is_taken(tmp_path, published, pr
     start_backbone(trunk, str(tmp_path / "r.pth"))
     assert_holds(trunk, published)
     assert all(weight.requires_grad for weight in trunk.parameters())
+
+
+@pytest.mark.parametrize("entry", ["state_dict", "model"])
+def test_the_weights_may_be_an_entry_of_a_checkpoint(tmp_path, published, entry):
+    torch.save({"epoch": 3, entry: published}, tmp_path / "r.pth")
+    trunk = ResNet18()
+    start_backbone(trunk, str(tmp_path / "r.pth"))
+    assert_holds(trunk, published)
+
+
+def test_a_safetensors_file_is_taken(tmp_path, published):
+    write_safetensors(tmp_path / "r.safetensors", published)
+    trunk = ResNet18()
+    start_backbone(trunk, str(tmp_path / "r.safetensors"))
+    assert_holds(trunk, published)
 
 
 def test_a_file_of_old_pytorch_without_counters_is_taken(tmp_path, published):
