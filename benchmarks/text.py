@@ -117,7 +117,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", default="test", help="part whose captions are encoded")
     parser.add_argument("--images", metavar="N", type=count, default=10**9,
                         help="captions of the first N images alone (default: all)")  # fmt: skip
-    parser.add_argument("--batch-size", metavar="N", type=count, default=100, help="default: 100")
+    parser.add_argument("--batch-size", metavar="N", type=count, default=100,
+                        help="captions a training step and a plain batch (100)")  # fmt: skip
     parser.add_argument("--steps", metavar="N", type=count, default=10, help="training steps")
     parser.add_argument("--repeats", metavar="N", type=count, default=3, help="default: 3")
     parser.add_argument("--out", metavar="FILE", help="write the figures as JSON")
@@ -132,7 +133,7 @@ def encoding(
     arguments: argparse.Namespace,
 ) -> dict[str, float]:
     """All captions of the part: plain in batches as they come, ours as evaluation does."""
-    options = DatasetOptions(batch_size_val=arguments.batch_size)
+    options = DatasetOptions()
     captions = Captions(annotations, vocabulary, options.max_words)
     starts = range(0, len(captions.tokens), arguments.batch_size)
     batches = [range(len(captions.tokens))[i : i + arguments.batch_size] for i in starts]
@@ -224,7 +225,7 @@ def precisions(
     arguments: argparse.Namespace,
 ) -> dict[str, dict[str, float]]:
     """Time of encoding and cosine with the float32 vectors, by precision."""
-    options = DatasetOptions(batch_size_val=arguments.batch_size)
+    options = DatasetOptions()
     vectors: dict[str, Tensor] = {}
     results: dict[str, dict[str, float]] = {}
     for precision in PRECISIONS:

@@ -7,7 +7,7 @@ of the data, whoever loads it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+CAPTIONS_A_STEP = 2048
+"""Captions are small, and the more are encoded together, the more beginnings they share."""
 
 
 class TrainingLoader:
@@ -117,7 +120,8 @@ def image_loader(
 ) -> Iterable[ImageBatch]:
     """Each image once, in order; ``indices`` chooses some. Images are of ``image_size``."""
     chosen = range(len(images)) if indices is None else indices
-    batches = [list(chosen[i : i + options.batch_size_val]) for i in _starts(chosen, options)]
+    size = options.batch_size_val
+    batches = [list(chosen[i : i + size]) for i in range(0, len(chosen), size)]
     # reading the cache is one copy; only decoding is worth processes of its own
     workers = 0 if isinstance(images, CachedImages) else options.workers
     view = DistinctImages(images, local)
@@ -134,6 +138,7 @@ def caption_loader(
     """Each caption once, ordered by length so that little is padding.
 
     Captions with the same tokens are one row of one batch. ``indices`` chooses some captions.
+    Batches hold CAPTIONS_A_STEP of them, or ``batch_size_val`` where that is more.
     """
     captions = Captions(annotations, vocabulary, options.max_words)
     chosen = range(len(captions.tokens)) if indices is None else indices
@@ -141,10 +146,8 @@ def caption_loader(
     for index in chosen:
         places.setdefault(captions.tokens[index].tobytes(), []).append(index)
     distinct = sorted(places.values(), key=lambda same: len(captions.tokens[same[0]]))
-    return [
-        _caption_batch(captions, distinct[i : i + options.batch_size_val])
-        for i in _starts(distinct, options)
-    ]
+    size = max(options.batch_size_val, CAPTIONS_A_STEP)
+    return [_caption_batch(captions, distinct[i : i + size]) for i in range(0, len(distinct), size)]
 
 
 class Captions:
@@ -282,10 +285,6 @@ def _caption_batch(captions: Captions, distinct: list[list[int]]) -> CaptionBatc
     rows = [row for row, same in enumerate(distinct) for _ in same]
     caption_index = [index for same in distinct for index in same]
     return CaptionBatch(tokens, lengths, torch.tensor(rows), torch.tensor(caption_index))
-
-
-def _starts(items: Sized, options: DatasetOptions) -> range:
-    return range(0, len(items), options.batch_size_val)
 
 
 def _check_aligned(annotations: Annotations, images: Images, local: LocalFeatures | None) -> None:
