@@ -39,6 +39,18 @@ def test_grey_is_repeated_and_transparency_dropped(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("mode", "ending"),
+    [("CMYK", "jpg"), ("CMYK", "tif"), ("RGBA", "tif"), ("LA", "png"), ("1", "png"), ("P", "gif")],
+)
+def test_any_colour_space_becomes_what_pillow_makes_of_it(tmp_path, mode, ending):
+    image = Image.new("RGB", (30, 20), (200, 40, 90)).convert(mode)
+    image.save(tmp_path / f"a.{ending}")
+    with Image.open(tmp_path / f"a.{ending}") as stored:
+        expected = np.asarray(stored.convert("RGB"))
+    assert np.array_equal(np.asarray(decode_image(tmp_path / f"a.{ending}")), expected)
+
+
 def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
     image = Image.fromarray(scene()).quantize(16)
     image.save(tmp_path / "a.png", transparency=bytes(range(16)))
