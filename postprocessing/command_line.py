@@ -113,10 +113,21 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", type=finite, default=getattr(default, name.replace("-", "_")),
             metavar="X", help=f"{what} (default: %(default)s)",
         )  # fmt: skip
+    add_reverse_arguments(parser)
+
+
+def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the reverse rank means."""
+    default = RerankSettings()
     parser.add_argument(
         "--reverse", choices=("relative", "absolute"), default=default.reverse,
         help="the reverse rank: among the k candidates (released code) or in the candidate's own "
         "list (paper) (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ties", choices=("released", "stable"), default=default.ties,
+        help="equal ranks in --reverse relative: as numpy.argsort leaves them on this processor, "
+        "like the released code, or in plain order (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--l", type=cli.at_least_1, metavar="N",

@@ -29,7 +29,7 @@ def draw_moves(
     title: str,
 ) -> None:
     """Draws candidates before and after rerank, joined by lines, beside the terms of each."""
-    figure = Figure(figsize=(11, 1.2 + 0.36 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(12, 1.2 + 0.36 * len(rows)), layout="constrained")
     moves, bars = figure.subplots(1, 2, width_ratios=(1, 2))
     for row in rows:
         colour = RIGHT if row.candidate in right else WRONG
@@ -38,7 +38,7 @@ def draw_moves(
     moves.set(xticks=(0, 1), xticklabels=("before", "after"), ylabel="place", xlim=(-0.2, 1.2))
     moves.set_ylim(furthest + 0.5, 0.5)
     moves.yaxis.get_major_locator().set_params(integer=True)
-    moves.set_title(f"{title}: its candidates, right ones green")
+    moves.set_title(f"{title}, right answers green")
     places = [row.now for row in rows]
     start = np.zeros(len(rows))
     for term, colour in TERMS.items():

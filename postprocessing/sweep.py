@@ -14,7 +14,7 @@ import numpy as np
 from galr import cli
 from galr.atomic import write_json
 from galr.errors import UserError
-from postprocessing.command_line import PROGRAM, finite, write
+from postprocessing.command_line import PROGRAM, add_reverse_arguments, finite, write
 from postprocessing.recalls import Metrics, RerankRecalls, mean_of, recall_table
 from postprocessing.similarity_files import read_part, saved_folds
 from postprocessing.terms import RerankSettings
@@ -110,9 +110,7 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name}", type=_listed(kind), default=default, metavar="LIST",
             help="values that are tried (default: %(default)s)",
         )  # fmt: skip
-    parser.add_argument("--reverse", choices=("relative", "absolute"), default="relative",
-                        help="the reverse rank (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--l", type=cli.at_least_1, metavar="N", help="with --reverse absolute")
+    add_reverse_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write everything there, as JSON")
     parser.add_argument("--heat-map", metavar="FILE", help="draw mR over the weights, a PNG")
     return parser
@@ -128,7 +126,7 @@ def _listed(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
 
 
 def _grid(arguments: argparse.Namespace) -> list[RerankSettings]:
-    base = RerankSettings(reverse=arguments.reverse, l=arguments.l)
+    base = RerankSettings(reverse=arguments.reverse, l=arguments.l, ties=arguments.ties)
     names = "k", "xi", "w_rank", "w_saliency", "w_reverse"
     return [
         replace(base, **dict(zip(names, values, strict=True)))
@@ -168,6 +166,7 @@ def described(settings: RerankSettings) -> str:
         f"k {settings.k}, w_saliency {settings.w_saliency:g}, w_rank {settings.w_rank:g}, "
         f"w_reverse {settings.w_reverse:g}, xi {settings.xi:g}, {settings.reverse}"
     )
+    text += ", stable ties" if settings.ties == "stable" else ""
     return text + (f", l {settings.l}" if settings.l is not None else "")
 
 

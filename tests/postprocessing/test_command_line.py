@@ -37,6 +37,19 @@ def test_recalls_before_and_after(saved, tmp_path, capsys):
     assert f"{results['with_rerank']['mR']:.2f}" in printed
 
 
+def test_ties_may_be_stable(saved, tmp_path):
+    path, out = saved / "0_test_similarity.npy", tmp_path / "results.json"
+    # two values alone: nearly all reverse ranks are equal
+    np.save(path, (np.load(path) > 0).astype("f4"))
+    captions = np.load(saved / "0_test_caption_to_image.npy")
+    found = []
+    for ties in ("released", "stable"):
+        main(["--similarity", str(path), "--ties", ties, "--out", str(out)])
+        found.append(json.loads(out.read_text())["with_rerank"])
+        assert found[-1] == expected(np.load(path), captions, ties=ties)
+    assert found[0] != found[1]
+
+
 def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tmp_path):
     path, out = saved / "1_test_similarity.npy", tmp_path / "results.json"
     captions = np.load(saved / "1_test_caption_to_image.npy")
