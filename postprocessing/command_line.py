@@ -110,7 +110,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
         ("xi", "decay of a rank's worth"),
     ):
         parser.add_argument(
-            f"--{name}", type=finite, default=getattr(default, name.replace("-", "_")),
+            f"--{name}", type=not_negative, default=getattr(default, name.replace("-", "_")),
             metavar="X", help=f"{what} (default: %(default)s)",
         )  # fmt: skip
     add_reverse_arguments(parser)
@@ -150,14 +150,14 @@ def settings_of(arguments: argparse.Namespace) -> RerankSettings:
     return RerankSettings(**given)
 
 
-def finite(text: str) -> float:
-    """The type of an argument that is a number."""
+def not_negative(text: str) -> float:
+    """The type of an argument that is a weight."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return number
 
 

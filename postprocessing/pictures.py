@@ -47,7 +47,7 @@ def draw_moves(
         bars.barh(places, widths, left=np.where(widths < 0, 0, start), color=colour, label=term)
         start = start + widths.clip(min=0)
     labels = [
-        f"{row.candidate}" + (f" {names[row.candidate][:NAME_LETTERS]}" if names else "")
+        f"{row.candidate}" + (f" {_shortened(names[row.candidate])}" if names else "")
         for row in rows
     ]
     bars.set_yticks(places, labels)
@@ -98,3 +98,7 @@ def save_png(path: str | Path, figure: Figure) -> None:
     """Writes ``figure`` as a PNG, atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1].rstrip() + "…"

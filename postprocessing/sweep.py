@@ -14,7 +14,7 @@ import numpy as np
 from galr import cli
 from galr.atomic import write_json
 from galr.errors import UserError
-from postprocessing.command_line import PROGRAM, add_reverse_arguments, finite, write
+from postprocessing.command_line import PROGRAM, add_reverse_arguments, not_negative, write
 from postprocessing.recalls import Metrics, RerankRecalls, mean_of, recall_table
 from postprocessing.similarity_files import read_part, saved_folds
 from postprocessing.terms import RerankSettings
@@ -85,12 +85,13 @@ def draw_sweep(path: str, tried: Sequence[Tried], best: Tried) -> None:
     shown = {
         (each.settings.w_saliency, each.settings.w_reverse): each.mean_recall
         for each in tried
-        if each.settings.k == best.settings.k and each.settings.w_rank == best.settings.w_rank
+        if replace(each.settings, w_saliency=0.0, w_reverse=0.0)
+        == replace(best.settings, w_saliency=0.0, w_reverse=0.0)
     }
     saliencies, reverses = (sorted({key[axis] for key in shown}) for axis in (0, 1))
     values = np.array([[shown[row, column] for column in reverses] for row in saliencies])
     chosen = saliencies.index(best.settings.w_saliency), reverses.index(best.settings.w_reverse)
-    title = f"k {best.settings.k}, w_rank {best.settings.w_rank:g}"
+    title = f"k {best.settings.k}, w_rank {best.settings.w_rank:g}, xi {best.settings.xi:g}"
     draw_heat_map(path, values, ("w_saliency", saliencies), ("w_reverse", reverses), chosen, title)
 
 
@@ -101,10 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, kind, default in (
         ("k", cli.at_least_1, "10,20,30,50"),
-        ("w-saliency", finite, "0,0.1,0.3,1,3"),
-        ("w-rank", finite, "1"),
-        ("w-reverse", finite, "0,0.25,0.5,0.8,1.1,1.5,2"),
-        ("xi", finite, "0.05"),
+        ("w-saliency", not_negative, "0,0.1,0.3,1,3"),
+        ("w-rank", not_negative, "1"),
+        ("w-reverse", not_negative, "0,0.25,0.5,0.8,1.1,1.5,2"),
+        ("xi", not_negative, "0.05"),
     ):
         parser.add_argument(
             f"--{name}", type=_listed(kind), default=default, metavar="LIST",

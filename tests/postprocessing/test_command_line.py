@@ -77,6 +77,8 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--k", "0"], "at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--xi", "nan"], "'nan' is not a number"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], "at least 0"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--reverse", "paper"], "invalid choice"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, written, arguments, message):

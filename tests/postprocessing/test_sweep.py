@@ -53,6 +53,20 @@ def test_the_best_on_validation_is_reported_on_test(saved, capsys):
     assert "chosen: k" in capsys.readouterr().out
 
 
+def test_the_heat_map_is_of_the_chosen_settings(saved, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("postprocessing.pictures.draw_heat_map", lambda *what: drawn.append(what))
+    results = run_sweep(saved, "--xi", "0.05,0.5", "--heat-map", "sweep.png")
+    (_, values, (_, rows), (_, columns), (row, column), _), chosen = drawn[0], results["chosen"]
+    assert values.shape == (2, 3)
+    assert values[row, column] == values.max() == chosen["mR"]
+    assert (rows[row], columns[column]) == (chosen["w_saliency"], chosen["w_reverse"])
+    for each in results["validation"]["tried"]:
+        if each["k"] == chosen["k"] and each["xi"] == chosen["xi"]:
+            at = rows.index(each["w_saliency"]), columns.index(each["w_reverse"])
+            assert values[at] == each["mR"]
+
+
 def test_the_test_part_plays_no_part_in_the_choice(saved):
     chosen = run_sweep(saved)["chosen"]
     for fold in (0, 1):
