@@ -65,6 +65,7 @@ def _rerank_both(similarity: Tensor, options: RerankOptions) -> tuple[Reranked, 
             xi=options.xi,
             reverse=options.reverse,
             l=options.l,
+            ties=options.ties,
         )
         for direction in (similarity, similarity.T)
     )

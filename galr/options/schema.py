@@ -510,6 +510,11 @@ class RerankOptions(Section):
     l: PositiveInt | None = Field(  # noqa: E741 - the paper's letter
         None, description="with `absolute`: reverse ranks beyond the first l count nothing"
     )
+    ties: Literal["released", "stable"] = Field(
+        "released",
+        description="with `relative`: equal reverse ranks in the order that numpy.argsort gives on "
+        "the machine (`released`), or in the plain order (`stable`)",
+    )
 
 
 class Options(Section):
