@@ -30,8 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from side_by_side import machine, side_by_side
-
+from benchmarks.side_by_side import machine, side_by_side
 from galr import cli
 from galr.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
