@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 GROUPS_A_CANDIDATE = 4  # more of them raise the floor, and cost more to find it
+LARGEST_SHARE = 1e30  # keeps the saliency of a list whose sum is nearly 0 finite in float32
+NOT_FINITE = "similarity holds NaN or infinity; rerank needs finite numbers"
+MOST_PADDING = 4  # times the keys, before they are sorted as one
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
@@ -34,33 +37,40 @@ def best_of_chunk(lists: Floats, k: int) -> tuple[Integers, Floats]:
     lists (b, n) -> two (b, min(k, n)). Raises ValueError on NaN and infinity.
     """
     if not np.isfinite(lists).all():
-        raise ValueError("similarity holds NaN or infinity; rerank needs finite numbers")
+        raise ValueError(NOT_FINITE)
     order = best_first(lists, _floor(lists, k))
     places = np.arange(min(k, lists.shape[1]))
     columns = order.column[order.starts[:-1, None] + places]
     return columns, np.take_along_axis(lists, columns, axis=1)
 
 
-def ranks_and_sums_of_chunk(
+def ranks_and_shares_of_chunk(
     lists: Floats, row: Integers, column: Integers
 ) -> tuple[Integers, NDArray[np.float64]]:
-    """Rank of some entries in their lists, from 0, and the sums of the lists.
+    """Rank of some entries in their lists, from 0, and their share of the lists' sums.
 
-    lists (b, n); row, column (P,): the entries, list by list -> (P,) and (b,) float64.
+    lists (b, n); row, column (P,): the entries, list by list -> (P,) and (P,) float64.
     """
     b, n = lists.shape
     asked = row * n + column
+    values = lists.reshape(-1)[asked]
     # nothing below the worst entry that is asked for can change a rank
     floor = np.full(b, np.inf, lists.dtype)
-    np.minimum.at(floor, row, lists.reshape(-1)[asked])
+    np.minimum.at(floor, row, values)
     order = best_first(lists, floor)
     place = np.empty(b * n, np.int64)
     place[order.row * n + order.column] = np.arange(len(order.row))
+    share = np.clip(values / _sums(lists)[row], -LARGEST_SHARE, LARGEST_SHARE)
+    return place[asked] - order.starts[row], share
+
+
+def _sums(lists: Floats) -> NDArray[np.float64]:
+    """Sums that one can divide by: infinity for 0, and where a sum overflows."""
     # whole rows in float64 are summed alike wherever they lie; with dtype= numpy cuts them where
     # its buffer ends
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller checks
+    with np.errstate(over="ignore", invalid="ignore"):
         sums = lists.astype(np.float64).sum(axis=1)
-    return place[asked] - order.starts[row], sums
+    return np.where(np.isfinite(sums) & (sums != 0), sums, np.inf)
 
 
 def best_first(lists: Floats, floor: Floats) -> BestFirst:
@@ -74,11 +84,25 @@ def best_first(lists: Floats, floor: Floats) -> BestFirst:
     keys = row << (63 - b.bit_length())
     keys |= _descending(values, 63 - b.bit_length() - bits) << bits
     keys |= entries - row * n
-    keys.sort()
-    column = keys & ((1 << bits) - 1)
+    column = _sorted_by_row(keys, row, starts) & ((1 << bits) - 1)
     if lists.dtype == np.float64:
         column = _mended(lists, row, column)
     return BestFirst(row, column, starts)
+
+
+def _sorted_by_row(keys: Integers, row: Integers, starts: Integers) -> Integers:
+    """``keys`` (M,), which lie row by row, sorted within each row."""
+    width = int(np.diff(starts).max())
+    rows = len(starts) - 1
+    if width * rows > MOST_PADDING * len(keys):
+        keys.sort()  # the row is their first bits
+        return keys
+    # many short sorts are several times faster than a long one
+    padded = np.full(rows * width, np.iinfo(np.int64).max)
+    places = np.arange(len(keys)) + (row * width - starts[row])
+    padded[places] = keys
+    padded.reshape(rows, width).sort(axis=1)
+    return padded[places]
 
 
 def _floor(lists: Floats, k: int) -> Floats:

@@ -1,4 +1,4 @@
-"""What pass over similarity lists yields, by numpy on the CPU and by sorting on a GPU.
+"""What a pass over similarity lists yields, by numpy on the CPU and by sorting on a GPU.
 
 A list is a row of a block (b, n), best entries wanted; equal entries are ordered by column. On the
 CPU the block is cut into chunks that fit the cache, and threads share them.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,54 +17,67 @@ from torch import Tensor
 from galr.evaluation.similarities import even_blocks
 from postprocessing import chunks, sorted_lists
 
-CHUNK_NUMBERS = 1 << 18  # similarities that one thread handles at a time: they fit its cache
+# similarities that one thread handles at a time. They fit its cache; larger arrays would go back
+# to the system after each chunk, and fetching their pages anew takes as long as the work
+CHUNK_NUMBERS = 1 << 16
 
-Part = TypeVar("Part")
 
+def fill_best(lists: Tensor, columns: Tensor, values: Tensor) -> None:
+    """Writes the columns and values of each list's K best entries, best first.
 
-def best_of_lists(lists: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Columns (int64) and values of each list's k best entries, best first.
-
-    lists (b, n) in any layout -> two (b, min(k, n)). Raises ValueError on NaN and infinity.
+    lists (b, n) in any layout; columns (b, K) int64, values (b, K), K <= n. Raises ValueError on
+    NaN and infinity.
     """
     if lists.device.type != "cpu":
-        return sorted_lists.best_of_lists(lists, k)
-    array = lists.numpy()
-    parts = _map(lambda rows: chunks.best_of_chunk(_contiguous(array[rows]), k), array.shape)
-    columns, values = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return torch.from_numpy(columns), torch.from_numpy(values)
+        sorted_lists.fill_best(lists, columns, values)
+        return
+    array, own_columns, own_values = lists.numpy(), columns.numpy(), values.numpy()
 
-
-def ranks_and_sums(lists: Tensor, lengths: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """Rank in its list, from 0, of each entry asked for, and each list's sum.
-
-    lists (b, n) in any layout; lengths (b,): how many entries of a list are asked for; column
-    (P,): them, list by list -> (P,) int64 and (b,) float64.
-    """
-    if lists.device.type != "cpu":
-        return sorted_lists.ranks_and_sums(lists, lengths, column)
-    array, asked = lists.numpy(), column.numpy()
-    ends = np.concatenate(([0], np.cumsum(lengths.numpy())))
-
-    def meet(rows: slice) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        row = np.repeat(
-            np.arange(rows.stop - rows.start), np.diff(ends[rows.start : rows.stop + 1])
+    def choose(rows: slice) -> None:
+        own_columns[rows], own_values[rows] = chunks.best_of_chunk(
+            _contiguous(array[rows]), columns.shape[1]
         )
-        own = asked[ends[rows.start] : ends[rows.stop]]
-        return chunks.ranks_and_sums_of_chunk(_contiguous(array[rows]), row, own)
 
-    ranks, sums = (np.concatenate(part) for part in zip(*_map(meet, array.shape), strict=True))
-    return torch.from_numpy(ranks), torch.from_numpy(sums)
+    _for_chunks(choose, array.shape)
 
 
-def _map(function: Callable[[slice], Part], shape: tuple[int, ...]) -> list[Part]:
-    """``function`` of each chunk of rows, in order, by as many threads as torch may use."""
+def fill_ranks(
+    lists: Tensor, ends: Tensor, column: Tensor, places: Tensor, rank: Tensor, share: Tensor
+) -> None:
+    """Writes the rank in its list, from 0, of each entry asked for, and its share of the sum.
+
+    lists (b, n) in any layout; list i is asked for ``column[ends[i]:ends[i + 1]]``, ends (b + 1,)
+    from 0, column (P,). The entries' results go to ``places`` (P,) of the flat ``rank``, int64, and
+    ``share``, float64.
+    """
+    if lists.device.type != "cpu":
+        sorted_lists.fill_ranks(lists, ends, column, places, rank, share)
+        return
+    array, edges, asked, targets = (part.numpy() for part in (lists, ends, column, places))
+    ranks, shares = rank.numpy(), share.numpy()
+
+    def meet(rows: slice) -> None:
+        own = slice(edges[rows.start], edges[rows.stop])
+        row = np.repeat(
+            np.arange(rows.stop - rows.start), np.diff(edges[rows.start : rows.stop + 1])
+        )
+        ranks[targets[own]], shares[targets[own]] = chunks.ranks_and_shares_of_chunk(
+            _contiguous(array[rows]), row, asked[own]
+        )
+
+    _for_chunks(meet, array.shape)
+
+
+def _for_chunks(function: Callable[[slice], None], shape: tuple[int, ...]) -> None:
+    """Calls ``function`` with each chunk of rows, by as many threads as torch may use."""
     threads = torch.get_num_threads()
     rows = even_blocks(shape[0], min(CHUNK_NUMBERS // shape[1], -(-shape[0] // threads)))
     if min(threads, len(rows)) == 1:
-        return [function(chunk) for chunk in rows]
+        for chunk in rows:
+            function(chunk)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, rows))
+        list(pool.map(function, rows))  # the list raises what a thread raised
 
 
 def _contiguous(lists: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from galr.evaluation.similarities import Similarities, even_blocks
-from postprocessing.lists import best_of_lists, ranks_and_sums
+from postprocessing.lists import fill_best, fill_ranks
 
 FEWEST_LISTS = 32  # fewer are not multiplied any faster
-LARGEST_SHARE = 1e30  # keeps the saliency of a list whose sum is nearly 0 finite in float32
 
 
 class Neighbours(NamedTuple):
@@ -45,7 +44,7 @@ def find_neighbours(
         return _nobody(similarity)
     queries = range(similarity.shape[0]) if query is None else range(query, query + 1)
     chosen, values = _choose(similarity, k, queries, block_numbers)
-    share, reverse_rank = _meet(similarity, chosen, values, queries.start, block_numbers)
+    share, reverse_rank = _meet(similarity, chosen, queries.start, block_numbers)
     return Neighbours(chosen, values, share, reverse_rank)
 
 
@@ -67,37 +66,34 @@ def _choose(
     values = torch.empty(shape, dtype=similarity.dtype, device=device)
     for block in _blocks(similarity, len(queries), block_numbers // candidates):
         rows = slice(queries.start + block.start, queries.start + block.stop)
-        chosen[block], values[block] = best_of_lists(similarity[rows], k)
+        fill_best(similarity[rows], chosen[block], values[block])
     return chosen, values
 
 
 def _meet(
-    similarity: Similarities, chosen: Tensor, values: Tensor, first: int, block_numbers: int
+    similarity: Similarities, chosen: Tensor, first: int, block_numbers: int
 ) -> tuple[Tensor, Tensor]:
     """Pass 2: the share and the rank of each query in its candidates' lists; both (Q, K)."""
     queries, candidates = similarity.shape
     share = torch.empty(chosen.shape, dtype=torch.float64, device=chosen.device)
     reverse_rank = torch.empty_like(chosen)
-    pairs = _by_candidate(chosen)
+    places, query = _by_candidate(chosen)
     lengths = torch.bincount(chosen.view(-1), minlength=candidates)
     # lists that nobody asks for are skipped where they are many: picking lists costs a copy
-    wanted = lengths.nonzero()[:, 0] if len(pairs) * 4 < candidates else None
+    wanted = lengths.nonzero()[:, 0] if len(places) * 4 < candidates else None
     lengths = lengths if wanted is None else lengths[wanted]
-    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).tolist()
+    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
     for block in _blocks(similarity, len(lengths), block_numbers // queries):
-        own = pairs[ends[block.start] : ends[block.stop]]
-        column = first + own.div(chosen.shape[1], rounding_mode="floor")
-        lists = similarity.T[block if wanted is None else wanted[block]]  # (b, Q)
-        ranks, sums = ranks_and_sums(lists, lengths[block], column)
-        reverse_rank.view(-1)[own] = ranks
-        share.view(-1)[own] = _share(values.view(-1)[own], sums.repeat_interleave(lengths[block]))
+        start, stop = int(ends[block.start]), int(ends[block.stop])
+        fill_ranks(
+            similarity.T[block if wanted is None else wanted[block]],  # (b, Q)
+            ends[block.start : block.stop + 1] - start,
+            first + query[start:stop],
+            places[start:stop],
+            reverse_rank.view(-1),
+            share.view(-1),
+        )
     return share, reverse_rank
-
-
-def _share(values: Tensor, sums: Tensor) -> Tensor:
-    """``values`` (P,) over ``sums`` (P,), finite: 0 where a sum is 0 or overflows."""
-    share = values / torch.where(sums.isfinite() & (sums != 0), sums, torch.inf)
-    return share.clamp_(-LARGEST_SHARE, LARGEST_SHARE)
 
 
 def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
@@ -107,11 +103,17 @@ def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
     return even_blocks(lists, max(most, FEWEST_LISTS))
 
 
-def _by_candidate(chosen: Tensor) -> Tensor:
-    """Places in the flat ``chosen`` (Q, K), ordered by candidate, then by query: (Q K,)."""
+def _by_candidate(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Places in the flat ``chosen`` (Q, K), ordered by candidate, then query; and their queries.
+
+    Both (Q K,).
+    """
     flat = chosen.view(-1)
     if chosen.device.type != "cpu":
-        return flat.argsort(stable=True)
+        places = flat.argsort(stable=True)
+        return places, places.div(chosen.shape[1], rounding_mode="floor")
     # sorting numbers is much faster than sorting places
     keys = flat.numpy() * flat.numel() + np.arange(flat.numel())
-    return torch.from_numpy(np.sort(keys) % flat.numel())
+    keys.sort()
+    keys %= flat.numel()
+    return torch.from_numpy(keys), torch.from_numpy(keys // chosen.shape[1])

@@ -22,7 +22,7 @@ MIB = 1 << 20
 LEAST_MIB = 16  # no less memory is worth a setting
 PAIR_BYTES = 48  # of a query and its candidate, between the passes
 MOST_NUMBERS = 1 << 26  # similarities in a block: more are not multiplied any faster
-SCORED_AT_A_TIME = 1 << 13  # queries
+SCORED_AT_A_TIME = 1 << 15  # pairs: for more, torch wakes threads that then spin
 
 
 class Reranked(NamedTuple):
@@ -117,7 +117,7 @@ def _scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, T
     """The neighbours in the order of their scores, some queries at a time."""
     candidates = torch.empty_like(neighbours.candidates)
     scores = torch.empty_like(neighbours.share, dtype=torch.float32)
-    for rows in even_blocks(len(candidates), SCORED_AT_A_TIME):
+    for rows in even_blocks(len(candidates), SCORED_AT_A_TIME // max(1, candidates.shape[1])):
         own = Neighbours(*(part[rows] for part in neighbours))
         best, order = combine(terms(own, settings), settings).sort(
             dim=1, descending=True, stable=True

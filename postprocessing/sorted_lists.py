@@ -5,20 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from postprocessing.chunks import LARGEST_SHARE, NOT_FINITE
 
-def best_of_lists(lists: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """As ``postprocessing.lists.best_of_lists``."""
+
+def fill_best(lists: Tensor, columns: Tensor, values: Tensor) -> None:
+    """As ``postprocessing.lists.fill_best``."""
     if not bool(lists.isfinite().all()):
-        raise ValueError("similarity holds NaN or infinity; rerank needs finite numbers")
-    values, columns = lists.sort(dim=1, descending=True, stable=True)
-    return columns[:, :k].clone(), values[:, :k].clone()
+        raise ValueError(NOT_FINITE)
+    best, order = lists.sort(dim=1, descending=True, stable=True)
+    columns.copy_(order[:, : columns.shape[1]])
+    values.copy_(best[:, : columns.shape[1]])
 
 
-def ranks_and_sums(lists: Tensor, lengths: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``postprocessing.lists.ranks_and_sums``."""
-    b, n = lists.shape
+def fill_ranks(
+    lists: Tensor, ends: Tensor, column: Tensor, places: Tensor, rank: Tensor, share: Tensor
+) -> None:
+    """As ``postprocessing.lists.fill_ranks``."""
     order = lists.sort(dim=1, descending=True, stable=True).indices
     place = torch.empty_like(order)
-    place.scatter_(1, order, torch.arange(n, device=lists.device).expand(b, n))
-    row = torch.repeat_interleave(lengths)
-    return place[row, column], lists.sum(dim=1, dtype=torch.float64)
+    place.scatter_(1, order, torch.arange(lists.shape[1], device=lists.device).expand_as(order))
+    row = torch.repeat_interleave(ends.diff())
+    rank[places] = place[row, column]
+    sums = lists.sum(dim=1, dtype=torch.float64)
+    sums = torch.where(sums.isfinite() & (sums != 0), sums, torch.inf)
+    share[places] = (lists[row, column] / sums[row]).clamp_(-LARGEST_SHARE, LARGEST_SHARE)

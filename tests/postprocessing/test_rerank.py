@@ -194,14 +194,18 @@ def test_wrong_shapes_are_refused():
 @pytest.mark.parametrize("levels", [None, 3])
 def test_the_sorting_form_equals_the_one_in_chunks(levels):
     s = torch.from_numpy(similarities(8, 31, 47, levels))
-    for a, b in zip(lists.best_of_lists(s, 9), sorted_lists.best_of_lists(s, 9), strict=True):
-        assert torch.equal(a, b)
-    lengths = torch.arange(31) % 4
-    column = torch.arange(int(lengths.sum())) * 5 % 47
-    ranks, sums = lists.ranks_and_sums(s, lengths, column)
-    by_sorting = sorted_lists.ranks_and_sums(s, lengths, column)
-    assert torch.equal(ranks, by_sorting[0])
-    torch.testing.assert_close(sums, by_sorting[1], rtol=1e-12, atol=1e-12)
+    ends = torch.nn.functional.pad((torch.arange(31) % 4).cumsum(0), (1, 0))
+    pairs = int(ends[-1])
+    column, places = torch.arange(pairs) * 5 % 47, torch.arange(pairs).flip(0)
+    found = []
+    for form in (lists, sorted_lists):
+        columns, values = torch.empty(31, 9, dtype=torch.int64), torch.empty(31, 9).double()
+        rank, share = torch.empty(pairs, dtype=torch.int64), torch.empty(pairs).double()
+        form.fill_best(s, columns, values)
+        form.fill_ranks(s, ends, column, places, rank, share)
+        found.append((columns, values, rank, share))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
