@@ -77,19 +77,18 @@ def _meet(
     queries, candidates = similarity.shape
     share = torch.empty(chosen.shape, dtype=torch.float64, device=chosen.device)
     reverse_rank = torch.empty_like(chosen)
-    places, query = _by_candidate(chosen)
-    lengths = torch.bincount(chosen.view(-1), minlength=candidates)
+    pairs = _by_candidate(chosen, first, candidates)
     # lists that nobody asks for are skipped where they are many: picking lists costs a copy
-    wanted = lengths.nonzero()[:, 0] if len(places) * 4 < candidates else None
-    lengths = lengths if wanted is None else lengths[wanted]
+    wanted = pairs.lengths.nonzero()[:, 0] if len(pairs.place) * 4 < candidates else None
+    lengths = pairs.lengths if wanted is None else pairs.lengths[wanted]
     ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
     for block in _blocks(similarity, len(lengths), block_numbers // queries):
         start, stop = int(ends[block.start]), int(ends[block.stop])
         fill_ranks(
             similarity.T[block if wanted is None else wanted[block]],  # (b, Q)
             ends[block.start : block.stop + 1] - start,
-            first + query[start:stop],
-            places[start:stop],
+            pairs.query[start:stop],
+            pairs.place[start:stop],
             reverse_rank.view(-1),
             share.view(-1),
         )
@@ -103,17 +102,27 @@ def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
     return even_blocks(lists, max(most, FEWEST_LISTS))
 
 
-def _by_candidate(chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Places in the flat ``chosen`` (Q, K), ordered by candidate, then query; and their queries.
+class _Pairs(NamedTuple):
+    """Pairs of a query and its candidate, ordered by candidate, then query.
 
-    Both (Q K,).
+    ``place`` in the flat (Q, K) and ``query`` (Q K,); ``lengths`` (C,): pairs of each candidate.
     """
-    flat = chosen.view(-1)
+
+    place: Tensor
+    query: Tensor
+    lengths: Tensor
+
+
+def _by_candidate(chosen: Tensor, first: int, candidates: int) -> _Pairs:
+    """The pairs of ``chosen`` (Q, K), whose queries are numbered from ``first``."""
+    flat, k = chosen.view(-1), chosen.shape[1]
     if chosen.device.type != "cpu":
-        places = flat.argsort(stable=True)
-        return places, places.div(chosen.shape[1], rounding_mode="floor")
+        place = flat.argsort(stable=True)
+        query = first + place.div(k, rounding_mode="floor")
+        return _Pairs(place, query, torch.bincount(flat, minlength=candidates))
     # sorting numbers is much faster than sorting places
     keys = flat.numpy() * flat.numel() + np.arange(flat.numel())
     keys.sort()
     keys %= flat.numel()
-    return torch.from_numpy(keys), torch.from_numpy(keys // chosen.shape[1])
+    lengths = np.bincount(flat.numpy(), minlength=candidates)
+    return _Pairs(*map(torch.from_numpy, (keys, first + keys // k, lengths)))

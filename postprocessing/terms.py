@@ -80,8 +80,9 @@ def combine(parts: Terms, settings: RerankSettings) -> Tensor:
 
 
 def _worth(rank: Tensor, xi: float) -> Tensor:
-    """exp(-xi (rank + 1)) of a rank from 0."""
-    return torch.exp(-xi * (rank + 1).double())
+    """exp(-xi (rank + 1)) of ranks from 0, of which many are equal."""
+    counted = torch.arange(1, int(rank.max()) + 2 if rank.numel() else 1, device=rank.device)
+    return torch.exp(-xi * counted.double())[rank]
 
 
 def _relative(reverse_rank: Tensor, ties: Literal["released", "stable"]) -> Tensor:
