@@ -34,7 +34,7 @@ def evaluate_similarity(
     The standard ones count a caption's own image alone as right; the duplicate-aware ones every
     image that carries the same text.
     """
-    reranked = _rerank_both(similarity, options) if options.enabled else None
+    reranked = rerank_both(similarity, options) if options.enabled else None
 
     def by_variant(caption_group: np.ndarray | None) -> dict[str, Metrics | None]:
         ranks = retrieval_ranks(similarity, annotations.caption_to_image, caption_group)
@@ -53,7 +53,7 @@ def evaluate_similarity(
     return Recalls(by_variant(None), by_variant(caption_groups(annotations.captions)))
 
 
-def _rerank_both(similarity: Tensor, options: RerankOptions) -> tuple[Reranked, Reranked]:
+def rerank_both(similarity: Tensor, options: RerankOptions) -> tuple[Reranked, Reranked]:
     """Image to text and text to image."""
     image_to_text, text_to_image = (
         rerank(

@@ -180,18 +180,30 @@ def reranked_metrics(
     *,
     caption_group: Array | None = None,
 ) -> dict[str, float]:
-    """The metrics after rerank, without a dense matrix.
+    """The metrics after rerank; arguments as for ``reranked_ranks``."""
+    return metrics_of_ranks(
+        reranked_ranks(plain, i2t, t2i, caption_to_image, caption_group=caption_group)
+    )
+
+
+def reranked_ranks(
+    plain: Ranks,
+    i2t: Reranked,
+    t2i: Reranked,
+    caption_to_image: Array,
+    *,
+    caption_group: Array | None = None,
+) -> Ranks:
+    """The ranks after rerank, without a dense matrix.
 
     ``plain`` are the ranks before (``retrieval_ranks``, with the same caption_group); i2t
     (I, K) and t2i (C, K) the reranked candidates. A query whose right candidates are all beyond
     its K keeps its plain rank.
     """
     pairs = right_pairs(caption_to_image, len(plain.i2t), caption_group)
-    return metrics_of_ranks(
-        Ranks(
-            i2t=_reranked_ranks(i2t, plain.i2t, pairs.image, pairs.caption, len(plain.t2i)),
-            t2i=_reranked_ranks(t2i, plain.t2i, pairs.caption, pairs.image, len(plain.i2t)),
-        )
+    return Ranks(
+        i2t=_reranked_ranks(i2t, plain.i2t, pairs.image, pairs.caption, len(plain.t2i)),
+        t2i=_reranked_ranks(t2i, plain.t2i, pairs.caption, pairs.image, len(plain.i2t)),
     )
 
 

@@ -26,16 +26,15 @@ def load_options(path: str | Path, overrides: Iterable[str] = ()) -> Options:
     Later wins: defaults, the files named by ``base``, the file itself, ``overrides`` (each
     ``key.path=value``, the value read as YAML). Raises UserError naming file, key and remedy.
     """
-    tree = _read_with_bases(Path(path), seen=())
-    place = str(path)
-    for override in overrides:
+    return options_from_dict(_read_with_bases(Path(path), seen=()), path, overrides)
+
+
+def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = ()) -> Options:
+    """Checked options from nested dicts, changed by ``overrides``; ``place`` is named in errors."""
+    tree = dict(tree)
+    for number, override in enumerate(overrides):
         _apply_override(tree, override)
-        place = f"{path} with --set"
-    return options_from_dict(tree, place)
-
-
-def options_from_dict(tree: Tree, place: str | Path) -> Options:
-    """Checked options from nested dicts; ``place`` is named in errors."""
+        place = f"{place} with --set" if number == 0 else place
     tree, unused = _without_unused(tree)
     if unused:
         logger.warning("%s: keys without effect here: %s", place, ", ".join(unused))
