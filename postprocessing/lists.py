@@ -19,7 +19,7 @@ from postprocessing import chunks, sorted_lists
 
 # similarities that one thread handles at a time. They fit its cache; larger arrays would go back
 # to the system after each chunk, and fetching their pages anew takes as long as the work
-CHUNK_NUMBERS = 1 << 16
+CHUNK_NUMBERS = 1 << 18
 
 
 def fill_best(lists: Tensor, columns: Tensor, values: Tensor) -> None:
@@ -57,12 +57,10 @@ def fill_ranks(
     ranks, shares = rank.numpy(), share.numpy()
 
     def meet(rows: slice) -> None:
-        own = slice(edges[rows.start], edges[rows.stop])
-        row = np.repeat(
-            np.arange(rows.stop - rows.start), np.diff(edges[rows.start : rows.stop + 1])
-        )
+        own_ends = edges[rows.start : rows.stop + 1]
+        own = slice(own_ends[0], own_ends[-1])
         ranks[targets[own]], shares[targets[own]] = chunks.ranks_and_shares_of_chunk(
-            _contiguous(array[rows]), row, asked[own]
+            _contiguous(array[rows]), own_ends - own_ends[0], asked[own]
         )
 
     _for_chunks(meet, array.shape)

@@ -276,8 +276,27 @@ def test_released_scores(parity_root):
 def test_keys_of_floats_fall_as_they_rise():
     for dtype, bits in ((np.float32, 40), (np.float64, 44)):
         values = np.array([-np.finfo(dtype).max, -1.5, -1e-30, -0.0, 0.0, 1e-30, 2, 1e30], dtype)
-        keys = chunks._descending(values, bits)
-        assert (np.diff(keys) <= 0).all()
-        assert (np.diff(keys) == 0).tolist() == [False] * 3 + [True] + [False] * 3
-        assert keys.min() >= 0
-        assert keys.max() < 1 << bits
+        keys = chunks._falling(values, bits)
+        assert (np.diff(keys) < 0).tolist() == [True] * 3 + [False] + [True] * 3
+        assert keys[3] == keys[4]
+        assert abs(keys).max() <= 1 << bits
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [None, 5, 4000])
+def test_both_ways_to_rank_agree(levels, dtype, monkeypatch):
+    s = similarities(10, 40, 300, levels, dtype)
+    found = []
+    for many in (0, 1 << 30):  # all are looked up, none
+        monkeypatch.setattr(chunks, "MANY_ASKED", many)
+        found.append((rerank(s, k=20), rerank(s.T, k=20)))
+    for a, b in zip(*found, strict=True):
+        assert_same(a, b, rtol=0)
+        assert_same(a, (b.candidates, b.scores), rtol=0)
+
+
+def test_lists_that_keep_very_different_numbers_of_entries():
+    s = similarities(11, 60, 60, dtype=np.float32)
+    s[:, 0] = np.arange(60)  # everyone's best candidate: its list is wanted as a whole
+    for direction in (s, s.T):
+        assert_same(rerank(direction, k=2), loop_rerank(direction, 2), rtol=1e-5)
