@@ -12,10 +12,13 @@ DESCRIPTION = """\
 Trains and tests options files side by side, each in its own process, and joins their results.
 
 What is done already is not done again, and what was interrupted goes on where it stopped. The
-table, mean and deviation over the folds and seeds of each file, goes to OUT/sweep.{md,csv}.
+table, mean and deviation over the folds and seeds of each row, goes to OUT/sweep.{md,csv}.
 
   python -m galr.sweep options/ablations/*.yaml --jobs 2
   python -m galr.sweep options/demo_GaLR.yaml --seeds 0 1 2 --set optim.epochs=5
+  python -m galr.sweep options/demo_GaLR.yaml --vary optim.loss=triplet,infonce --validation
+
+With several --vary every combination of their values is a row.
 """
 
 
@@ -30,6 +33,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=[],
         dest="overrides",
         help="override an option in all of them; may be repeated",
+    )
+    parser.add_argument(
+        "--vary",
+        metavar="KEY=VALUE,VALUE",
+        action="append",
+        default=[],
+        help="a row for each of these values; may be repeated",
+    )
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="train only, and compare on the validation parts: for choices, which must not see "
+        "the test part",
     )
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[], help="run each file with each of these seeds"
@@ -50,10 +66,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     from galr.sweep.runs import execute, plan_runs
     from galr.sweep.table import comma_separated, markdown, rows_of
 
-    planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds)
-    runs = [run for of_file in planned.values() for run in of_file]
-    failed = execute(runs, arguments.jobs, arguments.cards)
-    rows = rows_of(planned)
+    planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds, arguments.vary)
+    runs = [run for of_row in planned.values() for run in of_row]
+    scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
+    failed = execute(runs, arguments.jobs, arguments.cards, scripts)
+    rows = rows_of(planned, validation=arguments.validation)
     out = Path(arguments.out)
     write_text(out / "sweep.md", markdown(rows))
     write_text(out / "sweep.csv", comma_separated(rows))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import queue
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,37 +57,67 @@ class Run(NamedTuple):
 
 
 def plan_runs(
-    paths: Sequence[str], overrides: Sequence[str], seeds: Sequence[int]
+    paths: Sequence[str],
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    vary: Sequence[str] = (),
 ) -> dict[str, list[Run]]:
-    """The runs of each options file, one a seed, by the file's path.
+    """The runs of each row, one a seed, by the row's name: an options file and what varies.
 
-    With several seeds each has a folder of its own, NAME_seedN. Raises UserError where two files
-    would write to the same folder, or for options that are wrong.
+    ``vary`` holds ``KEY=VALUE,VALUE``; every combination is a row. Each run has a folder of its
+    own, NAME_KEY-VALUE_seedN. Raises UserError where two would write to the same folder, or for
+    options that are wrong.
     """
     planned: dict[str, list[Run]] = {}
     folders: dict[Path, str] = {}
-    for path in paths:
-        name = load_options(path, overrides).k_fold.experiment_name
-        planned[path] = []
-        chosen: Sequence[int | None] = seeds or [None]
-        for seed in chosen:
-            changes = list(overrides)
+    for path, changed in itertools.product(paths, _combinations(vary)):
+        row, fixed = " ".join((path, *changed)), (*overrides, *changed)
+        name = load_options(path, fixed).k_fold.experiment_name
+        name += "".join(f"_{_in_a_name(change)}" for change in changed)
+        planned[row] = []
+        for seed in seeds or (None,):
+            ending = "" if seed is None else f"_seed{seed}"
+            own = (*fixed, f"k_fold.experiment_name={name}{ending}")
             if seed is not None:
-                changes += [f"seed={seed}", f"k_fold.experiment_name={name}_seed{seed}"]
-            run = Run(path, tuple(changes), load_options(path, changes))
+                own += (f"seed={seed}",)
+            run = Run(path, own, load_options(path, own))
             folder = run.options.experiment_folder
             if folder in folders:
                 raise UserError(
-                    path,
+                    row,
                     f"would write to {folder}, as {folders[folder]} does",
                     "give it a k_fold.experiment_name of its own",
                 )
-            folders[folder] = path
-            planned[path].append(run)
+            folders[folder] = row
+            planned[row].append(run)
     return planned
 
 
-def execute(runs: Sequence[Run], jobs: int, cards: Sequence[str] = ()) -> list[Run]:
+def _combinations(vary: Sequence[str]) -> list[tuple[str, ...]]:
+    """The overrides of each row: ``A=1,2`` and ``B=3`` give (A=1, B=3) and (A=2, B=3)."""
+    axes = []
+    for varied in vary:
+        key, equals, values = varied.partition("=")
+        if not equals or not all(values.split(",")):
+            raise UserError(
+                f"--vary {varied}", "is not KEY=VALUE,VALUE", "write optim.lr=1e-4,1e-3"
+            )
+        axes.append([f"{key}={value}" for value in values.split(",")])
+    return list(itertools.product(*axes))
+
+
+def _in_a_name(override: str) -> str:
+    """``optim.lr=0.1`` as a part of a folder's name: lr-0.1."""
+    key, _, value = override.partition("=")
+    return re.sub(r"[^\w.-]", "_", f"{key.rpartition('.')[2]}-{value}")
+
+
+def execute(
+    runs: Sequence[Run],
+    jobs: int,
+    cards: Sequence[str] = (),
+    scripts: Sequence[str] = ("train.py", "test.py"),
+) -> list[Run]:
     """Trains and tests what is not done yet, ``jobs`` at a time; the runs that failed.
 
     Each job has its share of the cores and, of ``cards``, the next in turn.
@@ -97,7 +129,8 @@ def execute(runs: Sequence[Run], jobs: int, cards: Sequence[str] = ()) -> list[R
     def one(run: Run) -> bool:
         slot = free.get()
         try:
-            return _train_and_test(run, jobs, cards[slot % len(cards)] if cards else None)
+            card = cards[slot % len(cards)] if cards else None
+            return _run_scripts(run, scripts, jobs, card)
         finally:
             free.put(slot)
 
@@ -106,8 +139,8 @@ def execute(runs: Sequence[Run], jobs: int, cards: Sequence[str] = ()) -> list[R
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
 
-def _train_and_test(run: Run, jobs: int, card: str | None) -> bool:
-    if run.is_done():
+def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) -> bool:
+    if "test.py" in scripts and run.is_done():
         logger.info("%s: done before", run.name)
         return True
     environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
@@ -119,7 +152,8 @@ def _train_and_test(run: Run, jobs: int, card: str | None) -> bool:
     logger.info("%s: begins, log in %s", run.name, run.log)
     run.log.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("a", encoding="utf-8") as log:
-        for script, more in (("train.py", ["--resume"]), ("test.py", [])):
+        for script in scripts:
+            more = ["--resume"] if script == "train.py" else []
             command = [sys.executable, str(SCRIPTS / script), *arguments, *more]
             done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
             if done.returncode != 0:

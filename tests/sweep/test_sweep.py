@@ -54,7 +54,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files):
     assert done.returncode == 1
     assert "nowhere.json: there is no such vocabulary" in done.stderr
     assert "1 of 2 runs failed (broken)" in done.stderr.splitlines()[-1]
-    assert "plain.yaml | without | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
+    assert "plain.yaml | test | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
 
 
 def test_seeds_have_folders_of_their_own_and_one_row(tmp_path, files):
@@ -70,10 +70,35 @@ def test_seeds_have_folders_of_their_own_and_one_row(tmp_path, files):
     ((path, variant, row),) = rows_of({str(files[0]): runs})
     assert (variant, row["folds"], row["mR"]) == ("without_rerank", 2, 15.0)
     assert row["mR_std"] == pytest.approx(50**0.5)
-    assert f"| {path} | without | 2 | 15.00 ± 7.07 |" in markdown([(path, variant, row)])
+    assert f"| {path} | test | 2 | 15.00 ± 7.07 |" in markdown([(path, variant, row)])
 
 
 def test_two_files_must_not_share_a_folder(files):
     files[1].write_text(f"base: {files[0].name}\n")
     with pytest.raises(UserError, match=r"ablated\.yaml: would write to .*tiny, as .*plain"):
         plan_runs(list(map(str, files)), [], [])
+
+
+def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, files):
+    arguments = [files[0], "--vary", "optim.loss=triplet,infonce", "--vary", "optim.lr=0.01"]
+    done = run_module(
+        "galr.sweep", *arguments, "--validation", "--set", "k_fold.nums=1", "--out", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["options"], row["variant"]) for row in rows] == [
+        (f"{files[0]} optim.loss={loss} optim.lr=0.01", "validation")
+        for loss in ("triplet", "infonce")
+    ]
+    folder = tmp_path / "checkpoint" / "tiny_loss-infonce_lr-0.01"
+    with (folder / "0" / "log.csv").open() as file:
+        (epoch,) = csv.DictReader(file)
+    assert float(rows[1]["mR"]) == float(epoch["mR"])
+    assert not (folder / "results.json").exists()  # the test part was left alone
+
+
+@pytest.mark.parametrize("vary", ["optim.lr", "optim.lr=", "optim.lr=1,"])
+def test_varying_nothing_is_an_error(files, vary):
+    with pytest.raises(UserError, match=r"--vary optim\.lr.* is not KEY=VALUE,VALUE"):
+        plan_runs([str(files[0])], [], [], [vary])
