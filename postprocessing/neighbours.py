@@ -17,6 +17,7 @@ from galr.evaluation.similarities import Similarities, even_blocks
 from postprocessing.lists import fill_best, fill_ranks
 
 FEWEST_LISTS = 32  # fewer are not multiplied any faster
+SHORT_NUMBERS = 1 << 16  # candidates that have numbers of 16 bits
 
 
 class Neighbours(NamedTuple):
@@ -117,12 +118,15 @@ def _by_candidate(chosen: Tensor, first: int, candidates: int) -> _Pairs:
     """The pairs of ``chosen`` (Q, K), whose queries are numbered from ``first``."""
     flat, k = chosen.view(-1), chosen.shape[1]
     if chosen.device.type != "cpu":
-        place = flat.argsort(stable=True)
-        query = first + place.div(k, rounding_mode="floor")
-        return _Pairs(place, query, torch.bincount(flat, minlength=candidates))
-    # sorting numbers is much faster than sorting places
-    keys = flat.numpy() * flat.numel() + np.arange(flat.numel())
-    keys.sort()
-    keys %= flat.numel()
+        by_candidate = flat.argsort(stable=True)
+        query = first + by_candidate.div(k, rounding_mode="floor")
+        return _Pairs(by_candidate, query, torch.bincount(flat, minlength=candidates))
+    if candidates <= SHORT_NUMBERS:
+        place = np.argsort(flat.numpy().astype(np.uint16), kind="stable")  # a radix sort
+    else:
+        # sorting numbers is much faster than sorting places
+        place = flat.numpy() * flat.numel() + np.arange(flat.numel())
+        place.sort()
+        place %= flat.numel()
     lengths = np.bincount(flat.numpy(), minlength=candidates)
-    return _Pairs(*map(torch.from_numpy, (keys, first + keys // k, lengths)))
+    return _Pairs(*map(torch.from_numpy, (place, first + place // k, lengths)))
