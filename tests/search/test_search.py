@@ -1,0 +1,301 @@
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from galr import cli
+from galr.errors import UserError
+from galr.search import Archive, build
+from galr.search.__main__ import main
+from galr.search.build import build_archive
+from galr.search.exact import Exact
+from galr.search.storage import read_rows
+from tests.tiny import run_module
+
+
+def names(matches):
+    return [match.name.removeprefix("more/") for match in matches]
+
+
+def embeddings_of(path):
+    archive = Archive.open(path)
+    return {file.name: row for file, row in zip(archive.files, archive.embeddings, strict=True)}
+
+
+def test_a_sentence_finds_its_image_as_the_model_says(archive_path, learned):
+    archive = Archive.open(archive_path)
+    assert len(archive) == 6
+    right = 0
+    for caption, name in learned.pairs:
+        matches = archive.query(caption, k=6)
+        similarity = archive.embeddings @ archive.encoder.texts([caption])[0]
+        assert [match.number for match in matches] == np.argsort(-similarity).tolist()
+        assert [match.score for match in matches] == pytest.approx(sorted(similarity)[::-1])
+        assert [match.rank for match in matches] == [1, 2, 3, 4, 5, 6]
+        right += names(matches)[0] == name
+    assert right == len(learned.pairs)
+
+
+def test_an_image_finds_itself_from_a_file_a_picture_and_its_number(archive_path, test_images):
+    archive = Archive.open(archive_path)
+    path = test_images / "more" / "test_5.png"
+    number = archive.number_of("more/test_5.png")
+    with Image.open(path) as picture:
+        queries = [{"image": path}, {"image": picture.convert("RGB")}, {"like": number}]
+        found = [archive.query(**query, k=2) for query in queries]
+    for matches in found:
+        assert matches[0].number == number
+        assert matches[0].score == pytest.approx(1, abs=1e-5)
+        assert matches[1].number == found[0][1].number
+
+
+def test_the_weight_goes_from_the_image_to_the_sentence(archive_path, learned, test_images):
+    archive = Archive.open(archive_path)
+    caption, name = learned.pairs[0]
+    image = test_images / "test_1.png"
+    assert names(archive.query(caption, image=image, weight=0, k=1)) == ["test_1.png"]
+    assert names(archive.query(caption, image=image, weight=1, k=1)) == [name]
+    both = archive.embed(caption, image=image, weight=0.5)
+    parts = archive.embed(caption) + archive.embed(image=image)
+    assert both == pytest.approx(parts / np.linalg.norm(parts), abs=1e-6)
+
+
+def test_rerank_orders_the_best_by_the_formula(archive_path, learned):
+    archive = Archive.open(archive_path)
+    caption, _ = learned.pairs[0]
+    plain, reranked = archive.query(caption, k=4), archive.query(caption, k=4, rerank=True)
+    assert sorted(match.name for match in reranked) == sorted(match.name for match in plain)
+    options = archive.encoder.options.rerank
+    places, lists = {}, {}
+    others = np.array([reference != caption for reference in archive.captions[0]])
+    assert not others.all()  # the query is one of the references, and counts once
+    for match in plain:
+        own = archive.captions[1][others] @ archive.embeddings[match.number]
+        places[match.number] = 1 + int((own >= match.score).sum())
+        lists[match.number] = own.sum() + match.score
+    in_turn = sorted(plain, key=lambda match: (places[match.number], match.rank))
+    for match in reranked:
+        was = next(one for one in plain if one.number == match.number)
+        assert (match.why.was, match.why.own_place) == (was.rank, places[match.number])
+        score = options.w_saliency * was.score / lists[match.number]
+        score += options.w_rank * np.exp(-options.xi * was.rank)
+        score += options.w_reverse * np.exp(-options.xi * (1 + in_turn.index(was)))
+        assert match.why.score == pytest.approx(score, rel=1e-4)
+    scores = [match.why.score for match in reranked]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_captions_closest_to_an_image(archive_path):
+    archive = Archive.open(archive_path)
+    similarity = archive.captions[1] @ archive.embeddings[2]
+    (caption, score), *_ = archive.closest_captions(2, k=3)
+    assert caption == archive.captions[0][int(similarity.argmax())]
+    assert score == pytest.approx(float(similarity.max()))
+
+
+def test_words_that_the_model_has_not_learned_are_named(archive_path):
+    encoder = Archive.open(archive_path).encoder
+    assert encoder.unknown_words("The red zeppelin, and a zeppelin; on it!") == ["zeppelin"]
+
+
+def test_a_build_that_was_stopped_goes_on(
+    archive_path, learned, test_images, tmp_path, monkeypatch
+):
+    out = tmp_path / "archive.index"
+    seen, real = [], build.Encoder.images
+
+    def stops(self, pixels, local=None):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(pixels))
+        return real(self, pixels, local)
+
+    monkeypatch.setattr(build.Encoder, "images", stops)
+    with pytest.raises(KeyboardInterrupt):
+        build_archive(test_images, learned.checkpoint, out, batch_size=2)
+    with pytest.raises(UserError, match="is not finished; run the same"):
+        Archive.open(out)
+    monkeypatch.setattr(build.Encoder, "images", real)
+    built = build_archive(test_images, learned.checkpoint, out, batch_size=2)
+    assert (built.images, built.encoded) == (6, 2)
+    assert not list(out.glob("part-*"))
+    for name, row in embeddings_of(archive_path).items():
+        assert embeddings_of(out)[name] == pytest.approx(row, abs=1e-6)
+
+
+def test_an_archive_follows_its_folder(learned, test_images, tmp_path):
+    folder, out = tmp_path / "images", tmp_path / "archive.index"
+    shutil.copytree(test_images, folder)
+    build_archive(folder, learned.checkpoint, out)
+    opened = Archive.open(out)
+    before = embeddings_of(out)
+    (folder / "test_0.png").unlink()
+    shutil.copy(folder / "test_2.png", folder / "test_1.png")
+    os.utime(folder / "test_1.png", (time.time() + 5,) * 2)
+    shutil.copy(folder / "test_3.png", folder / "test_9.png")
+    built = build_archive(folder, learned.checkpoint, out)
+    assert (built.images, built.encoded) == (6, 2)
+    after = embeddings_of(out)
+    assert list(after) == sorted(after)
+    assert after["test_1.png"] == pytest.approx(before["test_2.png"], abs=1e-6)
+    assert after["test_9.png"] == pytest.approx(before["test_3.png"], abs=1e-6)
+    assert (after["test_4.png"] == before["test_4.png"]).all()
+    assert names(opened.query(like=1, k=1)) == ["test_0.png"]  # open before, it stays as it was
+    again = build_archive(folder, learned.checkpoint, out)
+    assert again.encoded == 0
+    assert len(list(out.glob("images-*"))) == 1
+
+
+def test_a_damaged_image_is_left_out_and_told(learned, test_images, tmp_path, caplog):
+    folder, out = tmp_path / "images", tmp_path / "archive.index"
+    shutil.copytree(test_images, folder)
+    (folder / "test_0.png").write_bytes(b"no image")
+    (folder / ".hidden.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("no image")
+    built = build_archive(folder, learned.checkpoint, out)
+    assert (built.images, built.unreadable) == (5, ("test_0.png",))
+    assert "test_0.png: is not an image of a known kind" in caplog.text
+
+
+def test_local_features_change_the_embeddings(learned, tmp_path, caplog):
+    from galr.data.vocabulary import Vocabulary
+    from galr.model.build import build_model
+    from galr.options import load_options
+
+    options = load_options(learned.checkpoint.parent / "tiny.yaml")
+    words = Vocabulary.load(options.dataset.vocab_path).words
+    torch.manual_seed(1)
+    entries = {
+        "model": build_model(options, words).state_dict(),
+        "options": options.model_dump(mode="json"),
+        "vocabulary": list(words),
+    }
+    torch.save(entries, tmp_path / "local.pth")
+    for out, local in (("with", learned.local), ("without", None)):
+        build_archive(learned.images, tmp_path / "local.pth", tmp_path / out, local=local)
+    assert caplog.text.count("taken to be without objects") == 1
+    difference = embeddings_of(tmp_path / "with")["test_0.png"]
+    difference = difference - embeddings_of(tmp_path / "without")["test_0.png"]
+    assert abs(difference).max() > 1e-4
+    with pytest.raises(UserError, match="was made with other local features"):
+        build_archive(learned.images, tmp_path / "local.pth", tmp_path / "with")
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 100])
+def test_exact_search_is_a_sort_whatever_the_blocks(block_rows):
+    rng = np.random.default_rng(3)
+    rows = rng.integers(-2, 3, (50, 4)).astype(np.float32)  # many ties
+    queries = rng.integers(-2, 3, (6, 4)).astype(np.float32)
+    scores = queries @ rows.T
+    for k in (1, 9, 50, 80):
+        found = Exact(rows, block_rows).search(queries, k)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        assert found.rows.tolist() == order.tolist()
+        assert (found.scores == np.take_along_axis(scores, order, 1)).all()
+
+
+def test_the_commands(learned, test_images, tmp_path):
+    """index, query as a table and as a sheet, as people call them."""
+    out = tmp_path / "archive.index"
+    arguments = ["--images", test_images, "--checkpoint", learned.checkpoint, "--out", out]
+    done = run_module("galr.search", "index", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}: 6 images, 6 of them encoded now\n"
+    caption, name = learned.pairs[0]
+    done = run_module("galr.search", "query", caption, "--k", "2", "--index", out)
+    assert done.returncode == 0, done.stderr
+    heading, first, _ = done.stdout.splitlines()
+    assert heading.split() == ["rank", "score", "image"]
+    assert first.split()[0] == "1"
+    assert first.split()[2] == name
+
+
+def test_a_sheet_shows_the_images(archive_path, learned, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    arguments = ["query", learned.pairs[0][0], "--index", str(archive_path), "--sheet", str(sheet)]
+    assert cli.run(main, arguments) == 0
+    assert capsys.readouterr().out == f"{sheet}\n"
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+        assert len(picture.getcolors(1 << 20)) > 100
+
+
+def refused(capsys, *arguments):
+    status = cli.run(main, [str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (2, 1), error
+    return error
+
+
+def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, capsys):
+    nowhere, empty, other = tmp_path / "nowhere", tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "odd.pth")
+    index = ["index", "--images", test_images, "--checkpoint", learned.checkpoint, "--out"]
+    query = ["query", "--index", archive_path]
+    for arguments, what in (
+        ([*index, other], "other: is a folder with other files"),
+        ([*index, learned.checkpoint], "is a file, and an archive is a folder"),
+        ([*index, nowhere, "--captions", nowhere], "there is no such file of captions"),
+        ([*index, nowhere, "--images", nowhere], "there is no such folder of images"),
+        ([*index, nowhere, "--images", empty], "empty: holds no images"),
+        ([*index, nowhere, "--checkpoint", nowhere], "there is no such file"),
+        ([*index, nowhere, "--checkpoint", tmp_path / "odd.pth"], "odd.pth: does not hold the"),
+        ([*index, nowhere, "--local", learned.local], "has no local branch"),
+        ([*index, archive_path, "--checkpoint", tmp_path / "odd.pth"], "another checkpoint"),
+        (["query", "x", "--index", empty / "no"], "no: there is no such archive; make it by"),
+        (["query", "x", "--index", other], "other: is no archive"),
+        (query, "the query: is empty"),
+        ([*query, "  "], "the sentence: is empty"),
+        ([*query, "--image", empty / "no"], "there is no such image file"),
+        ([*query, "--image", other / "thesis.txt"], "is not an image of a known kind"),
+        ([*query, "--like", "x.png"], "x.png: is not in the archive"),
+        ([*query, "--like", "test_0.png", "--rerank"], "orders what a sentence alone has found"),
+    ):
+        assert what in refused(capsys, *arguments)
+    (other / "archive.json").write_text("{}")
+    assert "archive.json: is damaged" in refused(capsys, "query", "x", "--index", other)
+    assert (other / "thesis.txt").read_text() == "mine"
+
+
+def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_path, capsys):
+    build_archive(test_images, learned.checkpoint, tmp_path / "a")
+    error = refused(capsys, "query", "a square", "--rerank", "--index", tmp_path / "a")
+    assert "run the index command again with --captions FILE" in error
+    built = build_archive(
+        test_images, learned.checkpoint, tmp_path / "a", captions=learned.captions
+    )
+    assert built.encoded == 0
+    assert Archive.open(tmp_path / "a").query("a square", rerank=True)[0].why is not None
+
+
+def test_damage_is_told_in_one_line(archive_path, tmp_path, capsys):
+    copy = tmp_path / "archive.index"
+    shutil.copytree(archive_path, copy)
+    manifest = json.loads((copy / "archive.json").read_text())
+    (copy / manifest["images"]).write_bytes(b"damaged")
+    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
+    (copy / manifest["images"]).unlink()
+    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
+
+
+def test_an_approximate_index_gives_exact_scores(archive_path, learned, test_images, tmp_path):
+    pytest.importorskip("faiss")
+    out = tmp_path / "a"
+    build_archive(test_images, learned.checkpoint, out, kind="hnsw")
+    exact, other = Archive.open(archive_path), Archive.open(out)
+    for caption, _ in learned.pairs:
+        found, expected = other.query(caption, k=6), exact.query(caption, k=6)
+        assert names(found) == names(expected)
+        assert [one.score for one in found] == pytest.approx([one.score for one in expected])
+    with pytest.raises(UserError, match="6 images are too few"):
+        build_archive(test_images, learned.checkpoint, out, kind="ivfpq")
+    assert len(Archive.open(out)) == 6  # still whole
+    assert read_rows(next(out.glob("images-*"))).embeddings.shape == (6, 16)
