@@ -1,0 +1,172 @@
+"""The report as people make and read it."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from galr.cli import run
+from galr.report.__main__ import main
+from galr.report.chance import chance_curves
+from galr.report.page import element, table
+from galr.report.paper import PAPER
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Page(HTMLParser):
+    """Tags that are open when the page ends or closed in a wrong order, addresses, texts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.addresses, self.images, self.texts = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(attrs)
+        self.addresses += [attrs[name] for name in ("src", "href") if name in attrs]
+
+    def handle_endtag(self, tag):
+        if self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def read(path):
+    page = Page(Path(path).read_text())
+    assert page.wrong == []
+    assert page.open == []
+    return page
+
+
+def failing(capsys, *arguments):
+    """The one line of an error with status 2."""
+    assert run(main, [str(argument) for argument in arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def made(experiment, tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "page.html"
+    assert run(main, [str(experiment), "--out", str(out)]) == 0
+    return out
+
+
+def test_the_page_is_whole_and_loads_nothing(made):
+    page = read(made)
+    for address in page.addresses:
+        assert address.startswith(("data:image/", "#")), address[:80]
+    assert 'http-equiv="Content-Security-Policy"' in made.read_text()
+    assert all(image["alt"] for image in page.images)
+    assert made.stat().st_size < 10_000_000
+
+
+def test_every_figure_has_its_numbers_beside_the_page(made):
+    names = {path.name for path in (made.parent / "page_files").iterdir()}
+    figures = {"recall", "recall_at_k", "rank_histogram", "training_curves"}
+    for figure in figures:
+        assert {f"{figure}.png", f"{figure}.svg", f"{figure}.csv"} <= names
+    assert not any(name.endswith(".tmp") for name in names)
+
+
+def test_recall_is_that_of_the_test(experiment, made):
+    from galr.evaluation.test_part import evaluate_experiment
+    from galr.options import load_options
+
+    options = load_options(experiment / "0" / "options.yaml")
+    out = made.parent / "results.json"
+    evaluate_experiment(options, str(out))
+    results = json.loads(out.read_text())
+    with (made.parent / "page_files" / "recall.csv").open(newline="") as file:
+        rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
+    for variant in ("without_rerank", "with_rerank"):
+        for part in ("mean", "std"):
+            row = rows[part, variant]
+            for name in ("i2t_r1", "t2i_r10", "mR"):
+                assert float(row[name]) == pytest.approx(results[part][variant][name], abs=1e-9)
+
+
+def test_without_rerank_and_with_one_fold(experiment, tmp_path):
+    out = tmp_path / "page.html"
+    arguments = ["--set", "rerank.enabled=false", "--set", "k_fold.nums=1", "--out", str(out)]
+    assert run(main, [str(experiment), *arguments]) == 0
+    text = " ".join(read(out).texts)
+    assert "off (rerank.enabled)" in text
+    assert "with rerank" not in text
+
+
+def test_one_checkpoint_alone(experiment, tmp_path):
+    out = tmp_path / "page.html"
+    assert run(main, [str(experiment / "1" / "best.pth"), "--out", str(out)]) == 0
+    assert "best.pth: report" in " ".join(read(out).texts)
+
+
+def test_bad_input_is_told_in_one_line(capsys, experiment, tmp_path):
+    assert "there is no such experiment" in failing(capsys, tmp_path / "none")
+    assert "holds no checkpoints" in failing(capsys, tmp_path)
+    assert "there is no fold 7" in failing(capsys, experiment, "--fold", "7")
+    assert "name the experiment" in failing(capsys, experiment / "0")
+    missing = failing(capsys, experiment, "--set", "dataset.data_path=nowhere")
+    assert "nowhere: there is no such data folder" in missing
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "best.pth").write_bytes(b"no checkpoint")
+    assert "best.pth" in failing(capsys, tmp_path)
+
+
+def test_damaged_results_and_logs_are_named(capsys, experiment, tmp_path):
+    fold = tmp_path / "0"
+    fold.mkdir()
+    (fold / "best.pth").write_bytes((experiment / "0" / "best.pth").read_bytes())
+    (fold / "log.csv").write_text("epoch,loss\n0,much\n")
+    assert "log.csv: is not a log" in failing(capsys, tmp_path)
+    (tmp_path / "results.json").write_text("[]")
+    assert "results.json: is not what test.py writes" in failing(capsys, tmp_path)
+
+
+def test_texts_are_escaped():
+    bad = "<script>alert('x')</script>"
+    for html in (element("p", bad), element("img", alt=bad + '"'), table([bad], [[bad, bad]])):
+        assert "<script" not in html
+        assert '""' not in html
+
+
+def test_the_papers_numbers_are_those_of_the_documentation():
+    text = (ROOT / "docs" / "reproduce.md").read_text()
+    rows = re.findall(r"\| (RSITMD|RSICD) \| GaLR( with rerank)? \| ([\d. |]+) \|", text)
+    documented = {
+        (name.lower(), "with_rerank" if rerank else "without_rerank"): tuple(
+            map(float, numbers.split("|"))
+        )
+        for name, rerank, numbers in rows
+    }
+    ours = {(name, variant): row for name, by in PAPER.items() for variant, row in by.items()}
+    assert documented == ours
+
+
+def test_chance_against_random_orders():
+    own = np.array([0, 0, 0, 1, 1, 2])
+    rng = np.random.default_rng(0)
+    found = np.zeros((2, 4))
+    orders = 4000
+    for _ in range(orders):
+        order = own[rng.permutation(len(own))]
+        for image in range(3):
+            first = int(np.argmax(order == image))
+            found[0] += np.arange(4) >= first
+        place = rng.permutation(3)
+        found[1] += (np.arange(4) >= place[own][:, None]).mean(axis=0)
+    curves = chance_curves(own, 4)
+    np.testing.assert_allclose(curves["i2t"], 100 * found[0] / orders / 3, atol=2)
+    np.testing.assert_allclose(curves["t2i"], 100 * found[1] / orders, atol=2)
