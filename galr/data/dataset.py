@@ -7,7 +7,7 @@ of the data, whoever loads it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from galr.data.annotations import Annotations
 from galr.data.batches import Batch, CaptionBatch, ImageBatch
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
-from galr.data.sampling import EpochBatches, epoch_draws
+from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import Vocabulary
 from galr.errors import UserError
@@ -60,9 +60,14 @@ class TrainingLoader:
         """Pairs in an epoch, on all ranks together."""
         return self._batches.pairs
 
-    def set_epoch(self, epoch: int) -> None:
-        """Order, captions, rotations and crops of the next iteration are those of ``epoch``."""
+    def set_epoch(self, epoch: int, side_at_step: Callable[[int], int] | None = None) -> None:
+        """Order, captions, rotations and crops of the next iteration are those of ``epoch``.
+
+        ``side_at_step`` gives the side of each batch's images; None keeps what was given.
+        """
         self._batches.epoch = epoch
+        if side_at_step is not None:
+            self._batches.side_at_step = side_at_step
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -106,7 +111,14 @@ def training_loader(
             f"{len(pairs)} training pairs are too few for a batch of {least}",
             "give more data, or lower k_fold.validation_share",
         )
-    batches = EpochBatches(len(pairs), options.batch_size, seed, rank=rank, world_size=world_size)
+    batches = EpochBatches(
+        len(pairs),
+        options.batch_size,
+        seed,
+        side_at_step=lambda _: options.sides[0],
+        rank=rank,
+        world_size=world_size,
+    )
     return TrainingLoader(pairs, batches, workers=options.workers, pin_memory=pin_memory)
 
 
@@ -189,7 +201,7 @@ class Captions:
 
 
 class TrainingPairs:
-    """Batches of pairs for keys (epoch, item).
+    """Batches of pairs for their keys.
 
     An item is a caption with its image or, with ``sampling: images``, an image with one of its
     captions drawn.
@@ -204,7 +216,7 @@ class TrainingPairs:
         seed: int,
     ) -> None:
         self.captions, self.images, self.local, self.seed = captions, images, local, seed
-        self.side, self.degrees = options.image_size, options.rotation_degrees
+        self.degrees = options.rotation_degrees
         self.augment = options.augment
         self.captions_of: list[NDArray[np.int64]] | None = None
         if options.sampling == "images":
@@ -216,20 +228,20 @@ class TrainingPairs:
     def __len__(self) -> int:
         return len(self.captions.tokens if self.captions_of is None else self.captions_of)
 
-    def batch(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        """The pairs that ``keys`` name, all of one epoch."""
-        epoch = keys[0][0]
+    def batch(self, keys: Sequence[Key]) -> Batch:
+        """The pairs that ``keys`` name, all of one epoch and side."""
+        epoch, _, side = keys[0]
         if epoch != self._epoch:
             self._epoch, self._draws = epoch, epoch_draws(self.seed, epoch, len(self))
-        items = [item for _, item in keys]
+        items = [key.item for key in keys]
         draws = self._draws[items]
         chosen = np.array([self._caption(*pair) for pair in zip(items, draws[:, 0], strict=True)])
         image_index = self.captions.caption_to_image[chosen]
-        pixels = np.empty((len(keys), self.side, self.side, 3), dtype=np.uint8)
+        pixels = np.empty((len(keys), side, side, 3), dtype=np.uint8)
         for out, index, draw in zip(pixels, image_index, draws, strict=True):
             image = self.images[index]
             placing, colouring = draw[1 : 1 + PLACING], draw[1 + PLACING :]
-            placement = place(placing, image.shape[0], self.side, self.degrees, self.augment)
+            placement = place(placing, image.shape[0], side, self.degrees, self.augment)
             rotate_and_crop(image, placement, out)
             if self.augment.colour > 0:
                 recolour(out, colouring, self.augment.colour)

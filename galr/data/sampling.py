@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,16 @@ def epoch_draws(seed: int, epoch: int, items: int) -> NDArray[np.float64]:
     return np.random.default_rng(derive_seed(seed, "draws", epoch)).random((items, DRAWS))
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """The batches of one rank in an epoch; a batch is a list of (epoch, item).
+class Key(NamedTuple):
+    """A training pair: an item of an epoch, its image cut to ``side`` pixels."""
+
+    epoch: int
+    item: int
+    side: int
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """The batches of one rank in an epoch.
 
     The items of each global batch are dealt out in turn, so that the ranks' batches together are
     the batch of a single process. The last batch is kept, unless it has fewer than two pairs (one
@@ -37,7 +46,14 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, items: int, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1
+        self,
+        items: int,
+        batch_size: int,
+        seed: int,
+        *,
+        side_at_step: Callable[[int], int],
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in 0..{world_size - 1}, got {rank}")
@@ -48,7 +64,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             )
         self.items, self.batch_size, self.seed = items, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.epoch, self.side_at_step = 0, side_at_step
         full, rest = divmod(items, batch_size)
         self.batches = full + (rest >= max(2, world_size))
 
@@ -60,8 +76,9 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         """Pairs in an epoch on all ranks together."""
         return min(self.items, self.batches * self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         order = epoch_order(self.seed, self.epoch, self.items)
-        for start in range(0, self.pairs, self.batch_size):
+        for step, start in enumerate(range(0, self.pairs, self.batch_size)):
             batch = order[start : start + self.batch_size]
-            yield [(self.epoch, int(item)) for item in batch[self.rank :: self.world_size]]
+            own, side = batch[self.rank :: self.world_size].tolist(), self.side_at_step(step)
+            yield [Key(self.epoch, item, side) for item in own]

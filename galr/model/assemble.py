@@ -26,7 +26,7 @@ def assemble(
     width = options.model.embed.embed_dim
     drea = options.dataset.drea
     return GaLR(
-        ImageEncoder(trunk, _head(options), options.dataset.image_size),
+        ImageEncoder(trunk, _head(options), options.dataset.image_size, options.dataset.sides),
         GCN(drea.objects, drea.features, width) if local else NoLocalBranch(),
         _fusion(options) if local else GlobalAlone(),
         TextEncoder(sentence_encoder, sentence_encoder.sentence_dim, width),
@@ -37,8 +37,8 @@ def _head(options: Options) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
     if not multiscale.enabled:
         return PooledProjection(width)
-    positions = (options.dataset.image_size // 16) ** 2
-    return MVSA(width, multiscale.multiscale_input_channel, positions)
+    grid = options.dataset.image_size // 16
+    return MVSA(width, multiscale.multiscale_input_channel, grid)
 
 
 def _fusion(options: Options) -> nn.Module:

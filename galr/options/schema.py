@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Side = Annotated[int, Field(ge=32, multiple_of=32)]  # of an image, in pixels
 
 DOTA_CLASSES = (
     "plane",
@@ -295,8 +296,12 @@ class DatasetOptions(Section):
         "no image having objects",
     )
     drea: DreaOptions = Field(default_factory=DreaOptions, description="")
-    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(
-        256, description="side of the square that the network sees, in pixels"
+    image_size: Side = Field(256, description="side of the square that the network sees, in pixels")
+    train_sizes: tuple[Side, ...] | None = Field(
+        None,
+        min_length=1,
+        description="sides of training images where these are not of `image_size`: with several, "
+        "each is used for an equal share of the training, in this order; small ones cost less",
     )
     resize_size: PositiveInt = Field(
         278, description="side to which training images are resized before rotation and crop"
@@ -340,12 +345,21 @@ class DatasetOptions(Section):
 
     @model_validator(mode="after")
     def _crop_fits(self) -> DatasetOptions:
-        if self.resize_size < self.image_size:
-            raise ValueError(
-                f"resize_size is {self.resize_size}, less than image_size, {self.image_size}; "
-                "images are resized to the first and cropped to the second"
-            )
+        for name, side in (
+            ("image_size", self.image_size),
+            ("the largest of train_sizes", max(self.sides)),
+        ):
+            if self.resize_size < side:
+                raise ValueError(
+                    f"resize_size is {self.resize_size}, less than {name}, {side}; "
+                    "images are resized to the first and cropped to the second"
+                )
         return self
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of training images, one after another in equal shares of the training."""
+        return self.train_sizes or (self.image_size,)
 
 
 class OptimOptions(Section):

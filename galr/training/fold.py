@@ -29,7 +29,7 @@ from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
 from galr.training.optimizer import build_optimizer
 from galr.training.pace import Pace
-from galr.training.schedule import learning_rate
+from galr.training.schedule import image_side, learning_rate
 from galr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class FoldTrainer:
         training = TrainingStep(
             self.model, self.criterion, self.optimizer, self.scaler, options.optim
         )
-        self.loader.set_epoch(epoch)
+        self.loader.set_epoch(epoch, partial(self._image_side, epoch))
         rank = 0 if options.distributed.exact else distributed.rank()
         with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
             figures = train_one_epoch(
@@ -165,6 +165,10 @@ class FoldTrainer:
             return learning_rate(self.options.optim, epoch, done)
         done = distributed.from_main(self.pace.done(epoch), self.device)
         return None if done >= 1 else learning_rate(self.options.optim, epoch, done)
+
+    def _image_side(self, epoch: int, step: int) -> int:
+        done = self.pace.done(epoch, step / len(self.loader))
+        return image_side(self.options.dataset, done)
 
     def _seconds(self) -> float:
         return distributed.from_main(self.pace.seconds, self.device)

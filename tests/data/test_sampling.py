@@ -21,18 +21,19 @@ def test_draws_of_an_item_do_not_depend_on_the_others():
 
 
 def test_batches_are_the_order_in_pieces():
-    batches = EpochBatches(23, 5, seed=4)
+    batches = EpochBatches(23, 5, seed=4, side_at_step=lambda _: 32)
     batches.epoch = 2
-    assert [item for batch in batches for _, item in batch] == list(epoch_order(4, 2, 23))
+    assert [key.item for batch in batches for key in batch] == list(epoch_order(4, 2, 23))
     assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
-    assert {epoch for batch in batches for epoch, _ in batch} == {2}
+    assert {key.epoch for batch in batches for key in batch} == {2}
 
 
 @pytest.mark.parametrize(("items", "world_size"), [(40, 2), (41, 2), (43, 4), (10, 3), (47, 5)])
 def test_ranks_together_have_the_batches_of_one(items, world_size):
-    one = EpochBatches(items, 10, seed=0)
+    one = EpochBatches(items, 10, seed=0, side_at_step=lambda _: 32)
     ranks = [
-        EpochBatches(items, 10, seed=0, rank=r, world_size=world_size) for r in range(world_size)
+        EpochBatches(items, 10, seed=0, side_at_step=lambda _: 32, rank=r, world_size=world_size)
+        for r in range(world_size)
     ]
     assert len({len(rank) for rank in ranks}) == 1
     for whole, *parts in zip(one, *ranks, strict=False):
@@ -45,7 +46,7 @@ def test_ranks_together_have_the_batches_of_one(items, world_size):
     ("items", "world_size", "batches"), [(21, 1, 2), (22, 1, 3), (22, 4, 2), (24, 4, 3), (20, 1, 2)]
 )
 def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, batches):
-    sampler = EpochBatches(items, 10, seed=0, world_size=world_size)
+    sampler = EpochBatches(items, 10, seed=0, side_at_step=lambda _: 32, world_size=world_size)
     assert len(sampler) == len(list(sampler)) == batches
     assert sampler.pairs == min(items, batches * 10)
 
@@ -53,4 +54,9 @@ def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, bat
 @pytest.mark.parametrize("arguments", [{"rank": 2, "world_size": 2}, {"world_size": 11}])
 def test_impossible_shares_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
-        EpochBatches(20, 10, seed=0, **arguments)
+        EpochBatches(20, 10, seed=0, side_at_step=lambda _: 32, **arguments)
+
+
+def test_the_side_is_that_of_the_step():
+    batches = EpochBatches(12, 4, seed=0, side_at_step=lambda step: (32, 64, 96)[step])
+    assert [{key.side for key in batch} for batch in batches] == [{32}, {64}, {96}]

@@ -15,7 +15,7 @@ def random_maps(images=2):
 
 
 def test_mvsa_is_its_equations_at_every_position():
-    mvsa = MVSA(embed_dim=5, channels=2, positions=(SIDE // 16) ** 2).double()
+    mvsa = MVSA(embed_dim=5, channels=2, grid=SIDE // 16).double()
     maps = random_maps()
     for image, feature in enumerate(mvsa(maps)):
         map1, map2, map3, map4 = (each[image] for each in maps)
@@ -53,3 +53,22 @@ def test_images_of_another_shape_are_refused_with_both_shapes(shape):
     with pytest.raises(ValueError, match=r"must be \(B, 3, 32, 32\), got \(") as error:
         encoder(torch.zeros(shape))
     assert str(shape) in str(error.value)
+
+
+def test_images_of_a_training_size_are_attended_on_the_same_grid():
+    encoder = ImageEncoder(ResNet18(), MVSA(5, 2, grid=6), image_size=96, train_sizes=(64,))
+    encoder.eval()
+    for side in (64, 96):
+        assert encoder(torch.randn(2, 3, side, side)).shape == (2, 5)
+    with pytest.raises(ValueError, match=r"must be \(B, 3, 96, 96\)"):
+        encoder(torch.zeros(2, 3, 32, 32))
+
+
+def test_a_flat_attention_is_the_same_on_every_grid():
+    mvsa = MVSA(5, 2, grid=4)
+    same, half = (
+        [torch.full((1, channels, side // stride, side // stride), 0.3) for channels, stride in
+         zip(CHANNELS, (4, 8, 16, 32), strict=True)]
+        for side in (64, 32)
+    )  # fmt: skip
+    torch.testing.assert_close(mvsa(same), mvsa(half))

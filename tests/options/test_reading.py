@@ -132,6 +132,8 @@ def test_options_survive_a_round_trip_through_plain_containers():
         ("model.fusion.mca_MULTI_HEAD=7", "7 x 64"),
         ("dataset.image_size=100", "image_size.*multiple of 32"),
         ("dataset.resize_size=100", "resize_size is 100, less than image_size"),
+        ("dataset.train_sizes=[64, 288]", "less than the largest of train_sizes, 288"),
+        ("dataset.train_sizes=[50]", "multiple of 32"),
         ("dataset.drea.classes=[a,a]", "classes.*differ"),
         ("k_fold.experiment_name=../../etc", "experiment_name"),
         ("k_fold.mode=kfold", None),

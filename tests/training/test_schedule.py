@@ -1,8 +1,8 @@
 import pytest
 
-from galr.options import OptimOptions
+from galr.options import DatasetOptions, OptimOptions
 from galr.training.pace import Pace, cpu_seconds
-from galr.training.schedule import learning_rate, step_schedule
+from galr.training.schedule import image_side, learning_rate, step_schedule
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():
@@ -47,3 +47,10 @@ def test_processor_seconds_are_those_of_work_not_of_waiting():
     while cpu_seconds() - before < 0.05:
         sum(range(1000))
     assert cpu_seconds() >= before + 0.05
+
+
+def test_each_side_has_an_equal_share_of_the_training():
+    options = DatasetOptions(image_size=128, train_sizes=(32, 64, 96))
+    sides = [image_side(options, done) for done in (0, 0.33, 0.34, 0.66, 0.67, 1.0)]
+    assert sides == [32, 32, 64, 64, 96, 96]
+    assert image_side(DatasetOptions(image_size=128), 0.5) == 128
