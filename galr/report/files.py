@@ -25,7 +25,11 @@ MOST_BYTES = 300_000  # of a picture inside the page; larger ones (photographs) 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
     """While it lasts, matplotlib takes texts as they are and draws the same bytes each time."""
-    settings: dict[Any, Any] = {"text.parse_math": False, "svg.hashsalt": "galr"}
+    settings: dict[Any, Any] = {
+        "text.parse_math": False,
+        "svg.hashsalt": "galr",
+        "axes.axisbelow": True,
+    }
     with mpl.rc_context(settings), warnings.catch_warnings():
         # names of classes may be in a script that the font lacks: boxes stand in their place
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -59,6 +63,7 @@ class ReportFiles:
         def save(path: Path) -> None:
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format="png", dpi=DPI)
+            figure.set_layout_engine("none")  # laid out once is enough, and half of the work
             with atomic_path(path.with_suffix(".svg")) as temporary:
                 figure.savefig(temporary, format="svg", metadata={"Date": None})
 

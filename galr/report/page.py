@@ -106,7 +106,8 @@ def table(
 
 def _cell(value: object) -> Html:
     if isinstance(value, float):
-        return element("td", f"{value:.2f}", class_="number")
+        # of a number that rounds to -0.00 the sign goes
+        return element("td", f"{round(value, 2) + 0.0:.2f}", class_="number")
     return element("td", value, class_="number" if isinstance(value, int) else None)
 
 

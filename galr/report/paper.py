@@ -19,8 +19,18 @@ PAPER: dict[str, dict[str, tuple[float, ...]]] = {
     },
 }
 
+TEST_IMAGES = {"rsitmd": 452, "rsicd": 1093}  # of the test parts that the numbers are of
+
 
 def paper_numbers(dataset: str) -> dict[str, tuple[float, ...]]:
     """By variant; empty for a data set that the paper has no row of, as far as known here."""
-    name = dataset.lower().removesuffix("_precomp")
-    return PAPER.get(name, {})
+    return PAPER.get(_name(dataset), {})
+
+
+def paper_images(dataset: str) -> int:
+    """Images of the test part that ``paper_numbers`` are of; 0 where there are none."""
+    return TEST_IMAGES.get(_name(dataset), 0)
+
+
+def _name(dataset: str) -> str:
+    return dataset.lower().removesuffix("_precomp")

@@ -15,7 +15,7 @@ from galr.report.chance import chance_curves, chance_recall
 from galr.report.files import ReportFiles
 from galr.report.outcome import DIRECTIONS, VARIANTS, FoldRanks, Outcome
 from galr.report.page import Html, element, joined, table
-from galr.report.paper import CITATION, paper_numbers
+from galr.report.paper import CITATION, paper_images, paper_numbers
 
 MOST_K = 100
 EDGES = (1, 2, 6, 11, 21, 51, 101, 201, 501, 1001)  # first rank of each bin
@@ -54,7 +54,7 @@ def recall_table(files: ReportFiles, outcome: Outcome, dataset: str) -> Html:
         "Recall in percent: i2t asks with an image for captions, t2i with a caption for images."
     )
     written = table(HEADER, [[_title(row), *row.values] for row in rows], caption, classes)
-    return joined([written, _note(rows, dataset), figure])
+    return joined([written, _note(outcome, dataset), figure])
 
 
 def _rows(outcome: Outcome, dataset: str) -> list[Row]:
@@ -89,12 +89,16 @@ def _title(row: Row) -> str:
     return f"{'THE PAPER’S' if row.source == 'paper' else row.part}, {VARIANTS[row.variant]}"
 
 
-def _note(rows: Sequence[Row], dataset: str) -> Html:
-    about = (
-        f"The paper's numbers are as printed in {CITATION}; they were not measured here."
-        if any(row.source == "paper" for row in rows)
-        else f"No numbers of the paper are known here for the data set {dataset}."
-    )
+def _note(outcome: Outcome, dataset: str) -> Html:
+    about = f"No numbers of the paper are known here for the data set {dataset}."
+    images, theirs = len(outcome.test.annotations.images), paper_images(dataset)
+    if theirs:
+        about = f"The paper's numbers are as printed in {CITATION}; they were not measured here."
+        if images != theirs:
+            about += (
+                f" They are of a test part of {theirs:,} images, and this one has {images:,}: the "
+                "two cannot be compared, since fewer candidates are easier to tell apart."
+            )
     aware = (
         " “Same text counts” takes any image that carries the query's text for right, and any "
         "caption of that text. By chance: what a random order would reach."

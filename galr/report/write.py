@@ -9,14 +9,24 @@ from pathlib import Path
 from torch import Tensor
 
 from galr.atomic import write_text
+from galr.data.image_cache import image_folder
 from galr.options import Options
+from galr.report.attention import attention_part
+from galr.report.classes import class_part, read_classes
 from galr.report.curves import training_curves
+from galr.report.direction import directions
 from galr.report.experiment import Experiment, read_experiment
 from galr.report.files import ReportFiles, drawing
+from galr.report.moved import moved_part
+from galr.report.objects import object_part
 from galr.report.outcome import Outcome, evaluate_folds
 from galr.report.page import Html, element, joined, section, whole_page
+from galr.report.pairs import similarity_distribution
+from galr.report.queries import Thumbnails, best_and_worst, query_part
 from galr.report.recall import rank_histogram, recall_curve, recall_table
 from galr.report.setting import setting_part
+
+QUERIES = 4  # best ones, and worst ones, that are shown of a direction
 
 
 def write_report(
@@ -47,15 +57,46 @@ def write_report(
 
 
 def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:
-    dataset = experiment.options.dataset.datatype
+    options, annotations = experiment.options, outcome.test.annotations
+    dataset = options.dataset.datatype
+    pair = list(directions(outcome))
+    thumbnails = Thumbnails(image_folder(options.dataset), annotations.images)
+    classes = read_classes(annotations.images)
+    looked_at = [image for images in best_and_worst(pair[0], 2) for image in images]
     sections = [
         section("recall", "Recall", recall_table(files, outcome, dataset)),
         section("recall-at-k", "Recall by k", recall_curve(files, outcome)),
         section("ranks", "Ranks", rank_histogram(files, outcome)),
+        section("similarities", "Similarities", similarity_distribution(files, outcome)),
+        section("classes", "Classes", class_part(files, classes, pair)),
+        section(
+            "queries",
+            "Best and worst queries",
+            _about_queries(experiment, outcome),
+            *(query_part(files, direction, thumbnails, QUERIES) for direction in pair),
+        ),
+        section("rerank", "What rerank moved", moved_part(files, pair, options.rerank)),
+        section("attention", "Where MVSA looks", attention_part(files, outcome, looked_at)),
+        section(
+            "objects",
+            "Objects and edges",
+            object_part(files, outcome, looked_at, options.dataset),
+        ),
         section("training", "Training", training_curves(files, experiment.folds)),
         section("setting", "Options and versions", setting_part(experiment, outcome)),
     ]
     return whole_page(f"{experiment.name}: report", _lead(outcome, files), sections)
+
+
+def _about_queries(experiment: Experiment, outcome: Outcome) -> Html:
+    fold = f" of fold {outcome.shown.fold}" if len(experiment.folds) > 1 else ""
+    rerank = ", after rerank" if "with_rerank" in outcome.variants else ""
+    return element(
+        "p",
+        f"The first answers of the model{fold}{rerank}, with their cosine similarity. A solid "
+        "green frame is the true answer, a dotted one an answer of the very same text; where the "
+        "true one is not among the first, it stands at the end with its place.",
+    )
 
 
 def _lead(outcome: Outcome, files: ReportFiles) -> Html:

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from galr.cli import run
+from galr.data.vocabulary import Vocabulary
+from galr.evaluation.test_part import evaluate_experiment
+from galr.model.build import build_model
+from galr.options import load_options
+from galr.options.reading import options_from_dict
 from galr.report.__main__ import main
 from galr.report.chance import chance_curves
 from galr.report.page import element, table
@@ -23,11 +29,13 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
+        self.scripts = 0
         self.open, self.wrong, self.addresses, self.images, self.texts = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
+        self.scripts += tag == "script" or any(name.startswith("on") for name in attrs)
         if tag not in ("img", "meta"):
             self.open.append(tag)
         if tag == "img":
@@ -75,16 +83,14 @@ def test_the_page_is_whole_and_loads_nothing(made):
 
 def test_every_figure_has_its_numbers_beside_the_page(made):
     names = {path.name for path in (made.parent / "page_files").iterdir()}
-    figures = {"recall", "recall_at_k", "rank_histogram", "training_curves"}
+    figures = {"recall", "recall_at_k", "rank_histogram", "similarities", "training_curves"}
+    figures |= {"rerank_moves", "attention", "objects_1"}
     for figure in figures:
         assert {f"{figure}.png", f"{figure}.svg", f"{figure}.csv"} <= names
     assert not any(name.endswith(".tmp") for name in names)
 
 
 def test_recall_is_that_of_the_test(experiment, made):
-    from galr.evaluation.test_part import evaluate_experiment
-    from galr.options import load_options
-
     options = load_options(experiment / "0" / "options.yaml")
     out = made.parent / "results.json"
     evaluate_experiment(options, str(out))
@@ -170,3 +176,56 @@ def test_chance_against_random_orders():
     curves = chance_curves(own, 4)
     np.testing.assert_allclose(curves["i2t"], 100 * found[0] / orders / 3, atol=2)
     np.testing.assert_allclose(curves["t2i"], 100 * found[1] / orders, atol=2)
+
+
+def test_hostile_names_and_captions_stay_text(experiment, tmp_path):
+    data = tmp_path / "data"
+    source = experiment.parents[1] / "data" / "tiny_precomp"
+    (data / "images").mkdir(parents=True)
+    bad = '<script>alert(1)</script> $\\frac$ & "it\'s" 机场 \x07'
+    names = (source / "test_filename.txt").read_text().split()
+    new = [f"<img src=x onerror=alert({number})>_{number}.png" for number in range(len(names))]
+    for old, name in zip(names, new, strict=True):
+        (data / "images" / name).write_bytes((source / "images" / old).read_bytes())
+    (data / "test_filename.txt").write_text("\n".join(new) + "\n")
+    captions = (source / "test_caps.txt").read_text().splitlines()
+    (data / "test_caps.txt").write_text("\n".join(f"{text} {bad}" for text in captions) + "\n")
+    out = tmp_path / "page.html"
+    arguments = ["--set", f"dataset.data_path={data}", "--set", "dataset.local_path=zeros"]
+    assert run(main, [str(experiment), *arguments, "--out", str(out)]) == 0
+    page = read(out)
+    assert page.scripts == 0
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert any(bad.split("\x07")[0].strip() in text for text in page.texts)
+
+
+def test_a_missing_image_is_named(capsys, experiment, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    source = experiment.parents[1] / "data" / "tiny_precomp" / "images"
+    for path in source.glob("test_*.png"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "test_3.png").unlink()
+    told = failing(capsys, experiment, "--set", f"dataset.image_path={folder}")
+    assert "test_3.png" in told
+
+
+def test_a_model_of_the_global_branch_alone(experiment, tmp_path):
+    """No local features, no MVSA, no log, one fold; made from a checkpoint alone."""
+    tree = load_options(experiment / "0" / "options.yaml").model_dump(mode="json")
+    tree["dataset"]["local_path"] = None
+    tree["model"]["multiscale"]["enabled"] = False
+    options = options_from_dict(tree, "test")
+    vocabulary = Vocabulary.load(options.dataset.vocab_path)
+    torch.manual_seed(0)
+    model = build_model(options, vocabulary.words)
+    (tmp_path / "noise" / "0").mkdir(parents=True)
+    torch.save(
+        {"model": model.state_dict(), "options": tree, "vocabulary": list(vocabulary.words)},
+        tmp_path / "noise" / "0" / "best.pth",
+    )
+    assert run(main, [str(tmp_path / "noise")]) == 0
+    text = " ".join(read(tmp_path / "noise" / "report.html").texts)
+    assert "This model has no local branch" in text
+    assert "This model has no MVSA" in text
+    assert "There is no log.csv" in text
