@@ -35,24 +35,30 @@ class MVSA(nn.Module):
     v = normalise(sigmoid(W A + b) * solo), solo the pooled and projected last map.
     """
 
-    def __init__(self, embed_dim: int, channels: int, positions: int) -> None:
-        """``channels`` of L' and of H' each; ``positions`` of the grid, (S/16)^2."""
+    def __init__(self, embed_dim: int, channels: int, grid: int) -> None:
+        """``channels`` of L' and of H' each; ``grid`` is S/16.
+
+        Maps of images of another size give an A of another grid, which is resampled to this one.
+        """
         super().__init__()
+        self.grid = grid
         self.solo = PooledProjection(embed_dim)
         self.low = nn.Conv2d(CHANNELS[0] + CHANNELS[1], channels, 3, stride=4)
         self.high = nn.Conv2d(CHANNELS[2] + CHANNELS[3], channels, 1)
         self.main = nn.Conv2d(2 * channels, 1, 1)
         self.attention = nn.Conv2d(2 * channels, 1, 1)
-        self.solo_attention = nn.Linear(positions, embed_dim)
+        self.solo_attention = nn.Linear(grid**2, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """The four maps of ``ResNet18`` -> (B, D) of length 1."""
         attended = self.attended(maps)
+        if attended.shape[2] != self.grid:
+            attended = interpolate(attended, (self.grid, self.grid), mode="bilinear")
         weights = torch.sigmoid(self.solo_attention(attended.flatten(1)))  # (B, D)
         return l2_normalise(weights * self.solo(maps))
 
     def attended(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map A of where the image is looked at: (B, 1, S/16, S/16)."""
+        """The map A of the image's places: (B, 1, S/16, S/16)."""
         low = self.low(_joined(maps[0], maps[1]))  # (B, channels, S/16, S/16)
         high = self.high(_joined(maps[2], maps[3]))  # (B, channels, S/16, S/16)
         mixed = torch.cat([low, high], dim=1) + high.mean(dim=1, keepdim=True)
@@ -63,15 +69,19 @@ class MVSA(nn.Module):
 class ImageEncoder(nn.Module):
     """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
 
-    def __init__(self, trunk: nn.Module, head: nn.Module, image_size: int) -> None:
+    def __init__(
+        self, trunk: nn.Module, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
+    ) -> None:
+        """Images have a side of ``image_size`` or, in training, of ``train_sizes``."""
         super().__init__()
         self.trunk = trunk
         self.head = head
         self.image_size = image_size
+        self.sides = {image_size, *train_sizes}
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
-        side = self.image_size
+        side = image.shape[-1] if image.shape[-1] in self.sides else self.image_size
         if image.dim() != 4 or image.shape[1:] != (3, side, side):
             raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
         feature: Tensor = self.head(self.trunk(image))
