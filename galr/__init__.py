@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galr.data.vocabulary import Vocabulary
     from galr.evaluation.metrics import retrieval_metrics
+    from galr.local_features.detections import Detections
     from galr.local_features.drea import build_local_features
     from galr.model.build import load_model
     from galr.model.galr import GaLR
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Detections",
     "GaLR",
     "Options",
     "Vocabulary",
@@ -31,6 +33,7 @@ __all__ = [
 
 # imported on first use, so that `import galr` does not wait for torch
 _HOMES = {
+    "Detections": "galr.local_features.detections",
     "GaLR": "galr.model.galr",
     "Options": "galr.options",
     "Vocabulary": "galr.data.vocabulary",
