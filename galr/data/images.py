@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,36 +22,43 @@ MAX_PIXELS = 100_000_000
 _warnings_lock = threading.Lock()
 
 
-def decode_image(path: str | Path) -> Image.Image:
-    """The first picture of an image file as RGB with 8 bits a channel.
+def decode_image(path: str | Path | IO[bytes], most: int | None = None) -> Image.Image:
+    """The first picture of an image file, or of its bytes, as RGB with 8 bits a channel.
 
     Transparency is dropped, grey is repeated, and 16 bits become 8 (``eight_bits``). Raises
-    UserError for a file that is missing, is no image, is damaged or claims too many pixels.
+    UserError for a file that is missing, is no image, is damaged or claims more than ``most``
+    (MAX_PIXELS) pixels, which is seen before they are decoded.
     """
+    place = path if isinstance(path, str | Path) else "the image"
+    most = MAX_PIXELS if most is None else most
     try:
         with _open_quietly(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
+            if width * height > most:
                 raise UserError(
-                    path,
-                    f"has {width} x {height} pixels, more than {MAX_PIXELS:,}",
+                    place,
+                    f"has {width} x {height} pixels, more than {most:,}",
                     "cut the image into smaller scenes",
                 )
             image.load()
             return _rgb(image)
     except UserError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit
+        raise UserError(
+            place, f"has too many pixels ({error})", "cut the image into smaller scenes"
+        ) from None
     except FileNotFoundError:
         raise UserError(
-            path, "there is no such image file", "correct the list of images or the folder"
+            place, "there is no such image file", "correct the list of images or the folder"
         ) from None
     except UnidentifiedImageError:
         raise UserError(
-            path, "is not an image of a known kind", f"give one of {', '.join(FORMATS)}"
+            place, "is not an image of a known kind", f"give one of {', '.join(FORMATS)}"
         ) from None
     except Exception as error:  # noqa: BLE001 - the decoders raise almost anything on bad bytes
         raise UserError(
-            path, f"cannot be decoded ({error})", "the file is damaged: get it again"
+            place, f"cannot be decoded ({error})", "the file is damaged: get it again"
         ) from None
 
 
@@ -82,7 +90,7 @@ def eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.rint(np.clip(floats * scale, 0, 255)).astype(np.uint8)
 
 
-def _open_quietly(path: str | Path) -> Image.Image:
+def _open_quietly(path: str | Path | IO[bytes]) -> Image.Image:
     with _warnings_lock, warnings.catch_warnings():
         # too many pixels is judged by decode_image; odd metadata does not matter to the pixels
         warnings.simplefilter("ignore")
