@@ -216,8 +216,7 @@ class TrainingPairs:
         seed: int,
     ) -> None:
         self.captions, self.images, self.local, self.seed = captions, images, local, seed
-        self.degrees = options.rotation_degrees
-        self.augment = options.augment
+        self.options = options
         self.captions_of: list[NDArray[np.int64]] | None = None
         if options.sampling == "images":
             by_image = np.argsort(captions.caption_to_image, kind="stable")
@@ -237,16 +236,8 @@ class TrainingPairs:
         draws = self._draws[items]
         chosen = np.array([self._caption(*pair) for pair in zip(items, draws[:, 0], strict=True)])
         image_index = self.captions.caption_to_image[chosen]
-        pixels = np.empty((len(keys), side, side, 3), dtype=np.uint8)
-        for out, index, draw in zip(pixels, image_index, draws, strict=True):
-            image = self.images[index]
-            placing, colouring = draw[1 : 1 + PLACING], draw[1 + PLACING :]
-            placement = place(placing, image.shape[0], side, self.degrees, self.augment)
-            rotate_and_crop(image, placement, out)
-            if self.augment.colour > 0:
-                recolour(out, colouring, self.augment.colour)
         return Batch(
-            _channels_first(pixels),
+            random_views(self.images, image_index, draws[:, 1:], side, self.options),
             *_local_rows(self.local, image_index),
             *self.captions.padded(chosen),
             torch.from_numpy(image_index),
@@ -257,6 +248,28 @@ class TrainingPairs:
             return item
         captions = self.captions_of[item]
         return int(captions[int(draw * len(captions))])
+
+
+def random_views(
+    images: Images,
+    indices: Sequence[int] | NDArray[np.int64],
+    draws: NDArray[np.float64],
+    side: int,
+    options: DatasetOptions,
+) -> Tensor:
+    """The images at ``indices``, turned, cut and coloured by ``draws`` -> (B, 3, S, S) uint8.
+
+    draws (B, PLACING + COLOURING): uniform numbers in [0, 1).
+    """
+    augment = options.augment
+    pixels = np.empty((len(indices), side, side, 3), dtype=np.uint8)
+    for out, index, draw in zip(pixels, indices, draws, strict=True):
+        image = images[index]
+        placement = place(draw[:PLACING], image.shape[0], side, options.rotation_degrees, augment)
+        rotate_and_crop(image, placement, out)
+        if augment.colour > 0:
+            recolour(out, draw[PLACING:], augment.colour)
+    return _channels_first(pixels)
 
 
 class DistinctImages:
