@@ -33,6 +33,12 @@ QUERY = """\
 Prints the images nearest to a sentence, to an image, or to both: rank, cosine similarity, name.
 """
 
+SERVE = """\
+Serves a page to search an archive by, until Ctrl-C (docs/web.md).
+
+Only this machine can reach it, unless --host says otherwise; nobody is asked for a password.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
@@ -40,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_index(commands)
     _add_query(commands)
+    _add_serve(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
@@ -99,6 +106,29 @@ def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
     parser.set_defaults(run=_query)
 
 
+def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "serve", SERVE)
+    _add_archive(parser)
+    parser.add_argument(
+        "--local", metavar="FILE", help="the store the archive was made with, to show objects"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to be reached at (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="0: any that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="another name that the server is called by; may be repeated",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.set_defaults(run=_serve)
+
+
 def _add_archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index", metavar="ARCHIVE", default="archive.index", help="(default: %(default)s)"
@@ -143,6 +173,12 @@ def _query(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{arguments.sheet}\n")
 
 
+def _serve(arguments: argparse.Namespace) -> None:
+    from galr.search.serve.command import serve
+
+    serve(**{key: value for key, value in vars(arguments).items() if key != "run"})
+
+
 def _table(matches: Sequence[dict[str, object]]) -> str:
     lines = ["rank   score  image"]
     lines += [f"{match['rank']:>4}  {match['score']:6.4f}  {match['name']}" for match in matches]
@@ -157,6 +193,12 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return share
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number up to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":
