@@ -9,14 +9,19 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Pairs of an image and a caption."""
+    """Pairs of an image and a caption, or images with M captions each: rows i M to i M + M - 1."""
 
     images: Tensor  # (B, 3, S, S) uint8 in channels_last memory, for transforms.normalise
     representation: Tensor | None  # (B, N, F)
     adjacency: Tensor | None  # (B, N, N)
-    tokens: Tensor  # (B, T) int64, 0 pads
-    lengths: Tensor  # (B,) int64
+    tokens: Tensor  # (B M, T) int64, 0 pads
+    lengths: Tensor  # (B M,) int64
     image_index: Tensor  # (B,) int64, into the annotations' images
+
+    @property
+    def captions_per_image(self) -> int:
+        """M."""
+        return len(self.tokens) // len(self.image_index)
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on ``device``."""

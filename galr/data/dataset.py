@@ -203,8 +203,8 @@ class Captions:
 class TrainingPairs:
     """Batches of pairs for their keys.
 
-    An item is a caption with its image or, with ``sampling: images``, an image with one of its
-    captions drawn.
+    An item is a caption with its image or, with ``sampling: images``, an image with M =
+    ``captions_per_image`` of its captions drawn.
     """
 
     def __init__(
@@ -234,20 +234,24 @@ class TrainingPairs:
             self._epoch, self._draws = epoch, epoch_draws(self.seed, epoch, len(self))
         items = [key.item for key in keys]
         draws = self._draws[items]
-        chosen = np.array([self._caption(*pair) for pair in zip(items, draws[:, 0], strict=True)])
-        image_index = self.captions.caption_to_image[chosen]
+        chosen = np.array(
+            [self._draw_captions(*pair) for pair in zip(items, draws[:, 0], strict=True)]
+        )  # (B, M)
+        image_index = self.captions.caption_to_image[chosen[:, 0]]
         return Batch(
             random_views(self.images, image_index, draws[:, 1:], side, self.options),
             *_local_rows(self.local, image_index),
-            *self.captions.padded(chosen),
+            *self.captions.padded(chosen.reshape(-1)),
             torch.from_numpy(image_index),
         )
 
-    def _caption(self, item: int, draw: float) -> int:
+    def _draw_captions(self, item: int, draw: float) -> list[int]:
+        """One caption, or as many neighbours in the image's list; few captions come again."""
         if self.captions_of is None:
-            return item
+            return [item]
         captions = self.captions_of[item]
-        return int(captions[int(draw * len(captions))])
+        first, count = int(draw * len(captions)), self.options.captions_per_image
+        return [int(captions[(first + i) % len(captions)]) for i in range(count)]
 
 
 def random_views(

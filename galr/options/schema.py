@@ -330,6 +330,11 @@ class DatasetOptions(Section):
         description="an epoch of training: `captions`, every caption once with its image, as in "
         "the released code; `images`, every image once with one of its captions, drawn anew",
     )
+    captions_per_image: PositiveInt = Field(
+        1,
+        description="with `sampling: images`, captions drawn of an image; each is compared with the "
+        "batch on its own, and the loss is their mean: more text for the same images",
+    )
     batch_size: PositiveInt = Field(100, description="pairs a training step")
     batch_size_val: PositiveInt = Field(
         70, description="images an evaluation step; captions go by 2048 or more"
@@ -354,6 +359,15 @@ class DatasetOptions(Section):
                     f"resize_size is {self.resize_size}, less than {name}, {side}; "
                     "images are resized to the first and cropped to the second"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _captions_are_drawn(self) -> DatasetOptions:
+        if self.captions_per_image > 1 and self.sampling != "images":
+            raise ValueError(
+                f"captions_per_image is {self.captions_per_image}, which needs sampling: images; "
+                "with sampling: captions each pair has its own"
+            )
         return self
 
     @property

@@ -49,7 +49,7 @@ def train_one_epoch(
         rate = next_rate
         total += training.step(batch.to(device), rate, derive_seed(seed, step))
         after_step()
-        progress.advance(distributed.rows_of_all(batch.tokens))
+        progress.advance(distributed.rows_of_all(batch.image_index))
         if step % print_freq == 0:  # reading the loss waits for the device
             _check_finite(total, progress)
             progress.show(loss=total.item() / progress.done)

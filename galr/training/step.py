@@ -59,7 +59,7 @@ class TrainingStep:
         ``seed`` drives dropout.
         """
         size = self.options.micro_batch
-        if size is None or len(batch.tokens) <= size:
+        if size is None or len(batch.image_index) <= size:
             torch.manual_seed(seed)
             loss = self._loss(batch, *self._encode(batch))
             torch.autograd.backward(self.scaler.scale(loss))
@@ -81,12 +81,11 @@ class TrainingStep:
         torch.autograd.backward(self.scaler.scale(loss))
         assert images.grad is not None
         assert captions.grad is not None
-        start = 0
-        for number, part in enumerate(parts):
-            rows = slice(start, start + len(part.tokens))
-            start = rows.stop
-            features = self._encode_part(part, seed, number)
-            torch.autograd.backward(features, (images.grad[rows], captions.grad[rows]))
+        of_images = torch.split(images.grad, [len(part.image_index) for part in parts])
+        of_captions = torch.split(captions.grad, [len(part.tokens) for part in parts])
+        for number, gradients in enumerate(zip(of_images, of_captions, strict=True)):
+            features = self._encode_part(parts[number], seed, number)
+            torch.autograd.backward(features, gradients)
         return loss.detach()
 
     def _encode_part(self, part: Batch, seed: int, number: int) -> tuple[Tensor, Tensor]:
@@ -102,14 +101,21 @@ class TrainingStep:
         return (images, captions) if kind is None else (images.float(), captions.float())
 
     def _loss(self, batch: Batch, images: Tensor, captions: Tensor) -> Tensor:
-        total = distributed.rows_of_all(batch.tokens)
-        loss: Tensor = self.criterion(
-            distributed.gather_rows(images, total),
-            distributed.gather_rows(captions, total),
-            distributed.gather_rows(batch.image_index, total),
-            distributed.gather_rows(caption_keys(batch.tokens), total),
-        )
-        return loss
+        """The mean loss of the batches that the first, the second ... captions make."""
+        total = distributed.rows_of_all(batch.image_index)
+        all_images = distributed.gather_rows(images, total)
+        all_indices = distributed.gather_rows(batch.image_index, total)
+        count, keys = batch.captions_per_image, caption_keys(batch.tokens)
+        losses = [
+            self.criterion(
+                all_images,
+                distributed.gather_rows(captions[each::count], total),
+                all_indices,
+                distributed.gather_rows(keys[each::count], total),
+            )
+            for each in range(count)
+        ]
+        return torch.stack(losses).mean()
 
 
 def caption_keys(tokens: Tensor) -> Tensor:
@@ -123,15 +129,17 @@ def caption_keys(tokens: Tensor) -> Tensor:
 
 
 def _parts(batch: Batch, size: int) -> list[Batch]:
+    pairs = len(batch.image_index)
+
     def part(start: int) -> Batch:
-        rows = {
-            name: field[start : start + size]
-            for name, field in batch._asdict().items()
-            if field is not None
-        }
+        rows = {}
+        for name, field in batch._asdict().items():
+            if field is not None:
+                rows_a_pair = len(field) // pairs
+                rows[name] = field[start * rows_a_pair : (start + size) * rows_a_pair]
         return batch._replace(**rows)
 
-    return [part(start) for start in range(0, len(batch.tokens), size)]
+    return [part(start) for start in range(0, pairs, size)]
 
 
 @contextlib.contextmanager

@@ -311,3 +311,26 @@ def test_a_caption_without_words_is_read_as_one_unknown_word(folder, vocabulary,
     ]
     assert row[0] == vocabulary.unknown
     assert not row[1:].any()
+
+
+def test_several_captions_of_an_image_are_all_different(folder, vocabulary):
+    changes = {"sampling": "images", "captions_per_image": 3}
+    batches = loader(folder, vocabulary, counts=(2, 5, 1, 3, 4, 1, 1, 2, 2), **changes)
+    part = annotations((2, 5, 1, 3, 4, 1, 1, 2, 2))
+    written = [vocabulary.encode(caption) for caption in part.captions]
+    own = {image: [] for image in range(IMAGES)}
+    for caption, image in enumerate(part.caption_to_image):
+        own[image].append(written[caption])
+    for batch in epoch(batches, 0):
+        assert batch.captions_per_image == 3
+        assert len(batch.images) == len(batch.image_index)
+        for row, image in enumerate(batch.image_index.tolist()):
+            rows = slice(3 * row, 3 * row + 3)
+            drawn = [
+                tokens[:length].tolist()
+                for tokens, length in zip(batch.tokens[rows], batch.lengths[rows], strict=True)
+            ]
+            assert all(caption in own[image] for caption in drawn)
+            used = {own[image].index(caption) for caption in drawn}
+            distinct = {tuple(caption) for caption in own[image]}
+            assert len(used) == min(3, len(distinct))

@@ -134,6 +134,7 @@ def test_options_survive_a_round_trip_through_plain_containers():
         ("dataset.resize_size=100", "resize_size is 100, less than image_size"),
         ("dataset.train_sizes=[64, 288]", "less than the largest of train_sizes, 288"),
         ("dataset.train_sizes=[50]", "multiple of 32"),
+        ("dataset.captions_per_image=2", "needs sampling: images"),
         ("dataset.drea.classes=[a,a]", "classes.*differ"),
         ("k_fold.experiment_name=../../etc", "experiment_name"),
         ("k_fold.mode=kfold", None),

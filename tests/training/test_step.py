@@ -70,6 +70,29 @@ def test_parts_give_the_gradients_of_the_whole_batch(loss, size):
         torch.testing.assert_close(second[name], gradient, rtol=1e-6, atol=1e-10, msg=name)
 
 
+def with_two_captions(batch, more):
+    """``batch`` with the captions of ``more`` as second ones."""
+    tokens = torch.stack([batch.tokens, more.tokens], dim=1).flatten(0, 1)
+    lengths = torch.stack([batch.lengths, more.lengths], dim=1).flatten()
+    return batch._replace(tokens=tokens, lengths=lengths)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_two_captions_an_image_give_the_mean_of_two_batches(size):
+    options = {**STILL, "model__backbone__batch_norm": "frozen", "optim__loss": "infonce"}
+    single, double = make(**options), make(**options, optim__micro_batch=size)
+    for training in (single, double):
+        training.model.double()
+    first, second = make_batch(), make_batch(seed=1)
+    other = first._replace(tokens=second.tokens, lengths=second.lengths)
+    losses = [single.accumulate(batch, seed=5) / 2 for batch in (first, other)]
+    both = double.accumulate(with_two_captions(first, second), seed=5)
+    assert both.item() == pytest.approx(sum(losses).item(), rel=1e-10)
+    expected = gradients(single)
+    for name, gradient in gradients(double).items():
+        torch.testing.assert_close(2 * gradient, expected[name], rtol=1e-6, atol=1e-10, msg=name)
+
+
 def test_both_passes_of_a_part_drop_the_same():
     training = make(optim__micro_batch=3, model__backbone__batch_norm="frozen")
     seen = []
