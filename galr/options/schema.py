@@ -332,8 +332,8 @@ class DatasetOptions(Section):
     )
     captions_per_image: PositiveInt = Field(
         1,
-        description="with `sampling: images`, captions drawn of an image; each is compared with the "
-        "batch on its own, and the loss is their mean: more text for the same images",
+        description="with `sampling: images`, captions drawn of an image; each is compared with "
+        "the batch on its own, and the loss is their mean: more text for the same images",
     )
     batch_size: PositiveInt = Field(100, description="pairs a training step")
     batch_size_val: PositiveInt = Field(
