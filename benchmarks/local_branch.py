@@ -83,7 +83,7 @@ def _recall(folder: Path, seed: int, local: str, epochs: int) -> float:
     options = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     options = ["--path_opt", "options/demo_GaLR.yaml", *options]
     _python("train.py", *options, "--resume")
-    _python("test.py", *options, "--out", out)
+    _python("test.py", *options, "--no-report", "--out", out)
     recall: float = json.loads(out.read_text())["mean"]["without_rerank"]["mR"]
     return recall
 

@@ -86,7 +86,7 @@ def _recall(
     options = [part for value in settings for part in ("--set", value)]
     if not out.exists():
         _python("train.py", "--path_opt", arguments.path_opt, *options, "--resume")
-        _python("test.py", "--path_opt", arguments.path_opt, *options, "--out", out)
+        _python("test.py", "--path_opt", arguments.path_opt, *options, "--no-report", "--out", out)
     recall: float = json.loads(out.read_text())["mean"]["without_rerank"]["mR"]
     return recall
 

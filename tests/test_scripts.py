@@ -60,6 +60,9 @@ def test_evaluation_prints_the_table_and_writes_results(trained):
     done = run_script("test.py", "--path_opt", trained, "--save-similarity", trained.parent / "s")
     assert done.returncode == 0, done.stderr
     assert "mean, with rerank" in done.stdout
+    page = trained.parent / "checkpoint" / "tiny" / "report.html"
+    assert done.stdout.splitlines()[-1] == f"report: {page}"
+    assert page.read_text().startswith("<!doctype html>")
     results = json.loads((trained.parent / "checkpoint" / "tiny" / "results.json").read_text())
     assert results["dataset"] == "tiny"
     assert len(results["folds"]) == 2
@@ -76,8 +79,10 @@ def test_a_single_checkpoint_gives_its_row_of_the_folds(trained):
     done = run_script("test_single.py", "--path_opt", trained, "--resume", checkpoint, "--out", out)
     assert done.returncode == 0, done.stderr
     single = json.loads(out.read_text())["folds"]
-    both = run_script("test.py", "--path_opt", trained, "--out", trained.parent / "both.json")
+    out = trained.parent / "both.json"
+    both = run_script("test.py", "--path_opt", trained, "--out", out, "--no-report")
     assert both.returncode == 0, both.stderr
+    assert not list(trained.parent.glob("both_report*"))
     folds = json.loads((trained.parent / "both.json").read_text())["folds"]
     assert single == folds[1:]
 

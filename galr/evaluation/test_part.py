@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,16 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_experiment(
-    options: Options, out: str | None = None, save_similarity: str | None = None
+    options: Options,
+    out: str | None = None,
+    save_similarity: str | None = None,
+    seen: Callable[[int, Tensor], None] | None = None,
 ) -> str:
     """Evaluates the best checkpoint of every fold; returns the table, writes results.json.
 
     ``out`` names the file instead; ``save_similarity`` a folder for the similarity matrices of the
-    test part and of each fold's validation part.
+    test part and of each fold's validation part. ``seen`` is called with each fold's number and its
+    similarities (I, C) of the test part.
     """
     folder = options.experiment_folder
     checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
@@ -45,7 +49,8 @@ def evaluate_experiment(
             f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
-    return _evaluate(options, checkpoints, Path(out or folder / "results.json"), save_similarity)
+    place = Path(out or folder / "results.json")
+    return _evaluate(options, checkpoints, place, save_similarity, seen)
 
 
 def evaluate_checkpoint(
@@ -60,11 +65,16 @@ def evaluate_checkpoint(
 
 
 def _evaluate(
-    options: Options, checkpoints: Sequence[Path], out: Path, save_similarity: str | None
+    options: Options,
+    checkpoints: Sequence[Path],
+    out: Path,
+    save_similarity: str | None,
+    seen: Callable[[int, Tensor], None] | None = None,
 ) -> str:
     device = choose_device(distributed.local_device(options.device))
     with distributed.process_group(device):
-        results = results_of(options, _results(options, checkpoints, device, save_similarity))
+        folds = _results(options, checkpoints, device, save_similarity, seen)
+        results = results_of(options, folds)
         if distributed.is_main():
             write_results(out, results)
     return f"{results_table(results)}\n\nresults: {out}"
@@ -75,6 +85,7 @@ def _results(
     checkpoints: Sequence[Path],
     device: torch.device,
     save_similarity: str | None,
+    seen: Callable[[int, Tensor], None] | None,
 ) -> list[FoldResult]:
     vocabulary = Vocabulary.load(options.dataset.vocab_path)
     with distributed.main_first():
@@ -85,6 +96,8 @@ def _results(
         model = load_model(path, options, device, words=vocabulary.words)
         fold = state.get("fold", {"index": number})
         similarity = encode_similarity(model, test, vocabulary, options.dataset)
+        if seen is not None:
+            seen(number, similarity)
         recalls = evaluate_similarity(similarity, test.annotations, options.rerank)
         folds.append(FoldResult(fold["index"], str(path), _describe(test, fold), *recalls))
         if save_similarity is not None:

@@ -73,5 +73,4 @@ def _shown(files: ReportFiles, number: int, scene: Scene) -> Html:
 
 
 def _draw(scene: Scene, path: Path) -> None:
-    for kind in (".png", ".svg"):
-        draw([scene], path.with_suffix(kind), EDGES)
+    draw([scene], path, EDGES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from galr.atomic import write_text
 from galr.data.image_cache import image_folder
+from galr.errors import UserError
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes
@@ -25,6 +28,8 @@ from galr.report.pairs import similarity_distribution
 from galr.report.queries import Thumbnails, best_and_worst, query_part
 from galr.report.recall import rank_histogram, recall_curve, recall_table
 from galr.report.setting import setting_part
+
+logger = logging.getLogger(__name__)
 
 QUERIES = 4  # best ones, and worst ones, that are shown of a direction
 
@@ -54,6 +59,32 @@ def write_report(
     # a folder's name need not be text
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
+
+
+def report_of_test(
+    options: Options, similarities: Mapping[int, Tensor], results: str | Path | None = None
+) -> Path | None:
+    """The report of an experiment that was just tested, beside its results; returns its path.
+
+    ``results`` names their file where it is not results.json of the experiment. A test is not lost
+    for want of its page: what stands against it is logged, and the path is None.
+    """
+    out = None
+    if results is not None:
+        out = Path(results).with_name(f"{Path(results).stem}_report.html")
+    folder = options.experiment_folder
+    try:
+        return write_report(folder, out, options=options, similarities=similarities)
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        logger.warning(
+            "no report was written (%s%s); python -m galr.report %s tries again",
+            kind,
+            error,
+            folder,
+            exc_info=os.environ.get("GALR_DEBUG") == "1",
+        )
+        return None
 
 
 def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:

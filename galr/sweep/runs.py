@@ -153,7 +153,8 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
     run.log.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("a", encoding="utf-8") as log:
         for script in scripts:
-            more = ["--resume"] if script == "train.py" else []
+            # what a sweep is read by is its table; python -m galr.report makes a page of any run
+            more = ["--resume"] if script == "train.py" else ["--no-report"]
             command = [sys.executable, str(SCRIPTS / script), *arguments, *more]
             done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
             if done.returncode != 0:

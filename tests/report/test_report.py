@@ -20,6 +20,7 @@ from galr.report.__main__ import main
 from galr.report.chance import chance_curves
 from galr.report.page import element, table
 from galr.report.paper import PAPER
+from galr.report.write import report_of_test
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,39 +85,28 @@ def test_the_page_is_whole_and_loads_nothing(made):
 def test_every_figure_has_its_numbers_beside_the_page(made):
     names = {path.name for path in (made.parent / "page_files").iterdir()}
     figures = {"recall", "recall_at_k", "rank_histogram", "similarities", "training_curves"}
-    figures |= {"rerank_moves", "attention", "objects_1"}
+    figures |= {"rerank_moves", "attention"}
     for figure in figures:
         assert {f"{figure}.png", f"{figure}.svg", f"{figure}.csv"} <= names
+    assert {"objects_1.png", "objects_1.csv", "queries_t2i.csv"} <= names
     assert not any(name.endswith(".tmp") for name in names)
 
 
-def test_recall_is_that_of_the_test(experiment, made):
+def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypatch):
     options = load_options(experiment / "0" / "options.yaml")
-    out = made.parent / "results.json"
-    evaluate_experiment(options, str(out))
+    out, similarities = tmp_path / "k50.json", {}
+    evaluate_experiment(options, str(out), seen=similarities.__setitem__)
+    assert sorted(similarities) == [0, 1]
+    monkeypatch.setattr("galr.report.outcome.encode_similarity", None)
+    assert report_of_test(options, similarities, out) == tmp_path / "k50_report.html"
     results = json.loads(out.read_text())
-    with (made.parent / "page_files" / "recall.csv").open(newline="") as file:
+    with (tmp_path / "k50_report_files" / "recall.csv").open(newline="") as file:
         rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
     for variant in ("without_rerank", "with_rerank"):
         for part in ("mean", "std"):
             row = rows[part, variant]
             for name in ("i2t_r1", "t2i_r10", "mR"):
                 assert float(row[name]) == pytest.approx(results[part][variant][name], abs=1e-9)
-
-
-def test_without_rerank_and_with_one_fold(experiment, tmp_path):
-    out = tmp_path / "page.html"
-    arguments = ["--set", "rerank.enabled=false", "--set", "k_fold.nums=1", "--out", str(out)]
-    assert run(main, [str(experiment), *arguments]) == 0
-    text = " ".join(read(out).texts)
-    assert "off (rerank.enabled)" in text
-    assert "with rerank" not in text
-
-
-def test_one_checkpoint_alone(experiment, tmp_path):
-    out = tmp_path / "page.html"
-    assert run(main, [str(experiment / "1" / "best.pth"), "--out", str(out)]) == 0
-    assert "best.pth: report" in " ".join(read(out).texts)
 
 
 def test_bad_input_is_told_in_one_line(capsys, experiment, tmp_path):
@@ -178,7 +168,7 @@ def test_chance_against_random_orders():
     np.testing.assert_allclose(curves["t2i"], 100 * found[1] / orders, atol=2)
 
 
-def test_hostile_names_and_captions_stay_text(experiment, tmp_path):
+def test_hostile_names_and_captions_stay_text_without_rerank(experiment, tmp_path):
     data = tmp_path / "data"
     source = experiment.parents[1] / "data" / "tiny_precomp"
     (data / "images").mkdir(parents=True)
@@ -191,9 +181,15 @@ def test_hostile_names_and_captions_stay_text(experiment, tmp_path):
     captions = (source / "test_caps.txt").read_text().splitlines()
     (data / "test_caps.txt").write_text("\n".join(f"{text} {bad}" for text in captions) + "\n")
     out = tmp_path / "page.html"
-    arguments = ["--set", f"dataset.data_path={data}", "--set", "dataset.local_path=zeros"]
+    options = {"dataset.data_path": data, "dataset.local_path": "zeros"}
+    options |= {"rerank.enabled": "false", "k_fold.nums": 1}
+    arguments = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
     assert run(main, [str(experiment), *arguments, "--out", str(out)]) == 0
     page = read(out)
+    told = " ".join(page.texts)
+    assert "off (rerank.enabled)" in told
+    assert "with rerank" not in told
+    assert "The local branch was given no objects" in told
     assert page.scripts == 0
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert any(bad.split("\x07")[0].strip() in text for text in page.texts)
@@ -210,8 +206,8 @@ def test_a_missing_image_is_named(capsys, experiment, tmp_path):
     assert "test_3.png" in told
 
 
-def test_a_model_of_the_global_branch_alone(experiment, tmp_path):
-    """No local features, no MVSA, no log, one fold; made from a checkpoint alone."""
+def test_one_checkpoint_of_the_global_branch_alone(experiment, tmp_path):
+    """No local features, no MVSA, no log; weights that nobody trained."""
     tree = load_options(experiment / "0" / "options.yaml").model_dump(mode="json")
     tree["dataset"]["local_path"] = None
     tree["model"]["multiscale"]["enabled"] = False
@@ -219,13 +215,26 @@ def test_a_model_of_the_global_branch_alone(experiment, tmp_path):
     vocabulary = Vocabulary.load(options.dataset.vocab_path)
     torch.manual_seed(0)
     model = build_model(options, vocabulary.words)
-    (tmp_path / "noise" / "0").mkdir(parents=True)
     torch.save(
         {"model": model.state_dict(), "options": tree, "vocabulary": list(vocabulary.words)},
-        tmp_path / "noise" / "0" / "best.pth",
+        tmp_path / "noise.pth",
     )
-    assert run(main, [str(tmp_path / "noise")]) == 0
-    text = " ".join(read(tmp_path / "noise" / "report.html").texts)
+    assert run(main, [str(tmp_path / "noise.pth")]) == 0
+    text = " ".join(read(tmp_path / "report.html").texts)
+    assert "noise.pth: report" in text
     assert "This model has no local branch" in text
     assert "This model has no MVSA" in text
     assert "There is no log.csv" in text
+
+
+def test_what_stands_against_the_report_is_said(experiment, tmp_path, caplog, monkeypatch):
+    options = load_options(experiment / "0" / "options.yaml")
+    out = tmp_path / "file" / "results.json"
+    (tmp_path / "file").write_text("no folder")
+    assert report_of_test(options, {0: torch.ones(6, 12), 1: torch.ones(6, 12)}, out) is None
+    told = caplog.records[-1].getMessage()
+    assert "cannot be written" in told
+    assert f"python -m galr.report {experiment} tries again" in told
+    monkeypatch.setattr("galr.report.write.evaluate_folds", None)
+    assert report_of_test(options, {}) is None
+    assert "no report was written (TypeError: " in caplog.records[-1].getMessage()

@@ -73,7 +73,7 @@ def test_evaluation_on_two_ranks_gives_the_metrics_of_one(options):
     results = []
     for ranks in (1, 2):
         out = options.parent / f"results_{ranks}.json"
-        done = run(options, "tested", "--out", out, ranks=ranks, script="test.py")
+        done = run(options, "tested", "--out", out, "--no-report", ranks=ranks, script="test.py")
         assert done.returncode == 0, done.stderr
         results.append(json.loads(out.read_text())["mean"])
         assert done.stdout.count("results: ") == 1
