@@ -124,7 +124,7 @@ def _stored_options(
     results: dict[str, Any] | None, folder: Path, checkpoint: Path
 ) -> tuple[dict[str, Any], str]:
     trained_with = read_checkpoint(checkpoint).get("options")
-    if not isinstance(trained_with, dict):
+    if not isinstance(trained_with, dict) or not trained_with:
         raise UserError(
             checkpoint,
             "does not say with which options it was trained",

@@ -101,6 +101,7 @@ def table(
             element("tbody", *body),
         ),
         class_="scroll",
+        tabindex="0",  # so that the keys scroll a table wider than the screen
     )
 
 

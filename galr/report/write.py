@@ -50,6 +50,8 @@ def write_report(
     queries are shown, is the best validated; ``similarities`` (I, C) of the test part by fold spare
     the encoding. Raises UserError for what is missing, damaged or does not fit.
     """
+    if out is not None and Path(out).is_dir():
+        raise UserError(out, "is a folder", f"name a file, such as {Path(out) / 'report.html'}")
     experiment = read_experiment(folder, overrides, options)
     outcome = evaluate_folds(experiment, fold, similarities)
     path = Path(out) if out is not None else experiment.folder / "report.html"

@@ -114,6 +114,7 @@ def test_bad_input_is_told_in_one_line(capsys, experiment, tmp_path):
     assert "holds no checkpoints" in failing(capsys, tmp_path)
     assert "there is no fold 7" in failing(capsys, experiment, "--fold", "7")
     assert "name the experiment" in failing(capsys, experiment / "0")
+    assert "is a folder" in failing(capsys, experiment, "--out", tmp_path)
     missing = failing(capsys, experiment, "--set", "dataset.data_path=nowhere")
     assert "nowhere: there is no such data folder" in missing
     (tmp_path / "0").mkdir()
