@@ -108,8 +108,8 @@ def _checkpoints(folder: Path) -> dict[int, Path]:
 def _read_results(path: Path) -> dict[str, Any] | None:
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(results["options"], dict) or not isinstance(results["folds"], list):
-            raise TypeError("it has no options and folds")
+        if not all(isinstance(results[key], dict) for key in ("options", "versions")):
+            raise TypeError("its options and versions are no mappings")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

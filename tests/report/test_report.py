@@ -128,8 +128,9 @@ def test_damaged_results_and_logs_are_named(capsys, experiment, tmp_path):
     (fold / "best.pth").write_bytes((experiment / "0" / "best.pth").read_bytes())
     (fold / "log.csv").write_text("epoch,loss\n0,much\n")
     assert "log.csv: is not a log" in failing(capsys, tmp_path)
-    (tmp_path / "results.json").write_text("[]")
-    assert "results.json: is not what test.py writes" in failing(capsys, tmp_path)
+    for content in ("[]", "{", '{"options": {}, "versions": []}'):
+        (tmp_path / "results.json").write_text(content)
+        assert "results.json: is not what test.py writes" in failing(capsys, tmp_path)
 
 
 def test_texts_are_escaped():
