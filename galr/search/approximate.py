@@ -18,10 +18,12 @@ from galr.errors import UserError
 from galr.search.exact import Found, best
 from galr.search.storage import Floats
 
-NEIGHBOURS = 32  # of a node of the graph
-BUILD_BREADTH = 200  # nodes looked at to place a new one
+NEIGHBOURS = 16  # of a node of the graph
+BUILD_BREADTH = 64  # nodes looked at to place a new one
 LEAST_IVFPQ = 10_000  # images: with fewer there is nothing to train the codes on
 TRAINED_A_CELL = 64  # images, of which the cells are learnt
+TRAINED_A_CODE = 64  # images, of which the codes are learnt: what they find is scored anew
+CODE_ROUNDS = 10
 MOST_CODES = 64  # bytes an image
 CHUNK = 1 << 16
 REMEDY = "make the archive again by the index command with --overwrite"
@@ -115,6 +117,9 @@ def _ivfpq(faiss: Any, embeddings: Floats) -> Any:  # noqa: ANN401 - a module wi
     cells = 1 << round(math.log2(2 * math.sqrt(images)))
     codes = next(number for number in range(min(MOST_CODES, dim), 0, -1) if dim % number == 0)
     index = faiss.index_factory(dim, f"IVF{cells},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
+    index.do_polysemous_training = False  # minutes, for a short cut that is not taken here
+    coder = index.pq.cp
+    coder.niter, coder.max_points_per_centroid = CODE_ROUNDS, TRAINED_A_CODE
     chosen = np.random.default_rng(0).permutation(images)[: max(cells * TRAINED_A_CELL, 16_384)]
     index.train(np.ascontiguousarray(embeddings[np.sort(chosen)]))
     return index

@@ -16,7 +16,7 @@ from galr.data.images import decode_image, resize_to_square
 from galr.errors import UserError
 from galr.search.approximate import Approximate
 from galr.search.encoder import Encoder
-from galr.search.exact import Exact
+from galr.search.exact import Exact, Found
 from galr.search.storage import (
     INDEX,
     MODEL,
@@ -138,11 +138,19 @@ class Archive:
                     "--rerank", "orders what a sentence alone has found", "leave the image out"
                 )
             return self.reranked(query, k)
-        rows, scores = self._nearest.search(query[None], k)
+        rows, scores = self.nearest(query[None], k)
         return [
             Match(rank, int(row), self.files[row].name, float(score))
             for rank, (row, score) in enumerate(zip(rows[0], scores[0], strict=True), start=1)
         ]
+
+    def nearest(self, queries: Floats, k: int) -> Found:
+        """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
+
+        Both (Q, K), best first; K is smaller than k where the archive, or what an approximate index
+        found for any of the queries, is.
+        """
+        return self._nearest.search(queries, k)
 
     def embed(
         self,
@@ -184,7 +192,7 @@ class Archive:
                 "holds no captions for rerank to compare with",
                 "add some: run the index command again with --captions FILE",
             )
-        rows = self._nearest.search(query[None], k).rows[0]
+        rows = self.nearest(query[None], k).rows[0]
         # where the sentence is itself a reference, it is in the lists once
         references = references[references @ query < SAME]
         lists = np.concatenate([references, query[None]]) @ self.embeddings[rows].T

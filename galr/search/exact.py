@@ -36,8 +36,9 @@ class Exact:
             block = self.embeddings[start : start + self.block_rows]
             own = queries @ block.T  # (Q, b)
             numbers = np.broadcast_to(np.arange(start, start + len(block)), own.shape)
-            rows = np.concatenate([rows, numbers], axis=1)
-            rows, scores = best(rows, np.concatenate([scores, own], axis=1), k)
+            more = best(numbers, own, k)
+            rows = np.concatenate([rows, more.rows], axis=1)
+            rows, scores = best(rows, np.concatenate([scores, more.scores], axis=1), k)
         return Found(rows, scores)
 
 

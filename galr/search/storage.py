@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import h5py
 import numpy as np
@@ -61,10 +61,34 @@ class ImageFile(NamedTuple):
     modified: int  # ns
 
 
+class ImageFiles(Sequence[ImageFile]):
+    """Image files by number; as objects of their own, millions would take twice the memory."""
+
+    def __init__(self, names: NDArray[np.object_], *stamps: NDArray[np.int64]) -> None:
+        if any(part.shape != names.shape for part in stamps) or names.ndim != 1:
+            raise ValueError("names, sizes and modified must be (I,)")
+        self._names, (self._sizes, self._modified) = names, stamps
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> ImageFile: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ImageFile]: ...
+
+    def __getitem__(self, index: int | slice) -> ImageFile | list[ImageFile]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        name = self._names[index].decode()
+        return ImageFile(name, int(self._sizes[index]), int(self._modified[index]))
+
+
 class Rows(NamedTuple):
     """Images of an archive, or of a part of it."""
 
-    files: list[ImageFile]
+    files: Sequence[ImageFile]
     embeddings: Floats  # (I, D), mapped into memory
 
 
@@ -115,10 +139,11 @@ def read_rows(path: Path) -> Rows:
     """Raises UserError for a file that is missing or damaged."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            names = file["names"].asstr()[:].tolist()
-            stamps = zip(file["sizes"][:].tolist(), file["modified"][:].tolist(), strict=True)
-            files = [ImageFile(name, *stamp) for name, stamp in zip(names, stamps, strict=True)]
-            return Rows(files, _mapped(path, file["embeddings"]))
+            files = ImageFiles(file["names"][:], file["sizes"][:], file["modified"][:])
+            embeddings = _mapped(path, file["embeddings"])
+            if len(files) != len(embeddings):
+                raise ValueError("each image must have an embedding")
+            return Rows(files, embeddings)
     except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
         raise _damaged(path) from None
 
