@@ -36,7 +36,7 @@ FILES = {  # address: file and its kind
     **{f"/{name}": (name, "text/javascript") for name in SCRIPTS},
 }
 VIEWS: dict[str, View] = {"thumb": "thumb", "large": "large"}
-SAMPLE, EXAMPLES = 12, 4  # images and captions that are shown before the first search
+SAMPLE, EXAMPLES = 12, 3  # images and captions that are shown before the first search
 
 
 class Site:
@@ -52,14 +52,15 @@ class Site:
     def about(self) -> dict[str, Any]:
         """What the page must know of the archive."""
         numbers = np.unique(np.linspace(0, len(self.archive) - 1, SAMPLE).round().astype(int))
-        captions = sorted(set(self.archive.captions[0][:1000]), key=lambda text: (len(text), text))
-        step = max(1, len(captions) // EXAMPLES)
+        captions = self.archive.captions[0]
+        short = [text for text in captions if len(text) < 60]
+        step = max(1, len(short) // EXAMPLES)
         return {
             "images": len(self.archive),
             "exact": self.archive.manifest.approximate is None,
             "rerank": bool(captions),
             "sample": [self._image(number) for number in numbers.tolist()],
-            "examples": [text for text in captions[step // 2 :: step] if len(text) < 80][:EXAMPLES],
+            "examples": short[step // 2 :: step][:EXAMPLES],
             "limits": self.limits._asdict(),
         }
 
@@ -206,7 +207,10 @@ def _add_images(app: FastAPI, site: Site) -> None:
 def _answer_errors(app: FastAPI) -> None:
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
-        return _answer({"error": error.line}, error.status)
+        answer = _answer({"error": error.line}, error.status)
+        if error.status in (408, 413):  # more of the request may come, which nobody waits for
+            answer.headers["connection"] = "close"
+        return answer
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from galr.device import choose_device
 from galr.errors import UserError
 from galr.search.archive import Archive
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ def serve(
     the archive, the port or a package is missing.
     """
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - so that it is missed before the archive is opened
 
         from galr.search.serve.app import create_app
         from galr.search.serve.guard import Hosts
@@ -58,24 +64,30 @@ def serve(
         names = [host, *allow_host] if not is_open else [host, socket.gethostname(), *allow_host]
         app = create_app(archive, objects=objects, hosts=Hosts(names, is_open=is_open))
         _tell(archive, host, listening, has_objects=objects is not None, is_open=is_open)
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
-            h11_max_incomplete_event_size=HEADER_BYTES,
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=5,
-        )
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:  # how a server ends
-            sys.stdout.write("\nstopped\n")
+        with contextlib.suppress(KeyboardInterrupt):  # how a server ends
+            server_of(app).run(sockets=[listening])
+    sys.stdout.write("stopped\n")
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server that is strict about its requests, and says nothing of itself."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=5,
+    )
+    return uvicorn.Server(config)
 
 
 def listen(host: str, port: int) -> socket.socket:

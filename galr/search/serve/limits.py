@@ -7,6 +7,8 @@ from typing import NamedTuple
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+PATIENCE = 4  # times the limit of a body
+
 
 class Limits(NamedTuple):
     """More than this is refused."""
@@ -72,16 +74,24 @@ class Question(BaseModel):
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """The body of a request; Refused (413) as soon as it is known to be longer than ``most``."""
+    """The body of a request; Refused (413) where it is longer than ``most`` bytes.
+
+    No more than these are held. Of a longer one some more are read and dropped, since many a
+    sender listens only when it has sent all.
+    """
     too_large = Refused(413, f"This is too large: at most {shown_bytes(most)} are taken.")
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 15 or int(declared) > most):
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
         raise too_large
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+        size += len(chunk)
+        if size > PATIENCE * most:
+            break
+        if size <= most:
+            body += chunk
+    if size > most:
+        raise too_large
     return bytes(body)
 
 

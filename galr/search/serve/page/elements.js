@@ -23,4 +23,5 @@ export function picture(image, view, alt, loaded = () => {}) {
   return made;
 }
 
-export const score = (value) => value.toFixed(3).replace("-", "\u2212");
+/** With three decimals, a real minus, and none before 0. */
+export const score = (value) => value.toFixed(3).replace(/^-(?=.*[1-9])/, "\u2212").replace("-", "");

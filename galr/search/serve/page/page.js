@@ -113,7 +113,7 @@ async function run({ remember = true } = {}) {
 
 function show({ results, unknown, understood, seconds }, question) {
   const count = results.length === 1 ? "1 image" : `${results.length} images`;
-  const notes = [`${count}, ${question.rerank ? "reranked" : "most similar first"}, in ${seconds.toFixed(2)} s.`];
+  const notes = [`${count}, ${question.rerank ? "in the order of rerank, with their similarities" : "most similar first"}, in ${seconds < 1 ? `${Math.ceil(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`}.`];
   if (!understood) notes.push("The model knows none of these words: this order says nothing.");
   else if (unknown.length) notes.push(`Words that the model has not learned: ${unknown.join(", ")}.`);
   byId("status").textContent = notes.join(" ");

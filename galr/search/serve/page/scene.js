@@ -27,7 +27,8 @@ export function overlay({ objects, edges }, width, height) {
     for (const kind of ["halo link", "wire"]) drawn.append(shape("line", { class: kind, x1, y1, x2, y2 }));
   }
   const size = Math.max(width, height) / 28;
-  objects.forEach((object, number) => {
+  // the most prominent last, so that it lies on top
+  for (const [number, object] of [...objects.entries()].reverse()) {
     const box = at(object);
     const text = String(number + 1);
     const wide = size * (0.55 + 0.55 * text.length);
@@ -38,6 +39,6 @@ export function overlay({ objects, edges }, width, height) {
       shape("g", { class: "mark" },
         shape("rect", { x, y, width: wide, height: size * 1.15, fill: named.get(object.label) }),
         shape("text", { x: x + wide / 2, y: y + size * 0.95, "font-size": size }, text))));
-  });
+  }
   return drawn;
 }
