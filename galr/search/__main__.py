@@ -6,8 +6,13 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from galr import cli
+from galr.errors import UserError
+
+if TYPE_CHECKING:
+    from galr.search.archive import Match
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +76,8 @@ def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
     parser.add_argument(
         "--kind",
         choices=("flat", "hnsw", "ivfpq"),
-        default="flat",
-        help="flat is exact; hnsw and ivfpq are approximate, for millions (default: %(default)s)",
+        help="flat is exact; hnsw and ivfpq are approximate, for millions "
+        "(default: as the archive is; a new one is flat)",
     )
     parser.add_argument("--vocab", metavar="FILE", help="vocabulary of a checkpoint without one")
     parser.add_argument("--path_opt", metavar="FILE", help="options of a checkpoint without any")
@@ -151,24 +156,30 @@ def _query(arguments: argparse.Namespace) -> None:
     from galr.search.archive import Archive
 
     archive = Archive.open(arguments.index, images=arguments.images)
+    text = arguments.text
+    if text and text.strip() and not archive.encoder.knows_a_word(text):
+        learned = f"{len(archive.encoder.vocabulary) - 2} words, from its training captions"
+        raise UserError(
+            "the sentence", "the model knows none of its words", f"use some of those: {learned}"
+        )
     like = None if arguments.like is None else archive.number_of(arguments.like)
     matches = archive.query(
-        arguments.text,
+        text,
         image=arguments.image,
         like=like,
         k=arguments.k,
         weight=arguments.weight,
         rerank=arguments.rerank,
     )
-    unknown = archive.encoder.unknown_words(arguments.text or "")
+    unknown = archive.encoder.unknown_words(text or "")
     if unknown:
         logger.warning("words that the model has not learned: %s", ", ".join(unknown))
     if arguments.sheet is None:
-        sys.stdout.write(_table([match._asdict() for match in matches]))
+        sys.stdout.write(_table(matches))
         return
     from galr.search.sheet import contact_sheet, write_sheet
 
-    title = " + ".join(part for part in (arguments.text, arguments.image, arguments.like) if part)
+    title = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
     write_sheet(arguments.sheet, contact_sheet(archive, matches, title))
     sys.stdout.write(f"{arguments.sheet}\n")
 
@@ -179,9 +190,15 @@ def _serve(arguments: argparse.Namespace) -> None:
     serve(**{key: value for key, value in vars(arguments).items() if key != "run"})
 
 
-def _table(matches: Sequence[dict[str, object]]) -> str:
+def _table(matches: Sequence[Match]) -> str:
+    """A line an image; after rerank with its place before, and the score that decided."""
     lines = ["rank   score  image"]
-    lines += [f"{match['rank']:>4}  {match['score']:6.4f}  {match['name']}" for match in matches]
+    if any(match.why for match in matches):
+        lines = ["rank  was   score  rerank  image"]
+    for match in matches:
+        why = match.why
+        was, decided = (f"{why.was:>5}", f"  {why.score:6.4f}") if why else ("", "")
+        lines.append(f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {match.name}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from galr.atomic import atomic_path
 from galr.errors import UserError
 from galr.search.exact import Found, best
-from galr.search.storage import Floats
+from galr.search.storage import DAMAGED, Floats
 
 NEIGHBOURS = 16  # of a node of the graph
 BUILD_BREADTH = 64  # nodes looked at to place a new one
@@ -26,7 +26,6 @@ TRAINED_A_CODE = 64  # images, of which the codes are learnt: what they find is 
 CODE_ROUNDS = 10
 MOST_CODES = 64  # bytes an image
 CHUNK = 1 << 16
-REMEDY = "make the archive again by the index command with --overwrite"
 
 # how many rows are looked at for a query; more is slower and misses less
 HNSW_BREADTH = 256
@@ -68,9 +67,9 @@ class Approximate:
         try:
             self.index = _mapped(faiss, path)
         except RuntimeError:
-            raise UserError(path, "is missing or damaged", REMEDY) from None
+            raise UserError(path, "is missing or damaged", DAMAGED) from None
         if self.index.ntotal != len(embeddings) or self.index.d != embeddings.shape[1]:
-            raise UserError(path, "is of another archive", REMEDY)
+            raise UserError(path, "is of another archive", DAMAGED)
         self.ivf = faiss.try_extract_index_ivf(self.index)
         if self.ivf is None:
             self.index.hnsw.efSearch = HNSW_BREADTH

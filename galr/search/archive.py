@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from galr.search.approximate import Approximate
 from galr.search.encoder import Encoder
 from galr.search.exact import Exact, Found
 from galr.search.storage import (
+    DAMAGED,
     INDEX,
     MODEL,
     Floats,
@@ -29,6 +31,8 @@ from galr.search.storage import (
 )
 from postprocessing.explain import explain
 from postprocessing.terms import RerankSettings
+
+logger = logging.getLogger(__name__)
 
 SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
 
@@ -165,6 +169,8 @@ class Archive:
         if text is not None:
             if not text.strip():
                 raise UserError("the sentence", "is empty", "write what the images should show")
+            if not self.encoder.knows_a_word(text):
+                logger.warning("the model knows no word of the sentence: what it finds is chance")
             parts.append((weight, self.encoder.texts([text])[0]))
         if image is not None:
             picture = image if isinstance(image, Image.Image) else decode_image(image)
@@ -226,7 +232,10 @@ class Archive:
 
     def image_path(self, number: int) -> Path:
         """The file of an image; UserError where it has gone."""
-        path = self.folder / self.files[self._checked(number)].name
+        name = self.files[self._checked(number)].name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UserError(self.path, "names a file outside its folder of images", DAMAGED)
+        path = self.folder / name
         if not os.path.isfile(path):
             raise UserError(path, "the image has gone", "name the folder of the images by images=")
         return path

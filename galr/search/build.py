@@ -63,7 +63,7 @@ def build_archive(
     out: str | Path,
     *,
     local: str | Path | None = None,
-    kind: Kind = "flat",
+    kind: Kind | None = None,
     captions: str | Path | None = None,
     vocab: str | Path | None = None,
     path_opt: str | Path | None = None,
@@ -73,15 +73,16 @@ def build_archive(
 ) -> Built:
     """Encodes the images below the folder ``images`` into the archive ``out``.
 
-    ``local`` is a store of local features with an entry for every image; ``captions`` a file with
-    a caption a line, which rerank needs; ``vocab`` and ``path_opt`` complete a checkpoint that
-    does not hold its vocabulary and options. Where ``out`` is an archive of the same model and
-    store, only images that are new or changed are encoded, and those that are gone leave it; so a
-    build that was killed goes on. Images that cannot be decoded are left out and reported. Raises
-    UserError for what does not fit together.
+    ``local`` is a store of local features with an entry for every image; ``kind`` is that of the
+    archive where it is None, and flat for a new one; ``captions`` a file with a caption a line,
+    which rerank needs, and which are kept where it is None; ``vocab`` and ``path_opt`` complete a
+    checkpoint that does not hold its vocabulary and options. Where ``out`` is an archive of the
+    same model and store, only images that are new or changed are encoded, and those that are gone
+    leave it; so a build that was killed goes on. Images that cannot be decoded are left out and
+    reported. Raises UserError for what does not fit together.
     """
     folder, out = Path(images), Path(out)
-    if kind != "flat":
+    if kind in ("hnsw", "ivfpq"):
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
     files = list_images(folder)
@@ -91,8 +92,7 @@ def build_archive(
         if fresh:
             keep_model(checkpoint, out / MODEL, vocab, path_opt)
         sources = _sources(out, manifest)
-        known = {file for rows in sources for file in rows.files}
-        todo = [file for file in files if file not in known]
+        todo, batches = _to_encode(files, sources, manifest, batch_size)
         unreadable: list[UserError] = []
         encoder: Encoder | None = None
         if todo or reference is not None:
@@ -105,11 +105,13 @@ def build_archive(
             matrices = _local_features(encoder, local, todo)
             if fresh:  # from here on a build can go on
                 write_manifest(out, manifest)
-            unreadable = _encode(encoder, folder, todo, matrices, out, batch_size)
+            unreadable = _encode(encoder, folder, batches, matrices, out)
             if len(unreadable) == len(files):
                 raise unreadable[0]
+            for problem in unreadable[:10]:
+                logger.warning("left out: %s", problem)
         del sources
-        manifest = _finished(out, manifest, folder, files, unreadable, kind)
+        manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
         if reference is not None and encoder is not None:
             manifest = _with_captions(out, manifest, reference, encoder.texts(reference))
         write_manifest(out, manifest)
@@ -153,7 +155,8 @@ def _started(
     if out.is_file():
         raise UserError(out, "is a file, and an archive is a folder", "give another --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        ours = {path.name for path in out.iterdir()} <= {MODEL}
+        # what a build leaves that was killed while it copied the model
+        ours = all(path.name.startswith(MODEL) for path in out.iterdir())
         if not ours:
             raise UserError(out, "is a folder with other files", "give another --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -185,6 +188,25 @@ def _sources(out: Path, manifest: Manifest) -> list[Rows]:
     return [read_rows(path) for path in paths]
 
 
+def _to_encode(
+    files: Sequence[ImageFile], sources: Sequence[Rows], manifest: Manifest, batch_size: int
+) -> tuple[list[ImageFile], list[list[ImageFile]]]:
+    """The files that no build has encoded, and the batches that they come in.
+
+    A build that goes on has the batches of the one that was stopped, since the last digits of an
+    embedding depend on how many are encoded with it.
+    """
+    finished = sources[: manifest.images is not None]
+    whole = {file for rows in finished for file in rows.files}
+    planned = [file for file in files if file not in whole]
+    done = {file for rows in sources[len(finished) :] for file in rows.files}
+    batches = [
+        [file for file in planned[start : start + batch_size] if file not in done]
+        for start in range(0, len(planned), batch_size)
+    ]
+    return [file for file in planned if file not in done], [batch for batch in batches if batch]
+
+
 def _local_features(
     encoder: Encoder, local: str | Path | None, files: Sequence[ImageFile]
 ) -> LocalFeatures | None:
@@ -203,29 +225,31 @@ def _local_features(
 def _encode(
     encoder: Encoder,
     folder: Path,
-    files: Sequence[ImageFile],
+    batches: Sequence[Sequence[ImageFile]],
     local: LocalFeatures | None,
     out: Path,
-    batch_size: int,
 ) -> list[UserError]:
-    """Writes the embeddings of ``files`` to parts; returns what is wrong with the unreadable."""
+    """Writes the embeddings of ``batches`` to parts; returns what is wrong with the unreadable."""
     problems: list[UserError] = []
+    files = [file for batch in batches for file in batch]
     part = _Part(out)
     with Progress("index", total=len(files), unit="images") as progress:
         try:
-            for start, decoded in _decoded(folder, files, encoder.side, batch_size):
+            for start, decoded in _decoded(folder, batches, encoder.side):
                 problems += [one for one in decoded if isinstance(one, UserError)]
                 kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
                 if kept:
                     pixels = np.stack([one for one in decoded if not isinstance(one, UserError)])
                     rows = [start + i for i in kept]
                     own = None if local is None else local.select(rows)
-                    part.add([files[row] for row in rows], encoder.images(pixels, own))
+                    embeddings = encoder.images(pixels, own)
+                    if not np.isfinite(embeddings).all():
+                        what = "its embeddings of images are no finite numbers"
+                        raise UserError(out / MODEL, what, "name another --checkpoint")
+                    part.add([files[row] for row in rows], embeddings)
                 progress.advance(len(decoded))
         finally:  # after Ctrl-C too
             part.write()
-    for problem in problems[:10]:
-        logger.warning("left out: %s", problem)
     return problems
 
 
@@ -257,9 +281,12 @@ Decoded = list[NDArray[np.uint8] | UserError]
 
 
 def _decoded(
-    folder: Path, files: Sequence[ImageFile], side: int, batch_size: int
+    folder: Path, batches: Sequence[Sequence[ImageFile]], side: int
 ) -> Iterator[tuple[int, Decoded]]:
-    """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead."""
+    """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
+
+    With each comes the place of its first image among all.
+    """
 
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
@@ -270,9 +297,10 @@ def _decoded(
     ahead: deque[tuple[int, list[Future[NDArray[np.uint8] | UserError]]]] = deque()
     with ThreadPoolExecutor(cores()) as pool:
         try:
-            for start in range(0, len(files), batch_size):
-                batch = files[start : start + batch_size]
+            start = 0
+            for batch in batches:
                 ahead.append((start, [pool.submit(decode, file) for file in batch]))
+                start += len(batch)
                 if len(ahead) >= BATCHES_AHEAD:
                     first, futures = ahead.popleft()
                     yield first, [future.result() for future in futures]

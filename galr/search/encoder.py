@@ -70,6 +70,10 @@ class Encoder:
             and any(letter.isalnum() for letter in word)
         ]
 
+    def knows_a_word(self, text: str) -> bool:
+        """Whether the model has learned any word of ``text``."""
+        return any(word in self.vocabulary and word != UNKNOWN for word in tokenize(text))
+
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Floats:
         """Embeddings (C, D), of length 1."""

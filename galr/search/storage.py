@@ -18,12 +18,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Final, Literal, NamedTuple, overload
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from galr.atomic import atomic_path, write_json
 from galr.errors import UserError
@@ -31,9 +31,12 @@ from galr.errors import UserError
 MANIFEST = "archive.json"
 MODEL = "model.pth"
 INDEX = "python -m galr.search index"
+DAMAGED = f"make the archive again by {INDEX} with --overwrite"
+VERSION: Final = 1
 ROWS_A_WRITE = 1 << 15
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
+FILE_NAME = r"^[a-z]+-[0-9a-f]+\.(h5|faiss)$"
 Floats = NDArray[np.float32]
 
 
@@ -42,14 +45,15 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
+    version: Literal[1] = VERSION
     folder: str  # of the images, absolute
     checkpoint: str  # digests
     local: str | None
     kind: Kind = "flat"
-    images: str | None = None  # files of the archive; None while it is built for the first time
-    approximate: str | None = None
-    captions: str | None = None
+    # files of the archive, in its folder; images is None while it is built for the first time
+    images: str | None = Field(None, pattern=FILE_NAME)
+    approximate: str | None = Field(None, pattern=FILE_NAME)
+    captions: str | None = Field(None, pattern=FILE_NAME)
     unreadable: tuple[str, ...] = ()  # image files that could not be decoded
 
 
@@ -100,11 +104,14 @@ def read_manifest(archive: Path) -> Manifest:
         what = "is no archive" if archive.exists() else "there is no such archive"
         raise UserError(archive, what, remedy)
     try:
-        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError, RecursionError):
-        raise UserError(
-            path, "is damaged, or of another version", f"{remedy} --overwrite"
-        ) from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version != VERSION:
+            what = f"is of version {version}, and this program reads version {VERSION}"
+            raise UserError(path, what, f"{remedy} --overwrite")
+        return Manifest.model_validate(content)
+    except (OSError, ValueError, RecursionError):  # pydantic's error is a ValueError
+        raise UserError(path, "is damaged", f"{remedy} --overwrite") from None
 
 
 def write_manifest(archive: Path, manifest: Manifest) -> None:
@@ -197,5 +204,4 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> Floats:
 
 
 def _damaged(path: Path) -> UserError:
-    remedy = f"make the archive again by {INDEX} with --overwrite"
-    return UserError(path, "is missing or damaged", remedy)
+    return UserError(path, "is missing or damaged", DAMAGED)

@@ -1,7 +1,11 @@
 import json
 import os
 import shutil
+import struct
+import subprocess
+import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -10,12 +14,12 @@ from PIL import Image
 
 from galr import cli
 from galr.errors import UserError
-from galr.search import Archive, build
+from galr.search import Archive, approximate, build
 from galr.search.__main__ import main
 from galr.search.build import build_archive
 from galr.search.exact import Exact
 from galr.search.storage import read_rows
-from tests.tiny import run_module
+from tests.tiny import ROOT, run_module
 
 
 def names(matches):
@@ -124,8 +128,39 @@ def test_a_build_that_was_stopped_goes_on(
     built = build_archive(test_images, learned.checkpoint, out, batch_size=2)
     assert (built.images, built.encoded) == (6, 2)
     assert not list(out.glob("part-*"))
-    for name, row in embeddings_of(archive_path).items():
-        assert embeddings_of(out)[name] == pytest.approx(row, abs=1e-6)
+    build_archive(test_images, learned.checkpoint, tmp_path / "whole", batch_size=2)
+    for name, row in embeddings_of(tmp_path / "whole").items():
+        assert (embeddings_of(out)[name] == row).all()
+
+
+def test_a_build_that_was_killed_goes_on(learned, tmp_path):
+    """Killed so that it can tidy nothing, at the first part of 26 images in batches of 3."""
+    arguments = ["index", "--images", learned.images, "--checkpoint", learned.checkpoint]
+    arguments += ["--batch-size", "3", "--out", tmp_path / "killed"]
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "model.pth.123.tmp").write_bytes(b"half")
+    code = (
+        "import os, sys\n"
+        "from galr.search import __main__, build\n"
+        "build.IMAGES_A_PART = 8\n"
+        "real = build.write_rows\n"
+        "def write_rows(path, *rest):\n"
+        "    real(path, *rest)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "build.write_rows = write_rows\n"
+        "__main__.main(sys.argv[1:])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
+    assert killed.returncode == -9
+    built = build_archive(learned.images, learned.checkpoint, tmp_path / "killed", batch_size=3)
+    assert (built.images, built.encoded) == (26, 17)
+    build_archive(learned.images, learned.checkpoint, tmp_path / "whole", batch_size=3)
+    expected = embeddings_of(tmp_path / "whole")
+    assert len(expected) == 26
+    for name, row in embeddings_of(tmp_path / "killed").items():
+        assert (row == expected[name]).all()
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert left == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 def test_an_archive_follows_its_folder(learned, test_images, tmp_path):
@@ -160,6 +195,29 @@ def test_a_damaged_image_is_left_out_and_told(learned, test_images, tmp_path, ca
     built = build_archive(folder, learned.checkpoint, out)
     assert (built.images, built.unreadable) == (5, ("test_0.png",))
     assert "test_0.png: is not an image of a known kind" in caplog.text
+    again = build_archive(folder, learned.checkpoint, out)  # tried again, and left out again
+    assert (again.images, again.encoded, again.unreadable) == (5, 0, ("test_0.png",))
+
+
+def test_a_folder_without_a_readable_image_is_told(learned, tmp_path, capsys):
+    folder, out = tmp_path / "images", tmp_path / "a"
+    folder.mkdir()
+    (folder / "bomb.png").write_bytes(png_that_claims(12_000, 12_000))
+    arguments = ["index", "--images", folder, "--checkpoint", learned.checkpoint, "--out", out]
+    assert "bomb.png: has 12000 x 12000 pixels" in refused(capsys, *arguments)
+    shutil.copy(learned.images / "test_0.png", folder)
+    assert build_archive(folder, learned.checkpoint, out).images == 1
+    query = ["query", "--index", out, "--image", folder / "bomb.png"]
+    assert "bomb.png: has 12000 x 12000 pixels" in refused(capsys, *query)
+
+
+def png_that_claims(width, height):
+    def chunk(name, data):
+        check = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 def test_local_features_change_the_embeddings(learned, tmp_path, caplog):
@@ -254,15 +312,59 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         (["query", "x", "--index", other], "other: is no archive"),
         (query, "the query: is empty"),
         ([*query, "  "], "the sentence: is empty"),
+        ([*query, "...!"], "the sentence: the model knows none of its words"),
+        ([*query, "Zeppelin zebra"], "the sentence: the model knows none of its words"),
         ([*query, "--image", empty / "no"], "there is no such image file"),
         ([*query, "--image", other / "thesis.txt"], "is not an image of a known kind"),
         ([*query, "--like", "x.png"], "x.png: is not in the archive"),
         ([*query, "--like", "test_0.png", "--rerank"], "orders what a sentence alone has found"),
     ):
         assert what in refused(capsys, *arguments)
-    (other / "archive.json").write_text("{}")
-    assert "archive.json: is damaged" in refused(capsys, "query", "x", "--index", other)
+    for content, what in (
+        ("{}", "archive.json: is damaged"),
+        ("[]", "archive.json: is damaged"),
+        ('{"version": 7}', "archive.json: is of version 7, and this program reads version 1"),
+        (hostile(archive_path, "../images-0.h5"), "archive.json: is damaged"),
+    ):
+        (other / "archive.json").write_text(content)
+        assert what in refused(capsys, "query", "x", "--index", other)
     assert (other / "thesis.txt").read_text() == "mine"
+
+
+def hostile(archive_path, name):
+    manifest = json.loads((archive_path / "archive.json").read_text())
+    return json.dumps({**manifest, "images": name})
+
+
+def test_a_name_that_leaves_the_folder_is_refused(archive_path, tmp_path):
+    archive = Archive.open(archive_path)
+    for name in ("../secret.png", "/secret.png"):
+        archive.files = [archive.files[0]._replace(name=name)]
+        archive.embeddings = archive.embeddings[:1]
+        with pytest.raises(UserError, match="outside its folder"):
+            archive.image_path(0)
+
+
+def test_more_than_there_are_is_all(archive_path, learned, capsys):
+    query = ["query", learned.pairs[0][0], "--index", str(archive_path)]
+    assert cli.run(main, [*query, "--k", "1000", "--rerank"]) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["rank", "was", "score", "rerank", "image"]
+    assert sorted(line.split()[1] for line in lines) == list("123456")
+
+
+def test_a_sentence_of_unknown_words_is_warned_of(archive_path, caplog):
+    assert len(Archive.open(archive_path).query("zeppelin zebra", k=2)) == 2
+    assert "knows no word of the sentence" in caplog.text
+
+
+def test_without_faiss_the_package_is_named(learned, test_images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    error = refused(
+        capsys, "index", "--images", test_images, "--checkpoint", learned.checkpoint,
+        "--out", tmp_path / "a", "--kind", "hnsw",
+    )  # fmt: skip
+    assert "pip install -r requirements-search.txt" in error
 
 
 def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_path, capsys):
@@ -280,10 +382,41 @@ def test_damage_is_told_in_one_line(archive_path, tmp_path, capsys):
     copy = tmp_path / "archive.index"
     shutil.copytree(archive_path, copy)
     manifest = json.loads((copy / "archive.json").read_text())
-    (copy / manifest["images"]).write_bytes(b"damaged")
-    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
+    whole = (copy / manifest["images"]).read_bytes()
+    for content in (b"damaged", b"", whole[:100], whole[:-1]):
+        (copy / manifest["images"]).write_bytes(content)
+        assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
     (copy / manifest["images"]).unlink()
     assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
+    (copy / manifest["images"]).write_bytes(whole)
+    model = (copy / "model.pth").read_bytes()
+    (copy / "model.pth").write_bytes(model[: len(model) // 2])
+    assert "model.pth" in refused(capsys, "query", "a square", "--index", copy)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_a_cut_index_of_faiss_is_told(learned, test_images, tmp_path, capsys, share):
+    pytest.importorskip("faiss")
+    out = tmp_path / "a"
+    build_archive(test_images, learned.checkpoint, out, kind="hnsw")
+    (index,) = out.glob("*.faiss")
+    index.write_bytes(index.read_bytes()[: int(share * index.stat().st_size)])
+    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", out)
+
+
+def test_ivfpq_finds_most_of_what_exact_search_finds(tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(approximate, "LEAST_IVFPQ", 1000)
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((4000, 4)) @ rng.standard_normal((4, 16))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    monkeypatch.setattr(approximate, "TRAINED_A_CODE", 8)
+    approximate.write_index(tmp_path / "ivfpq-0.faiss", "ivfpq", rows)
+    index = approximate.Approximate(tmp_path / "ivfpq-0.faiss", rows)
+    found, truth = index.search(rows[:50], 10), Exact(rows).search(rows[:50], 10)
+    shares = [np.isin(a, b).mean() for a, b in zip(found.rows, truth.rows, strict=True)]
+    assert np.mean(shares) > 0.8
+    assert found.scores[:, 0] == pytest.approx(1, abs=1e-5)
 
 
 def test_an_approximate_index_gives_exact_scores(archive_path, learned, test_images, tmp_path):
@@ -298,4 +431,6 @@ def test_an_approximate_index_gives_exact_scores(archive_path, learned, test_ima
     with pytest.raises(UserError, match="6 images are too few"):
         build_archive(test_images, learned.checkpoint, out, kind="ivfpq")
     assert len(Archive.open(out)) == 6  # still whole
+    build_archive(test_images, learned.checkpoint, out)  # the kind stays
+    assert Archive.open(out).manifest.kind == "hnsw"
     assert read_rows(next(out.glob("images-*"))).embeddings.shape == (6, 16)
