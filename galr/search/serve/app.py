@@ -16,7 +16,6 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from galr.data.words import tokenize
 from galr.errors import UserError
 from galr.search.archive import Archive, Match
 from galr.search.serve.guard import Guard, Hosts
@@ -59,6 +58,7 @@ class Site:
             "images": len(self.archive),
             "exact": self.archive.manifest.approximate is None,
             "rerank": bool(captions),
+            "objects": self.archive.manifest.local is not None,  # which an image sent has not
             "sample": [self._image(number) for number in numbers.tolist()],
             "examples": short[step // 2 :: step][:EXAMPLES],
             "limits": self.limits._asdict(),
@@ -81,11 +81,10 @@ class Site:
             rerank=question.rerank,
         )
         encoder = self.archive.encoder
-        known = any(word in encoder.vocabulary for word in tokenize(text or ""))
         return {
             "results": [self._match(match) for match in found],
             "unknown": encoder.unknown_words(text or "")[:20],
-            "understood": text is None or known,
+            "understood": text is None or encoder.knows_a_word(text),
             "seconds": round(time.monotonic() - started, 4),
         }
 

@@ -128,6 +128,7 @@ def test_an_image_of_ones_own(page):
     upload = page.get_by_label("Search by an image")
     upload.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": encoded(picture())})
     expect(page.locator("#status")).to_contain_text("6 images")
+    expect(page.locator("#status")).to_contain_text("compared without objects")
     expect(page.locator("#chosen")).to_contain_text("a.png")
     expect(page.locator("#preview canvas")).to_be_visible()
     page.get_by_label("Describe a scene").fill("a red square")

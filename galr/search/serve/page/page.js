@@ -113,9 +113,13 @@ async function run({ remember = true } = {}) {
 
 function show({ results, unknown, understood, seconds }, question) {
   const count = results.length === 1 ? "1 image" : `${results.length} images`;
-  const notes = [`${count}, ${question.rerank ? "in the order of rerank, with their similarities" : "most similar first"}, in ${seconds < 1 ? `${Math.ceil(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`}.`];
+  const time = seconds < 1 ? `${Math.ceil(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`;
+  const notes = [question.rerank
+    ? `${count} in the order of rerank, in ${time}; the numbers are similarities.`
+    : `${count}, most similar first, in ${time}.`];
   if (!understood) notes.push("The model knows none of these words: this order says nothing.");
   else if (unknown.length) notes.push(`Words that the model has not learned: ${unknown.join(", ")}.`);
+  if (file !== null && about.objects) notes.push("Your image is compared without objects, which those of the archive have.");
   byId("status").textContent = notes.join(" ");
   byId("heading").textContent = "Results";
   fill(results);
