@@ -35,7 +35,8 @@ from galr import cli
 from galr.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.dataset import training_loader
-from galr.data.image_cache import image_folder, open_images
+from galr.data.cache_files import image_folder
+from galr.data.image_cache import open_images
 from galr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalise
 from galr.data.vocabulary import build_vocabulary
 from galr.options import DatasetOptions, load_options

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.image_cache import Images, image_folder, open_images
+from galr.data.cache_files import image_folder
+from galr.data.image_cache import Images, open_images
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from galr.data.image_cache import image_folder
+from galr.data.cache_files import image_folder
 from galr.errors import UserError
 from galr.local_features.inspect import strongest_edges
 from galr.local_features.scene import Scene, read_scenes

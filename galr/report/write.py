@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from galr.atomic import write_text
-from galr.data.image_cache import image_folder
+from galr.data.cache_files import image_folder
 from galr.errors import UserError
 from galr.options import Options
 from galr.report.attention import attention_part
