@@ -11,7 +11,9 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Pairs of an image and a caption, or images with M captions each: rows i M to i M + M - 1."""
 
-    images: Tensor  # (B, 3, S, S) uint8 in channels_last memory, for transforms.normalise
+    # (B, 3, S, S) uint8 in channels_last memory, for transforms.normalise; or (B, L) float16, the
+    # maps that a frozen trunk made of them (map_cache)
+    images: Tensor
     representation: Tensor | None  # (B, N, F)
     adjacency: Tensor | None  # (B, N, N)
     tokens: Tensor  # (B M, T) int64, 0 pads
@@ -31,7 +33,7 @@ class Batch(NamedTuple):
 class ImageBatch(NamedTuple):
     """Distinct images."""
 
-    images: Tensor  # (B, 3, S, S) uint8 in channels_last memory
+    images: Tensor  # as in Batch
     representation: Tensor | None  # (B, N, F)
     adjacency: Tensor | None  # (B, N, N)
     image_index: Tensor  # (B,) int64

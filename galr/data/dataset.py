@@ -18,6 +18,7 @@ from galr.data.annotations import Annotations
 from galr.data.batches import Batch, CaptionBatch, ImageBatch
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
+from galr.data.map_cache import CachedMaps
 from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import Vocabulary
@@ -91,7 +92,8 @@ def training_loader(
 ) -> TrainingLoader:
     """Training pairs: images turned and cut, in an order of the epoch.
 
-    ``images`` (of ``resize_size``) and ``local`` are those of ``annotations.images``.
+    ``images`` (of ``resize_size``; maps stay as they are) and ``local`` are those of
+    ``annotations.images``.
     ``batch_size`` counts the pairs on all ranks. Raises UserError where there are too few pairs
     for a batch.
     """
@@ -134,8 +136,8 @@ def image_loader(
     chosen = range(len(images)) if indices is None else indices
     size = options.batch_size_val
     batches = [list(chosen[i : i + size]) for i in range(0, len(chosen), size)]
-    # reading the cache is one copy; only decoding is worth processes of its own
-    workers = 0 if isinstance(images, CachedImages) else options.workers
+    # reading a cache is one copy; only decoding is worth processes of its own
+    workers = 0 if isinstance(images, CachedImages | CachedMaps) else options.workers
     view = DistinctImages(images, local)
     return BatchLoader(view, batches, workers=workers, pin_memory=pin_memory)
 
@@ -239,11 +241,18 @@ class TrainingPairs:
         )  # (B, M)
         image_index = self.captions.caption_to_image[chosen[:, 0]]
         return Batch(
-            random_views(self.images, image_index, draws[:, 1:], side, self.options),
+            self._views(image_index, draws[:, 1:], side),
             *_local_rows(self.local, image_index),
             *self.captions.padded(chosen.reshape(-1)),
             torch.from_numpy(image_index),
         )
+
+    def _views(
+        self, image_index: NDArray[np.int64], draws: NDArray[np.float64], side: int
+    ) -> Tensor:
+        if isinstance(self.images, CachedMaps):
+            return self.images.batch(image_index)
+        return random_views(self.images, image_index, draws, side, self.options)
 
     def _draw_captions(self, item: int, draw: float) -> list[int]:
         """One caption, or as many neighbours in the image's list; few captions come again."""
@@ -284,13 +293,17 @@ class DistinctImages:
 
     def batch(self, keys: Sequence[int]) -> ImageBatch:
         """The images at ``keys``."""
-        pixels = np.stack([self.images[index] for index in keys])
         image_index = np.array(keys, dtype=np.int64)
         return ImageBatch(
-            _channels_first(pixels),
+            self._views(image_index),
             *_local_rows(self.local, image_index),
             torch.from_numpy(image_index),
         )
+
+    def _views(self, image_index: NDArray[np.int64]) -> Tensor:
+        if isinstance(self.images, CachedMaps):
+            return self.images.batch(image_index)
+        return _channels_first(np.stack([self.images[index] for index in image_index]))
 
 
 def _channels_first(pixels: NDArray[np.uint8]) -> Tensor:

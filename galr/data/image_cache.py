@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,17 +44,13 @@ VERSION = 1
 
 
 class Images(Protocol):
-    """Images of one size by their index."""
-
-    @property
-    def side(self) -> int:
-        """S, the side of the squares in pixels."""
+    """Images of one size by their index, or the maps that stand for them (``map_cache``)."""
 
     def __len__(self) -> int:
         """I, the number of images."""
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Image ``index``, (S, S, 3) RGB; not to be written to."""
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Image ``index``, (S, S, 3) uint8 RGB, or its maps, (L,); not to be written to."""
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Images:
         """The images at ``indices``, in that order."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.cache_files import image_folder
-from galr.data.image_cache import Images, open_images
+from galr.data.image_cache import ImageFiles, Images, open_images
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 
 
 class Part(NamedTuple):
-    """Aligned by image index: annotations, decoded images and, where there are any, objects."""
+    """Aligned by image index: annotations, images or maps of them, objects where there are any."""
 
     annotations: Annotations
     images: Images
@@ -42,6 +42,11 @@ class Split(NamedTuple):
         """The whole split with images of ``side`` x ``side`` pixels."""
         images = open_images(self.options.dataset, self.annotations, side=side)
         return Part(self.annotations, images, self.local)
+
+    def files(self) -> ImageFiles:
+        """The files of all its images, to be decoded as squares of ``image_size``."""
+        dataset = self.options.dataset
+        return ImageFiles(image_folder(dataset), self.annotations.images, dataset.image_size)
 
 
 def read_split(options: Options, split: str) -> Split:

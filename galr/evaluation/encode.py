@@ -23,6 +23,8 @@ def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:
     local = (
         None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
     )
+    if batch.images.dim() == 2:  # maps of the trunk in place of pixels
+        return model.encode_maps(batch.images, *local)
     return model.encode_image(normalise(batch.images).to(kind), *local)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from galr.model.mvsa import ImageEncoder
 from galr.model.normalise import l2_normalise
 
 
@@ -47,9 +48,13 @@ class GaLR(nn.Module):
         self, image: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
     ) -> Tensor:
         """Both branches fused, before the norm: (B, D). Arguments as above."""
-        feature: Tensor = self.fusion(
-            self.global_feature(image), self.local_feature(representation, adjacency)
-        )
+        return self._fused(self.global_feature(image), representation, adjacency)
+
+    def _fused(
+        self, global_feature: Tensor, representation: Tensor | None, adjacency: Tensor | None
+    ) -> Tensor:
+        local_feature = self.local_feature(representation, adjacency)
+        feature: Tensor = self.fusion(global_feature, local_feature)
         return feature
 
     def text_feature(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -65,6 +70,14 @@ class GaLR(nn.Module):
     ) -> Tensor:
         """Embeddings of images, (B, D) of length 1; arguments as in ``visual_feature``."""
         return l2_normalise(self.visual_feature(image, representation, adjacency))
+
+    def encode_maps(
+        self, rows: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
+    ) -> Tensor:
+        """``encode_image`` without the trunk: rows (B, L) are of ``ImageEncoder.kept_maps``."""
+        assert isinstance(self.image_encoder, ImageEncoder)
+        global_feature = self.image_encoder.feature_of_kept(rows)
+        return l2_normalise(self._fused(global_feature, representation, adjacency))
 
     def encode_text(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Embeddings of captions, (B, D) of length 1; arguments as in ``text_feature``."""

@@ -20,8 +20,8 @@ class PooledProjection(nn.Module):
         self.projection = nn.Linear(CHANNELS[3], embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The four maps of ``ResNet18`` -> (B, D)."""
-        feature: Tensor = self.projection(maps[3].mean(dim=(2, 3)))
+        """The maps of ``ResNet18``, or their last alone -> (B, D)."""
+        feature: Tensor = self.projection(maps[-1].mean(dim=(2, 3)))
         return feature
 
 
@@ -78,14 +78,49 @@ class ImageEncoder(nn.Module):
         self.head = head
         self.image_size = image_size
         self.sides = {image_size, *train_sizes}
+        self.levels = (3,) if isinstance(head, PooledProjection) else (0, 1, 2, 3)
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
+        feature: Tensor = self.head(self.maps(image))
+        return feature
+
+    def maps(self, image: Tensor) -> Sequence[Tensor]:
+        """The four maps of the trunk; arguments as in ``forward``."""
         side = image.shape[-1] if image.shape[-1] in self.sides else self.image_size
         if image.dim() != 4 or image.shape[1:] != (3, side, side):
             raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
-        feature: Tensor = self.head(self.trunk(image))
+        maps: Sequence[Tensor] = self.trunk(image)
+        return maps
+
+    @property
+    def kept_length(self) -> int:
+        """L, the numbers that the head reads of an image of ``image_size``."""
+        return sum(side**2 * channels for side, channels in self._kept_sizes())
+
+    def kept_maps(self, image: Tensor) -> Tensor:
+        """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
+        maps = self.maps(image)
+        # by place and then by channel, the order that the head's convolutions are fastest in
+        rows = [maps[level].permute(0, 2, 3, 1).flatten(1) for level in self.levels]
+        return torch.cat(rows, dim=1)
+
+    def feature_of_kept(self, rows: Tensor) -> Tensor:
+        """What ``kept_maps`` gave, (B, L) in any precision -> (B, D) as ``forward``."""
+        if rows.dim() != 2 or rows.shape[1] != self.kept_length:
+            raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
+        kind, maps, start = next(self.head.parameters()).dtype, [], 0
+        for side, channels in self._kept_sizes():
+            end = start + side**2 * channels
+            level = rows[:, start:end].view(-1, side, side, channels).permute(0, 3, 1, 2)
+            maps.append(level.to(kind, memory_format=torch.channels_last))
+            start = end
+        feature: Tensor = self.head(maps)
         return feature
+
+    def _kept_sizes(self) -> list[tuple[int, int]]:
+        """Side and channels of each map that the head reads."""
+        return [(self.image_size // 2 ** (2 + level), CHANNELS[level]) for level in self.levels]
 
 
 def _joined(fine: Tensor, coarse: Tensor) -> Tensor:

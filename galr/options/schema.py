@@ -91,6 +91,14 @@ class BackboneOptions(Section):
         description="share of the training in which none of its weights are trained; from the "
         "next epoch on those of `train` are",
     )
+    cache_maps: bool = Field(
+        False,
+        description="keep the maps that the ResNet makes of the training images on disk, beside "
+        "the cached images and within `dataset.image_cache_gb`, and train the rest of the network "
+        "on them alone; images are then those of evaluation: `dataset.resize_size`, "
+        "`rotation_degrees` and `augment` play no part. Needs `train: none` and `batch_norm: "
+        "frozen`",
+    )
 
     weights: str | None = Field(
         "imagenet",
@@ -98,6 +106,18 @@ class BackboneOptions(Section):
         "the path of a file with a ResNet-18 of torchvision's names (`.pth` or `.safetensors`), or "
         "`null` for a random start",
     )
+
+    @model_validator(mode="after")
+    def _maps_stay_the_same(self) -> BackboneOptions:
+        if not self.cache_maps:
+            return self
+        if self.train != "none" or self.batch_norm != "frozen" or self.unfreeze_at > 0:
+            raise ValueError(
+                "cache_maps needs train: none, batch_norm: frozen and unfreeze_at: 0, since maps "
+                f"of a backbone that changes would be stale; they are {self.train}, "
+                f"{self.batch_norm} and {self.unfreeze_at:g}"
+            )
+        return self
 
 
 class MultiscaleOptions(Section):
@@ -578,6 +598,21 @@ class Options(Section):
                 "distributed.exact with optim.micro_batch needs model.backbone.batch_norm: frozen, "
                 "since a part of a batch has other statistics"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _maps_have_a_place_and_a_size(self) -> Options:
+        if self.model.backbone.cache_maps:
+            if self.dataset.image_cache == "off":
+                raise ValueError(
+                    "model.backbone.cache_maps needs a place for the maps; "
+                    "set dataset.image_cache to auto or a folder"
+                )
+            if set(self.dataset.sides) != {self.dataset.image_size}:
+                raise ValueError(
+                    "model.backbone.cache_maps keeps maps of images of dataset.image_size alone; "
+                    "set dataset.train_sizes to null"
+                )
         return self
 
     @property

@@ -15,7 +15,7 @@ from galr.atomic import atomic_path, write_text
 from galr.errors import UserError
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
-from galr.options import OptimOptions, Options
+from galr.options import OptimOptions, Options, options_from_dict
 
 # what may differ between a run and its continuation: where it runs, how long, what is reported
 CHANGEABLE = (
@@ -118,7 +118,9 @@ class Checkpoint:
                 "holds a model but no training to go on with",
                 "test it by test_single.py, or start anew by --overwrite",
             )
-        self._check_options(path, state["options"])
+        # an option that came after the checkpoint had its default then
+        stored = options_from_dict(state["options"], f"{path} (its options)")
+        self._check_options(path, stored.model_dump(mode="json"))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if state[key] != self.belongings[key]:
                 raise UserError(

@@ -12,7 +12,8 @@ import torch
 from galr import distributed
 from galr.atomic import write_json
 from galr.data.folds import make_folds
-from galr.data.part import read_split
+from galr.data.image_cache import ImageFiles
+from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary
 from galr.device import choose_device
 from galr.errors import UserError
@@ -52,8 +53,7 @@ def _train_folds(
             _make_way(folder, resume=resume, overwrite=overwrite)
         vocabulary = Vocabulary.load(options.dataset.vocab_path)
         split = read_split(options, "train")
-        training = split.at(options.dataset.resize_size)
-        validation = split.at(options.dataset.image_size)
+        files, training, validation = _images_of(split)
     folds = make_folds(
         len(split.annotations.images),
         options.k_fold.mode,
@@ -72,6 +72,7 @@ def _train_folds(
             vocabulary,
             device,
             started,
+            files,
         ).run()
         started = cpu_seconds()
         logger.info(
@@ -81,6 +82,20 @@ def _train_folds(
         best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
         summary.append({"fold": index, "validation": best})
     return summary
+
+
+def _images_of(split: Split) -> tuple[ImageFiles | None, Part, Part]:
+    """The whole split for training and for validation, and its files where maps stand for them."""
+    dataset = split.options.dataset
+    if not split.options.model.backbone.cache_maps:
+        return None, split.at(dataset.resize_size), split.at(dataset.image_size)
+    logger.info(
+        "model.backbone.cache_maps: training images are as in evaluation, "
+        "neither turned, cropped nor recoloured"
+    )
+    files = split.files()
+    part = Part(split.annotations, files, split.local)
+    return files, part, part
 
 
 def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> None:

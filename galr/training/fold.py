@@ -14,11 +14,13 @@ from torch.utils.tensorboard import SummaryWriter
 from galr import distributed
 from galr.atomic import write_text
 from galr.data.dataset import training_loader
+from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.metrics import retrieval_metrics
 from galr.model.build import build_model
+from galr.model.mvsa import ImageEncoder
 from galr.options import Options
 from galr.progress import Progress
 from galr.seeding import derive_seed, seed_everything
@@ -27,6 +29,7 @@ from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_l
 from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
+from galr.training.maps import trunk_maps, with_maps
 from galr.training.optimizer import build_optimizer
 from galr.training.pace import Pace
 from galr.training.schedule import image_side, learning_rate
@@ -40,7 +43,8 @@ class FoldTrainer:
 
     Leaves ``best.pth`` (best mR on the validation part), ``last.pth``, ``options.yaml``,
     ``log.csv`` and TensorBoard events there. ``started`` is the processor time that a budget
-    counts from.
+    counts from. ``files`` are the images of both parts and more, for maps of them
+    (``model.backbone.cache_maps``).
     """
 
     def __init__(
@@ -53,9 +57,10 @@ class FoldTrainer:
         vocabulary: Vocabulary,
         device: torch.device,
         started: float = 0.0,
+        files: ImageFiles | None = None,
     ) -> None:
         self.options, self.index, self.folder, self.device = options, index, folder, device
-        self.validation, self.vocabulary = validation, vocabulary
+        self.vocabulary = vocabulary
         seed_everything(options.seed, "model", index)
         self.model = build_model(options, vocabulary.words).to(device)
         if options.distributed.exact:
@@ -78,6 +83,17 @@ class FoldTrainer:
             train=training.annotations.images,
             validation=validation.annotations.images,
         )
+        self.goes_on = self.last.exists()
+        if self.goes_on:
+            self._restore()
+        if files is not None:  # not before: the maps are those of the trunk that goes on
+            assert isinstance(self.model.image_encoder, ImageEncoder)
+            split = training.annotations.split
+            maps = trunk_maps(self.model.image_encoder, files, split, options.dataset)
+            training, validation = (
+                with_maps(part, maps, files.names) for part in (training, validation)
+            )
+        self.validation = validation
         self.loader = training_loader(
             training.annotations,
             vocabulary,
@@ -97,8 +113,7 @@ class FoldTrainer:
 
     def run(self) -> FoldProgress:
         """Trains what is left of the fold."""
-        if self.last.exists():
-            self._restore()
+        if self.goes_on:
             logger.info("fold %d: going on after epoch %d", self.index, self.progress.epoch)
         else:
             self._start()

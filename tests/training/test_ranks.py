@@ -36,7 +36,20 @@ def last(options, name):
 
 
 @pytest.mark.parametrize(
-    "settings", [["--set", "dataset.batch_size=7"], ["--set", "optim.loss=infonce"]]
+    "settings",
+    [
+        ["--set", "dataset.batch_size=7"],
+        ["--set", "optim.loss=infonce"],
+        [
+            "--set",
+            "model.backbone.cache_maps=true",
+            "--set",
+            "model.backbone.train=none",
+            "--set",
+            "model.backbone.batch_norm=frozen",
+        ],
+    ],
+    ids=["uneven", "infonce", "maps"],
 )
 def test_two_ranks_train_what_one_trains(options, settings):
     name = settings[1].replace("=", "_").replace(".", "_")
