@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from galr.atomic import atomic_path
 from galr.errors import UserError
@@ -37,9 +37,9 @@ def contact_sheet(
         except UserError:  # the rest of the sheet is still worth seeing
             draw.text((left + GAP, upper + GAP), "cannot be read", INK, font)
         else:
-            tile.thumbnail((TILE, TILE))
+            tile = ImageOps.contain(tile, (TILE, TILE))
             sheet.paste(tile, (left + (TILE - tile.width) // 2, upper + (TILE - tile.height) // 2))
-        draw.text((left, upper + TILE + 2), f"{match.rank}   {match.score:.3f}", INK, font)
+        draw.text((left, upper + TILE + 2), f"{match.rank}.  {match.score:.3f}", INK, font)
         draw.text((left, upper + TILE + LINE), _cut(draw, match.name, font, TILE), INK, font)
     return sheet
 
