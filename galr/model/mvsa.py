@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,8 @@ class ImageEncoder(nn.Module):
         self.head = head
         self.image_size = image_size
         self.sides = {image_size, *train_sizes}
+        # a plain function, so that the names of the weights stay (training.compiled)
+        self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
         self.levels = (3,) if isinstance(head, PooledProjection) else (0, 1, 2, 3)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -90,6 +92,8 @@ class ImageEncoder(nn.Module):
         side = image.shape[-1] if image.shape[-1] in self.sides else self.image_size
         if image.dim() != 4 or image.shape[1:] != (3, side, side):
             raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
+        if self.training and self.compiled_trunk is not None:
+            return self.compiled_trunk(image)
         maps: Sequence[Tensor] = self.trunk(image)
         return maps
 

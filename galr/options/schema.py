@@ -440,6 +440,11 @@ class OptimOptions(Section):
         description="mixed precision: the network in bfloat16 or float16 (CUDA alone), the loss in "
         "float32",
     )
+    compile: bool = Field(
+        False,
+        description="the ResNet goes through torch.compile in training, which takes minutes at "
+        "the start and wants a C++ compiler (docs/training.md says where it pays)",
+    )
     micro_batch: PositiveInt | None = Field(
         None,
         description="pairs that go through the network at a time, for batches that do not fit the "
@@ -597,6 +602,15 @@ class Options(Section):
             raise ValueError(
                 "distributed.exact with optim.micro_batch needs model.backbone.batch_norm: frozen, "
                 "since a part of a batch has other statistics"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_is_not_exact(self) -> Options:
+        if self.distributed.exact and self.optim.compile:
+            raise ValueError(
+                "distributed.exact compares to the last digits, which optim.compile changes; "
+                "set optim.compile to false"
             )
         return self
 

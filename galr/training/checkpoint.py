@@ -23,6 +23,7 @@ CHANGEABLE = (
     "device",
     "optim.epochs",
     "optim.early_stop",
+    "optim.compile",
     "dataset.workers",
     "dataset.batch_size_val",
     "dataset.image_cache",

@@ -26,6 +26,7 @@ from galr.progress import Progress
 from galr.seeding import derive_seed, seed_everything
 from galr.training.average import WeightAverage
 from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_log
+from galr.training.compiled import compile_trunk
 from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
@@ -86,13 +87,16 @@ class FoldTrainer:
         self.goes_on = self.last.exists()
         if self.goes_on:
             self._restore()
+        encoder = self.model.image_encoder
+        assert isinstance(encoder, ImageEncoder)
         if files is not None:  # not before: the maps are those of the trunk that goes on
-            assert isinstance(self.model.image_encoder, ImageEncoder)
             split = training.annotations.split
-            maps = trunk_maps(self.model.image_encoder, files, split, options.dataset)
+            maps = trunk_maps(encoder, files, split, options.dataset)
             training, validation = (
                 with_maps(part, maps, files.names) for part in (training, validation)
             )
+        elif options.optim.compile:
+            compile_trunk(encoder)
         self.validation = validation
         self.loader = training_loader(
             training.annotations,
