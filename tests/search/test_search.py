@@ -257,13 +257,12 @@ def test_exact_search_is_a_sort_whatever_the_blocks(block_rows):
         assert (found.scores == np.take_along_axis(scores, order, 1)).all()
 
 
-def test_the_commands(learned, test_images, tmp_path):
-    """index, query as a table and as a sheet, as people call them."""
+def test_the_commands(learned, test_images, tmp_path, capsys):
+    """index, and query as people call it."""
     out = tmp_path / "archive.index"
     arguments = ["--images", test_images, "--checkpoint", learned.checkpoint, "--out", out]
-    done = run_module("galr.search", "index", *arguments)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{out}: 6 images, 6 of them encoded now\n"
+    assert cli.run(main, ["index", *map(str, arguments)]) == 0
+    assert capsys.readouterr().out == f"{out}: 6 images, 6 of them encoded now\n"
     caption, name = learned.pairs[0]
     done = run_module("galr.search", "query", caption, "--k", "2", "--index", out)
     assert done.returncode == 0, done.stderr
