@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from galr.options import load_options
-from tests.tiny import command, make_data, run_script
+from tests.tiny import command, hear_interrupts, make_data, run_script
 
 
 def last_weights(options, fold):
@@ -137,6 +137,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=hear_interrupts,
     )
     last = options.parent / "checkpoint" / "tiny" / "0" / "best.pth"
     deadline = time.monotonic() + 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ from galr.options import DreaOptions
 ROOT = Path(__file__).resolve().parents[1]
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (40, 60, 200), "grey": (120,) * 3}
 SHAPES = ("square", "stripe", "frame")
+
+
+def hear_interrupts() -> None:
+    """For ``preexec_fn``: a shell's background jobs, and so their children, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_images(folder: Path, split: str, count: int, rng: np.random.Generator) -> list[str]:

@@ -21,6 +21,7 @@ from galr.data.demo.story import NUMBERS, side_of
 from galr.data.vocabulary import build_vocabulary, tokenize
 from galr.errors import UserError
 from galr.options.schema import DOTA_CLASSES
+from tests.tiny import hear_interrupts
 
 SMALL = DemoOptions(seed=3, train=36, test=18)
 
@@ -174,7 +175,9 @@ def test_an_interruption_leaves_nothing_half_made(tmp_path):
     make_demo(out, DemoOptions(seed=0, train=3, test=2))
     before = contents(out)
     command = [sys.executable, "-m", "galr.data.demo", "--out", str(out), "--train", "5000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         while not any(len(list(path.glob("images/*"))) > 5 for path in tmp_path.glob("*.tmp")):
             assert process.poll() is None
             time.sleep(0.05)
