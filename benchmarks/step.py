@@ -3,7 +3,8 @@
 
 Plain: the same network and loss, with the text encoder as a cell in a loop over time (that of
 benchmarks/text.py), images as floats in NCHW memory, and an optimiser that goes from tensor to
-tensor. Ours: the package's step, in float32 and in bfloat16. The last lines are the arithmetic of
+tensor. Ours: the package's step, in float32 and in bfloat16, and with --compiled in float32 with
+optim.compile as well. The last lines are the arithmetic of
 the step per second over that of a large product of matrices on the same machine.
 
   python benchmarks/step.py
@@ -31,6 +32,7 @@ from galr.data.batches import Batch
 from galr.data.transforms import normalise
 from galr.model.build import build_model
 from galr.options import Options, load_options
+from galr.training.compiled import compile_trunk
 from galr.training.criterion import Criterion
 from galr.training.frozen import set_trained
 from galr.training.loss import triplet_loss
@@ -64,6 +66,8 @@ def our_step(options: Options, batch: Batch) -> Callable[[], Tensor]:
     model, criterion = build_model(options, WORDS), Criterion(options.optim)
     optimizer = build_optimizer((model, criterion), options.optim)
     set_trained(model, options.model.backbone, 1.0)
+    if options.optim.compile:
+        compile_trunk(model.image_encoder)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     step = TrainingStep(model, criterion, optimizer, scaler, options.optim)
     return lambda: step.step(batch, options.optim.lr, 0)
@@ -115,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.ArgumentParser(__doc__ or "")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--repeats", type=cli.at_least_1, default=3, help="default: %(default)s")
+    parser.add_argument("--compiled", action="store_true", help="also measure optim.compile")
     parser.add_argument("--out", metavar="FILE", help="also write the results as JSON")
     arguments = parser.parse_args(argv)
     overrides = [*RANDOM, "dataset.local_path=none.h5", *arguments.overrides]
@@ -126,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "float32": our_step(options, batch),
         "bfloat16": our_step(mixed, batch),
     }
+    if arguments.compiled:
+        compiled = load_options("options/RSITMD_GaLR.yaml", [*overrides, "optim.compile=true"])
+        steps["compiled"] = our_step(compiled, batch)
     counter = FlopCounterMode(display=False)
     with counter:
         steps["float32"]()
@@ -135,7 +143,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{len(batch.tokens)} pairs, images of {options.dataset.image_size} pixels")
     for name, found in times.items():
         ratio = times["plain"]["seconds"] / found["seconds"]
-        print(f"{name:9} {found['seconds']:7.2f} s a step, {ratio:.2f} times the plain one")
+        print(
+            f"{name:9} {found['seconds']:7.2f} s a step, {ratio:.2f} times the plain one, "
+            f"processor {found['processor_seconds']:.2f} s"
+        )
     for name, product in products.items():
         rate = operations / times[name]["seconds"]
         print(f"{name:9} {rate:7.0f} GFLOP/s of {product:.0f} of a product: {rate / product:.0%}")

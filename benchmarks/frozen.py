@@ -1,0 +1,136 @@
+#!/usr/bin/env python
+"""An epoch of training with the backbone frozen: on images, and on the kept maps of them.
+
+Both sides in turn in one run, with the same captions in the same order. That of images is as fast
+as it gets: they come from the image cache, and the frozen trunk keeps nothing for gradients. The
+time to make the maps, once, is given beside.
+
+  python benchmarks/frozen.py --data_path data/rsicd_mini_precomp
+  python benchmarks/frozen.py --data_path data/rsicd_mini_precomp --set dataset.image_size=64
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.side_by_side import machine, side_by_side
+from galr import cli
+from galr.atomic import write_json
+from galr.data.dataset import training_loader
+from galr.data.part import Part, Split, read_split
+from galr.data.vocabulary import Vocabulary, build_vocabulary
+from galr.model.build import build_model
+from galr.model.galr import GaLR
+from galr.options import Options, load_options
+from galr.progress import Progress
+from galr.training.criterion import Criterion
+from galr.training.epoch import train_one_epoch
+from galr.training.frozen import set_trained
+from galr.training.maps import trunk_maps, with_maps
+from galr.training.optimizer import build_optimizer
+from galr.training.step import TrainingStep
+
+SETTINGS = (
+    "model.backbone.weights=null", "model.backbone.train=none", "model.backbone.batch_norm=frozen",
+    "model.seq2vec.type=BiGRU", "model.seq2vec.pretrained=false", "model.seq2vec.word_dim=300",
+    "model.seq2vec.hidden_dim=512", "dataset.local_path=zeros", "dataset.image_size=128",
+    "dataset.resize_size=144", "dataset.batch_size=32", "dataset.workers=0",
+)  # fmt: skip
+
+
+def one_epoch(
+    options: Options, part: Part, vocabulary: Vocabulary, model: GaLR
+) -> Callable[[], float]:
+    """Trains on ``part`` for an epoch, the same each time; returns its loss."""
+    criterion = Criterion(options.optim)
+    optimizer = build_optimizer((model, criterion), options.optim)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    step = TrainingStep(model, criterion, optimizer, scaler, options.optim)
+    images = part.images
+    loader = training_loader(
+        part.annotations, vocabulary, images, part.local, options.dataset, seed=0
+    )
+
+    def epoch() -> float:
+        set_trained(model, options.model.backbone, 0.0)
+        with Progress("epoch", loader.pairs, "pairs") as progress:
+            return train_one_epoch(
+                step,
+                loader,
+                torch.device("cpu"),
+                learning_rate=lambda _: 1e-4,
+                after_step=lambda: None,
+                progress=progress,
+                print_freq=100,
+                seed=0,
+            ).loss
+
+    return epoch
+
+
+def kept(options: Options, split: Split, model: GaLR) -> tuple[Part, float, int]:
+    """The whole split with maps in place of images, seconds to make these, and their bytes."""
+    files, start = split.files(), time.perf_counter()
+    maps = trunk_maps(model.image_encoder, files, "train", options.dataset)
+    seconds = time.perf_counter() - start
+    part = with_maps(Part(split.annotations, files, split.local), maps, files.names)
+    return part, seconds, maps.layout.bytes_of(len(maps))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, measures and prints a line for each side."""
+    parser = cli.ArgumentParser(__doc__ or "")
+    parser.add_argument("--data_path", metavar="FOLDER", required=True, help="with images/")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--repeats", type=cli.at_least_1, default=3, help="default: %(default)s")
+    parser.add_argument("--out", metavar="FILE", help="also write the results as JSON")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        options = load_options(
+            "options/RSITMD_GaLR.yaml",
+            [
+                *SETTINGS,
+                f"dataset.data_path={arguments.data_path}",
+                f"dataset.image_cache={folder}",
+                *arguments.overrides,
+            ],
+        )
+        split = read_split(options, "train")
+        vocabulary = build_vocabulary(split.annotations.captions, threshold=1)
+        models = []
+        for _ in range(2):
+            torch.manual_seed(0)
+            models.append(build_model(options, vocabulary.words))
+        images = split.at(options.dataset.resize_size)
+        maps, seconds, size = kept(options, split, models[1])
+        sides = {
+            "images": one_epoch(options, images, vocabulary, models[0]),
+            "maps": one_epoch(options, maps, vocabulary, models[1]),
+        }
+        times = side_by_side(sides, arguments.repeats)
+    print(
+        f"{len(images.images)} images of {options.dataset.image_size} pixels, "
+        f"{len(split.annotations.captions)} captions, an epoch of {options.dataset.sampling}"
+    )
+    for name, found in times.items():
+        ratio = times["images"]["processor_seconds"] / found["processor_seconds"]
+        print(
+            f"{name:6} {found['seconds']:7.2f} s an epoch (spread {found['spread']:.0%}), "
+            f"processor {found['processor_seconds']:7.2f} s: {ratio:.1f} times"
+        )
+    print(f"once: {size / 1e6:.0f} MB of maps, made in {seconds:.2f} s")
+    if arguments.out:
+        once = {"seconds": seconds, "bytes": size}
+        write_json(arguments.out, {"times": times, "maps": once, "machine": machine()})
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
