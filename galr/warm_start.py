@@ -26,6 +26,7 @@ from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import build_optimizer
 from galr.training.pace import Pace, cpu_seconds
+from galr.training.precision import autocast_type
 from galr.training.schedule import learning_rate
 
 logger = logging.getLogger(__name__)
@@ -77,10 +78,11 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
     projector.to(device)
     optimizer = build_optimizer((trunk, projector), options.optim)
     pace = Pace(options.optim.model_copy(update={"budget_seconds": seconds}), cpu_seconds())
+    kind = autocast_type(options.optim.amp, device)
     images = read_split(options, "train").at(options.dataset.resize_size).images
 
     def project(view: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.optim.amp != "off"):
+        with torch.autocast(device.type, kind, enabled=kind is not None):
             maps = trunk(normalise(view.to(device)))
             return normalize(projector(maps[3].mean(dim=(2, 3))).float(), dim=1)
 

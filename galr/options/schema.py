@@ -435,10 +435,10 @@ class OptimOptions(Section):
         description="decay of an exponential moving average of the weights, which is validated and "
         "saved as `best.pth` in their place; 0: none",
     )
-    amp: Literal["off", "bf16", "fp16"] = Field(
+    amp: Literal["auto", "off", "bf16", "fp16"] = Field(
         "off",
         description="mixed precision: the network in bfloat16 or float16 (CUDA alone), the loss in "
-        "float32",
+        "float32; `auto`: bfloat16 where the device has instructions for it",
     )
     compile: bool = Field(
         False,

@@ -21,6 +21,7 @@ from galr.evaluation.results import versions
 from galr.options import Options
 from galr.training.fold import FoldTrainer
 from galr.training.pace import cpu_seconds
+from galr.training.precision import autocast_type, described
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def _train_folds(
         options.k_fold.validation_share,
         options.seed,
     )
+    logger.info("precision: %s", described(autocast_type(options.optim.amp, device)))
     summary, started = [], 0.0
     for index, fold in enumerate(folds):
         progress = FoldTrainer(

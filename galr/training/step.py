@@ -16,6 +16,7 @@ from galr.model.galr import GaLR
 from galr.options import OptimOptions
 from galr.seeding import derive_seed
 from galr.training.criterion import Criterion
+from galr.training.precision import autocast_type
 
 
 class TrainingStep:
@@ -93,8 +94,9 @@ class TrainingStep:
         return self._encode(part)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.options.amp]
-        with torch.autocast(batch.tokens.device.type, kind, enabled=kind is not None):
+        device = batch.tokens.device
+        kind = autocast_type(self.options.amp, device)
+        with torch.autocast(device.type, kind, enabled=kind is not None):
             images = image_embeddings(self.model, batch)
             captions = self.model.encode_text(batch.tokens, batch.lengths)
         # in bfloat16 similarities near 0.7 lie 0.004 apart

@@ -1,0 +1,39 @@
+"""The type that ``optim.amp: auto`` chooses."""
+
+import pytest
+import torch
+
+from galr.training.precision import autocast_type, described, multiplies_bfloat16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("line", "has"),
+    [
+        ("flags\t\t: fpu sse avx2 avx512f avx512_bf16 clzero\n", True),
+        ("flags\t\t: fpu avx512f amx_bf16 avx512_fp16\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu sse avx2 avx512f avx512bw\n", False),
+        ("model name\t: bf16ish\n", False),
+    ],
+)
+def test_a_processor_tells_by_its_flags(tmp_path, line, has):
+    processor = tmp_path / "cpuinfo"
+    processor.write_text(f"processor\t: 0\n{line}")
+    assert multiplies_bfloat16(CPU, processor) is has
+
+
+def test_where_the_system_does_not_tell_it_is_float32(tmp_path):
+    assert not multiplies_bfloat16(CPU, tmp_path / "missing")
+
+
+def test_auto_is_bfloat16_exactly_where_the_processor_has_it():
+    expected = torch.bfloat16 if multiplies_bfloat16(CPU) else None
+    assert autocast_type("auto", CPU) is expected
+
+
+def test_what_is_asked_for_is_taken():
+    chosen = [autocast_type(amp, CPU) for amp in ("off", "bf16", "fp16")]
+    assert chosen == [None, torch.bfloat16, torch.float16]
+    assert [described(kind) for kind in chosen[:2]] == ["float32", "bfloat16, the loss in float32"]
