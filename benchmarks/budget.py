@@ -5,7 +5,9 @@ A schedule is laid over its budget, so that each point of a curve is a training 
 files take turns. Recall is that of the validation parts, or with --test of the test part.
 
   python benchmarks/budget.py options/recipes/rsicd_cpu_30min.yaml options/RSICD_GaLR.yaml \\
-    --seconds 300 900 1800 --set model.backbone.weights=null --set model.seq2vec.pretrained=false
+    --seconds 300 900 1800 --set model.backbone.weights=null --set model.seq2vec.pretrained=false \\
+    --set dataset.local_path=null --set k_fold.nums=1 --set k_fold.validation_share=0.2 \\
+    --set logs.eval_step=1000
   python benchmarks/budget.py A.yaml B.yaml --seconds 60 120 --seeds 0 1 2 --picture curve.png
 
 What is done already is not done again, so that a run that was stopped goes on.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine
 from galr import cli
-from galr.atomic import write_json
-from galr.errors import RunError
-from galr.sweep.runs import Run, execute, plan_runs
+from galr.atomic import atomic_path, check_writable, write_json
+from galr.errors import RunError, UserError
+from galr.options import Options
+from galr.sweep.runs import Run, execute, plan_runs, without
 from galr.sweep.table import VALIDATION, rows_of
 
 
@@ -36,10 +39,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     planned = _plan(arguments, budgets)
     # a budget after the other, and the files in turn: what the machine does then meets both
     runs = [run for budget in budgets for file in arguments.files for run in planned[file, budget]]
+    for path in filter(None, (arguments.picture, arguments.out)):
+        check_writable(path)
     scripts = ("train.py", "test.py") if arguments.test else ("train.py",)
     failed = execute(runs, jobs=1, scripts=scripts)
     points = [
-        _point(file, budget, runs, arguments.test) for (file, budget), runs in planned.items()
+        _point(file, budget, without({file: runs}, failed), arguments.test)
+        for (file, budget), runs in planned.items()
     ]
     sys.stdout.write(_table(points, arguments.files, budgets))
     if arguments.picture:
@@ -59,7 +65,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", action="store_true", help="mR of the test part")
     parser.add_argument("--picture", metavar="PNG", help="draw the curves")
     parser.add_argument("--out", metavar="FILE", help="write the numbers there as JSON")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.picture and Path(arguments.picture).suffix not in (".png", ".svg", ".pdf"):
+        parser.error(f"--picture {arguments.picture}: name a .png, .svg or .pdf file")
+    return arguments
 
 
 def _plan(
@@ -70,12 +79,30 @@ def _plan(
         name = f"optim.budget_seconds={budget}"
         rows = plan_runs(arguments.files, arguments.overrides, arguments.seeds, [name])
         planned |= {(file, budget): rows[f"{file} {name}"] for file in arguments.files}
+    _check_comparable(*(planned[file, budgets[0]][0].options for file in arguments.files))
     return planned
 
 
-def _point(file: str, budget: int, runs: Sequence[Run], test: bool) -> dict[str, Any]:
+def _check_comparable(one: Options, other: Options) -> None:
+    """Recall is that of a number of images, which must be the same."""
+    for section, keys in (
+        ("k_fold", ("nums", "mode", "validation_share")),
+        ("dataset", ("data_path", "vocab_path")),
+    ):
+        for key in keys:
+            values = [getattr(getattr(options, section), key) for options in (one, other)]
+            if values[0] != values[1]:
+                raise UserError(
+                    f"{section}.{key}",
+                    f"is {values[0]} in one file and {values[1]} in the other, whose recalls "
+                    "cannot be compared",
+                    f"set it for both by --set {section}.{key}=...",
+                )
+
+
+def _point(file: str, budget: int, runs: Mapping[str, Sequence[Run]], test: bool) -> dict[str, Any]:
     """Mean and deviation of mR; nothing where no run was finished."""
-    rows = rows_of({file: runs}, validation=not test)
+    rows = rows_of(runs, validation=not test)
     variant = "without_rerank" if test else VALIDATION
     of_variant = [row for _, name, row in rows if name == variant]
     point: dict[str, Any] = {"options": file, "seconds": budget}
@@ -108,6 +135,8 @@ def _draw(points: Sequence[dict[str, Any]], files: Sequence[str], path: Path) ->
     figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
     for file in files:
         own = [point for point in points if point["options"] == file and "mR" in point]
+        if not own:
+            continue
         seconds, recall, spread = zip(
             *((point["seconds"], point["mR"], point["mR_std"]) for point in own), strict=True
         )
@@ -117,7 +146,8 @@ def _draw(points: Sequence[dict[str, Any]], files: Sequence[str], path: Path) ->
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix[1:])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(
-            path,
-            f"cannot be written ({error.strerror or error})",
-            "check that the folder exists, may be written to and has free space",
-        ) from error
+        raise _refused(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises RunError where no file could be written to ``path``: before hours are spent on it.
+
+    Parent folders are made.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise RunError(path, "is a folder", "name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> RunError:
+    return RunError(
+        path,
+        f"cannot be written ({error.strerror or error})",
+        "check that the folder exists, may be written to and has free space",
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:

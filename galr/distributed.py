@@ -119,11 +119,11 @@ def add_gradients(weights: Iterable[Tensor]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def share_buffers(module: nn.Module) -> None:
-    """Gives all ranks the mean of their running statistics."""
+def share_statistics(buffers: Iterable[Tensor]) -> None:
+    """Gives all ranks the mean of their running statistics, in place; counters stay."""
     if world_size() == 1:
         return
-    for buffer in module.buffers():
+    for buffer in buffers:
         if buffer.is_floating_point():
             dist.all_reduce(buffer)
             buffer.div_(world_size())

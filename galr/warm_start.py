@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from galr import cli
-from galr.atomic import atomic_path
+from galr.atomic import atomic_path, check_writable
 from galr.data.dataset import random_views
 from galr.data.image_cache import Images
 from galr.data.part import read_split
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
 
     options = load_options(arguments.path_opt, arguments.overrides)
+    check_writable(arguments.out)
     weights = learn(options, arguments.seconds)
     with atomic_path(Path(arguments.out)) as temporary:
         torch.save(weights, temporary)
@@ -68,17 +69,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 def learn(options: Options, seconds: float) -> dict[str, Tensor]:
     """The weights of a ResNet-18 after so many processor seconds on the training images.
 
-    Raises RunError where the loss is no longer a number.
+    Raises RunError where the loss is no longer a number, and where the seconds are over before the
+    first step.
     """
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
     trunk = ResNet18().to(device).train()
     width = CHANNELS[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
-    projector.to(device)
-    optimizer = build_optimizer((trunk, projector), options.optim)
+    learned = nn.ModuleList([trunk, projector.to(device)])
+    optimizer = build_optimizer(learned, options.optim)
     pace = Pace(options.optim.model_copy(update={"budget_seconds": seconds}), cpu_seconds())
     kind = autocast_type(options.optim.amp, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
     images = read_split(options, "train").at(options.dataset.resize_size).images
 
     def project(view: Tensor) -> Tensor:
@@ -86,21 +89,41 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
             maps = trunk(normalise(view.to(device)))
             return normalize(projector(maps[3].mean(dim=(2, 3))).float(), dim=1)
 
+    if pace.is_spent:
+        raise RunError(
+            "--seconds",
+            f"{seconds:g} are over before the first step, since reading the images took "
+            f"{pace.seconds:.1f}",
+            "give more",
+        )
     for step, (one, other) in enumerate(_views(images, options.dataset, options.seed)):
         done = pace.done(0)
-        if done >= 1:
+        if done >= 1 and step > 0:
             break
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(options.optim, 0, done)
+            group["lr"] = learning_rate(pace.options, 0, done)
         loss = infonce_loss(project(one) @ project(other).T, 1 / TEMPERATURE) / len(one)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
+        torch.autograd.backward(scaler.scale(loss))
+        scaler.unscale_(optimizer)
+        if options.optim.grad_clip > 0:
+            nn.utils.clip_grad_norm_(learned.parameters(), options.optim.grad_clip)
+        scaler.step(optimizer)
+        scaler.update()
         if step % options.logs.print_freq == 0:
             if not torch.isfinite(loss):
-                raise RunError(f"step {step}", "the loss is no number", "lower optim.lr")
+                raise _no_number(step)
             logger.info("step %d, %.0f seconds, loss %.3f", step, pace.seconds, loss.item())
-    return dict(trunk.state_dict())
+    weights = dict(trunk.state_dict())
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise _no_number(step)
+    return weights
+
+
+def _no_number(step: int) -> RunError:
+    return RunError(
+        f"step {step}", "the loss is no number", "lower optim.lr, or set optim.grad_clip"
+    )
 
 
 def _views(images: Images, options: DatasetOptions, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -78,7 +78,7 @@ def _name(kind: Any) -> str:  # noqa: ANN401 - any annotation
     if origin in (Union, types.UnionType):
         return " or ".join(_name(part) for part in get_args(kind))
     if origin is tuple:
-        return "list of text"
+        return "list of text" if get_args(kind)[0] is str else f"list of {_name(get_args(kind)[0])}"
     if hasattr(kind, "__metadata__"):
         limits = [text for item in kind.__metadata__ for text in _limits(item)]
         return ", ".join([_name(get_args(kind)[0]), *limits])

@@ -287,7 +287,8 @@ class AugmentOptions(Section):
         0.0,
         ge=0.0,
         le=1.0,
-        description="brightness, contrast and each colour change by up to this share",
+        description="brightness and contrast change by up to this share, each colour on its own "
+        "by up to half of it",
     )
 
 
@@ -402,8 +403,9 @@ class OptimOptions(Section):
     epochs: PositiveInt = Field(50, description="passes over the training part of a fold")
     budget_seconds: PositiveFloat | None = Field(
         None,
-        description="processor seconds a fold may take, set-up and validations included; the "
-        "training stops by them in place of `epochs`, and the schedule is laid over them",
+        description="processor seconds a fold may take, set-up and validations included but for "
+        "the last validation; the training stops by them in place of `epochs`, and the schedule "
+        "is laid over them",
     )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW")
     weight_decay: NonNegativeFloat = Field(
@@ -455,8 +457,12 @@ class OptimOptions(Section):
         description="`triplet`, the paper's; `hard_triplet`: with the hardest negative alone; "
         "`soft_triplet`: with a soft margin; `infonce`: softmax over the batch",
     )
-    temperature: PositiveFloat = Field(
-        0.07, description="with `infonce`: the start of the learned temperature"
+    temperature: float = Field(
+        0.07,
+        ge=0.01,
+        le=1.0,
+        description="with `infonce`: the start of the learned temperature, which stays in these "
+        "limits",
     )
     sharpness: PositiveFloat = Field(
         10.0, description="with `soft_triplet`: the larger, the harder its margin of 0"

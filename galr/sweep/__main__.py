@@ -61,17 +61,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
-    from galr.atomic import write_text
+    from galr.atomic import check_writable, write_text
     from galr.errors import RunError
-    from galr.sweep.runs import execute, plan_runs
+    from galr.sweep.runs import execute, plan_runs, without
     from galr.sweep.table import comma_separated, markdown, rows_of
 
     planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds, arguments.vary)
     runs = [run for of_row in planned.values() for run in of_row]
     scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
-    failed = execute(runs, arguments.jobs, arguments.cards, scripts)
-    rows = rows_of(planned, validation=arguments.validation)
     out = Path(arguments.out)
+    check_writable(out / "sweep.md")
+    failed = execute(runs, arguments.jobs, arguments.cards, scripts)
+    rows = rows_of(without(planned, failed), validation=arguments.validation)
     write_text(out / "sweep.md", markdown(rows))
     write_text(out / "sweep.csv", comma_separated(rows))
     sys.stdout.write(f"{markdown(rows)}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")

@@ -10,13 +10,13 @@ import queue
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from galr.data.processes import cores
-from galr.errors import UserError
+from galr.errors import RunError, UserError
 from galr.options import Options, load_options
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ def plan_runs(
     own, NAME_KEY-VALUE_seedN. Raises UserError where two would write to the same folder, or for
     options that are wrong.
     """
+    if seeds and any(varied.startswith("seed=") for varied in vary):
+        raise UserError("--vary seed", "stands beside --seeds", "give the seeds by one of them")
     planned: dict[str, list[Run]] = {}
     folders: dict[Path, str] = {}
     for path, changed in itertools.product(paths, _combinations(vary)):
@@ -86,7 +88,8 @@ def plan_runs(
                 raise UserError(
                     row,
                     f"would write to {folder}, as {folders[folder]} does",
-                    "give it a k_fold.experiment_name of its own",
+                    "name each file, value and seed once, or give it a "
+                    "k_fold.experiment_name of its own",
                 )
             folders[folder] = row
             planned[row].append(run)
@@ -94,16 +97,19 @@ def plan_runs(
 
 
 def _combinations(vary: Sequence[str]) -> list[tuple[str, ...]]:
-    """The overrides of each row: ``A=1,2`` and ``B=3`` give (A=1, B=3) and (A=2, B=3)."""
-    axes = []
+    """The overrides of each row: ``A=1,2`` and ``B=[3,4]`` give (A=1, B=[3,4]), (A=2, B=[3,4])."""
+    axes: dict[str, list[str]] = {}
     for varied in vary:
-        key, equals, values = varied.partition("=")
-        if not equals or not all(values.split(",")):
+        key, equals, text = varied.partition("=")
+        values = re.split(r",(?![^\[]*\])", text)  # at commas outside of brackets
+        if not equals or not all(values):
             raise UserError(
                 f"--vary {varied}", "is not KEY=VALUE,VALUE", "write optim.lr=1e-4,1e-3"
             )
-        axes.append([f"{key}={value}" for value in values.split(",")])
-    return list(itertools.product(*axes))
+        if key in axes:
+            raise UserError(f"--vary {key}", "is given twice", "name all its values at once")
+        axes[key] = [f"{key}={value}" for value in values]
+    return list(itertools.product(*axes.values()))
 
 
 def _in_a_name(override: str) -> str:
@@ -150,8 +156,7 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
     for override in run.overrides:
         arguments += ["--set", override]
     logger.info("%s: begins, log in %s", run.name, run.log)
-    run.log.parent.mkdir(parents=True, exist_ok=True)
-    with run.log.open("a", encoding="utf-8") as log:
+    with _opened(run.log) as log:
         for script in scripts:
             # what a sweep is read by is its table; python -m galr.report makes a page of any run
             more = ["--resume"] if script == "train.py" else ["--no-report"]
@@ -162,6 +167,22 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
                 return False
     logger.info("%s: done", run.name)
     return True
+
+
+def _opened(path: Path) -> TextIO:
+    """``path`` to append to, its folder made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            path, f"cannot be written ({error.strerror})", "name a folder that can"
+        ) from None
+
+
+def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict[str, list[Run]]:
+    """``planned`` without the runs that failed: what lies in their folders is of an earlier run."""
+    return {row: [run for run in runs if run not in failed] for row, runs in planned.items()}
 
 
 def _last_line(path: Path) -> str:

@@ -51,7 +51,7 @@ def _metrics(run: Run, variant: str) -> list[Mapping[str, float]]:
         path = run.options.experiment_folder / str(index) / "log.csv"
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as file:
-                epochs = [epoch for epoch in csv.DictReader(file) if epoch["mR"]]
+                epochs = [epoch for epoch in csv.DictReader(file) if epoch.get("mR")]
             best += sorted(epochs, key=lambda epoch: float(epoch["mR"]))[-1:]
     return [{name: float(epoch[name]) for name in COLUMNS} for epoch in best]
 

@@ -45,6 +45,11 @@ class WeightAverage:
         finally:
             self._put(own)
 
+    def statistics(self) -> list[Tensor]:
+        """The averages of buffers, which are those of this rank's batches alone."""
+        buffers = dict(self.model.named_buffers())
+        return [value for name, value in self.average.items() if name in buffers]
+
     def state_dict(self) -> dict[str, Any]:
         """The average, and how many steps it is of."""
         return {"steps": self.steps, "average": self.average}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,14 @@ CHANGEABLE = (
     "rerank.",
 )
 
+# what depends on how many epochs there are in all, unless its value is such
+_LAID_OVER_EPOCHS: Mapping[str, Callable[[Any], bool]] = {
+    "optim.schedule": lambda kind: kind == "step",
+    "optim.warmup": lambda share: share == 0,
+    "model.backbone.unfreeze_at": lambda share: share == 0,
+    "dataset.train_sizes": lambda sides: sides is None or len(sides) == 1,
+}
+
 
 class Stateful(Protocol):
     """What a checkpoint holds: a model, an optimiser and the like."""
@@ -53,6 +61,7 @@ class FoldProgress:
     best_mR: float = -1.0
     best_epoch: int = -1
     validations_since_best: int = 0
+    cpu_seconds: float = 0.0  # of the processor, the validation of the epoch included
     spent: bool = False  # whether the budget of processor seconds is
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
 
@@ -140,6 +149,15 @@ class Checkpoint:
                     f"was trained with {key}: {before.get(key)}, and now it is {now.get(key)}",
                     "resume with the same options, or name another k_fold.experiment_name",
                 )
+        laid_over = [key for key, is_plain in _LAID_OVER_EPOCHS.items() if not is_plain(now[key])]
+        if before["optim.epochs"] != now["optim.epochs"] and laid_over:
+            raise UserError(
+                path,
+                f"was trained with optim.epochs: {before['optim.epochs']}, over which "
+                f"{laid_over[0]}: {now[laid_over[0]]} was laid, and now it is "
+                f"{now['optim.epochs']}",
+                "resume with as many, or name another k_fold.experiment_name",
+            )
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -29,11 +29,14 @@ class Criterion(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """1 / temperature of InfoNCE, clamped."""
-        # clamped in value alone: at the limit the gradient still leads back
-        limits = math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE)
-        clamped = self.log_scale.detach().clamp(*limits) - self.log_scale.detach()
-        return (self.log_scale + clamped).exp()
+        """1 / temperature of InfoNCE."""
+        return self.log_scale.exp()
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Puts what a step has learned back within its limits."""
+        if self.options.loss == "infonce":
+            self.log_scale.clamp_(math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE))
 
     def forward(
         self, images: Tensor, captions: Tensor, image_index: Tensor, caption_key: Tensor

@@ -77,11 +77,18 @@ def _train_folds(
             files,
         ).run()
         started = cpu_seconds()
+        if progress.best_epoch < 0:
+            raise UserError(
+                "optim.epochs",
+                f"is {options.optim.epochs}, and fold {index} has {progress.epoch + 1} epochs "
+                "behind it, none of them validated",
+                "resume with more",
+            )
         logger.info(
             "fold %d: best validation mR %.2f at epoch %d, %s",
             index, progress.best_mR, progress.best_epoch, folder / str(index) / "best.pth",
         )  # fmt: skip
-        best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
+        best = progress.history[progress.best_epoch]
         summary.append({"fold": index, "validation": best})
     return summary
 

@@ -17,6 +17,7 @@ from galr.data.dataset import training_loader
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.vocabulary import Vocabulary
+from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.metrics import retrieval_metrics
 from galr.model.build import build_model
@@ -133,6 +134,13 @@ class FoldTrainer:
         return self.progress
 
     def _start(self) -> None:
+        if self._is_spent():
+            raise UserError(
+                "optim.budget_seconds",
+                f"{self.pace.budget:g} are spent before the first step: the set-up took "
+                f"{self._seconds():.1f}",
+                "give more",
+            )
         if distributed.is_main():
             resolved = yaml.safe_dump(self.options.model_dump(mode="json"), sort_keys=False)
             write_text(self.folder / "options.yaml", resolved)
@@ -140,11 +148,12 @@ class FoldTrainer:
 
     def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
         row = {"epoch": float(epoch), **self._train(epoch), "cpu_seconds": self._seconds()}
-        last_epoch = self._is_last(epoch)
-        if last_epoch or (epoch + 1) % self.options.logs.eval_step == 0:
+        if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
             row |= self._validate()
         is_best = self.progress.add(row)
-        self.progress.spent = self.pace.budget is not None and last_epoch
+        self.progress.cpu_seconds = self._seconds()
+        # a validation may have taken the rest; without one there is another epoch, if of one step
+        self.progress.spent = "mR" in row and self._is_spent()
         if events is None:
             return
         self._log(row, events)
@@ -174,16 +183,18 @@ class FoldTrainer:
                 print_freq=options.logs.print_freq,
                 seed=derive_seed(options.seed, "epoch", self.index, epoch, rank),
             )
-        distributed.share_buffers(self.model)
+        distributed.share_statistics(self.model.buffers())
+        if self.average is not None:
+            distributed.share_statistics(self.average.statistics())
         return figures._asdict()
 
     def _learning_rate(self, epoch: int, step: int) -> float | None:
-        """None where the budget is spent."""
+        """None where the budget is spent; an epoch has one step at least."""
         if self.pace.budget is None:
             done = self.pace.done(epoch, step / len(self.loader))
             return learning_rate(self.options.optim, epoch, done)
         done = distributed.from_main(self.pace.done(epoch), self.device)
-        return None if done >= 1 else learning_rate(self.options.optim, epoch, done)
+        return None if done >= 1 and step > 0 else learning_rate(self.options.optim, epoch, done)
 
     def _image_side(self, epoch: int, step: int) -> int:
         done = self.pace.done(epoch, step / len(self.loader))
@@ -194,8 +205,12 @@ class FoldTrainer:
 
     def _is_last(self, epoch: int) -> bool:
         if self.pace.budget is not None:
-            return distributed.from_main(self.pace.done(epoch), self.device) >= 1
+            return self._is_spent()
         return epoch + 1 == self.options.optim.epochs
+
+    def _is_spent(self) -> bool:
+        """Whether there is a budget of seconds and nothing is left of it, the same on all ranks."""
+        return distributed.from_main(float(self.pace.is_spent), self.device) > 0
 
     def _validate(self) -> dict[str, float]:
         with self.average.in_place() if self.average else contextlib.nullcontext():
@@ -237,8 +252,7 @@ class FoldTrainer:
 
     def _restore(self) -> None:
         self.progress = self.checkpoint.load(self.last, self._parts())
-        if self.progress.history:
-            self.pace.resume(self.progress.history[-1]["cpu_seconds"])
+        self.pace.resume(self.progress.cpu_seconds)
 
     def _save_last(self) -> None:
         self.checkpoint.save(self.last, self._parts(), self.progress)

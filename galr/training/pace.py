@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
 from galr.options import OptimOptions
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of its finished children since it began."""
-    own, children = (
+    """Processor time of this process and of its children since it began.
+
+    Children that still run, which load images, are counted where there is a /proc (Linux).
+    """
+    living = sum(_seconds_of(child.pid) for child in multiprocessing.active_children())
+    own, ended = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime + living
+
+
+def _seconds_of(process: int | None) -> float:
+    """Processor time of a process that runs; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # the second field, the name in brackets, may hold spaces; times are the 14th and 15th
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 class Pace:
@@ -21,13 +38,14 @@ class Pace:
 
     Without ``optim.budget_seconds`` it is counted in steps of ``optim.epochs`` epochs. With it, in
     processor seconds since ``started``, which is when the fold (the process, for the first one)
-    began: set-up and validations count, and the training stops in the middle of an epoch.
+    began: set-up and validations count but for the last validation, and the training stops in the
+    middle of an epoch.
     """
 
     def __init__(
         self, options: OptimOptions, started: float = 0.0, clock: Callable[[], float] = cpu_seconds
     ) -> None:
-        self.budget, self.epochs = options.budget_seconds, options.epochs
+        self.options, self.budget, self.epochs = options, options.budget_seconds, options.epochs
         self.clock, self.started = clock, started
 
     @property

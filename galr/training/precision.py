@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from galr.errors import UserError
+
 # as Linux names them: of x86 processors the first two, of ARM ones the third
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
@@ -15,9 +17,14 @@ _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 def autocast_type(
     amp: Literal["auto", "off", "bf16", "fp16"], device: torch.device
 ) -> torch.dtype | None:
-    """The type of ``torch.autocast`` on ``device``; None where there is none, for float32."""
+    """The type of ``torch.autocast`` on ``device``; None where there is none, for float32.
+
+    Raises UserError for float16 on a processor, which is slower there than float32.
+    """
     if amp == "auto":
         return torch.bfloat16 if multiplies_bfloat16(device) else None
+    if amp == "fp16" and device.type == "cpu":
+        raise UserError("optim.amp", "fp16 is for CUDA devices", "set it to auto, or to off")
     return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
 
 

@@ -24,10 +24,13 @@ def cosine_schedule(done: float, lr: float, final: float) -> float:
 def learning_rate(options: OptimOptions, epoch: int, done: float) -> float:
     """The rate of a step of ``epoch``, with the share ``done`` in [0, 1] of the training behind it.
 
-    During the first ``optim.warmup`` of the training it rises linearly.
+    During the first ``optim.warmup`` of the training it rises linearly. With a budget of seconds
+    the schedule by epochs is laid over it: epoch e of ``optim.epochs`` is that share of the budget.
     """
     if done < options.warmup:
         return options.lr * done / options.warmup
+    if options.budget_seconds is not None:
+        epoch = min(int(done * options.epochs), options.epochs - 1)
     if options.schedule == "step":
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
     after_warmup = (done - options.warmup) / (1 - options.warmup)

@@ -50,6 +50,7 @@ class TrainingStep:
             nn.utils.clip_grad_norm_(self.weights, self.options.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.criterion.clamp()
         return loss
 
     def accumulate(self, batch: Batch, seed: int) -> Tensor:

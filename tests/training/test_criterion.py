@@ -64,9 +64,18 @@ def test_positives_take_a_loss_that_knows_them():
         OptimOptions(same_image="positive")
 
 
-def test_the_scale_is_clamped_and_finds_back():
-    criterion = Criterion(OptimOptions(loss="infonce", temperature=0.001))
-    assert criterion.scale.item() == pytest.approx(100)
-    criterion.scale.backward()
-    assert criterion.log_scale.grad.item() == pytest.approx(100)
-    assert criterion.log_scale.item() == pytest.approx(math.log(1000))
+@pytest.mark.parametrize(("start", "pull", "limit"), [(0.011, 1.0, 100.0), (0.95, -1.0, 1.0)])
+def test_the_temperature_stops_at_its_limit_and_finds_back_at_once(start, pull, limit):
+    criterion = Criterion(OptimOptions(loss="infonce", temperature=start))
+    for expected in (limit, limit * math.exp(-pull)):
+        with torch.no_grad():
+            criterion.log_scale += pull
+        criterion.clamp()
+        assert criterion.scale.item() == pytest.approx(expected)
+        pull = -pull
+
+
+@pytest.mark.parametrize("temperature", [0.001, 2.0])
+def test_a_temperature_beyond_the_limits_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature"):
+        OptimOptions(loss="infonce", temperature=temperature)

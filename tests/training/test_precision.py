@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from galr.errors import UserError
 from galr.training.precision import autocast_type, described, multiplies_bfloat16
 
 CPU = torch.device("cpu")
@@ -34,6 +35,9 @@ def test_auto_is_bfloat16_exactly_where_the_processor_has_it():
 
 
 def test_what_is_asked_for_is_taken():
-    chosen = [autocast_type(amp, CPU) for amp in ("off", "bf16", "fp16")]
-    assert chosen == [None, torch.bfloat16, torch.float16]
-    assert [described(kind) for kind in chosen[:2]] == ["float32", "bfloat16, the loss in float32"]
+    chosen = [autocast_type(amp, CPU) for amp in ("off", "bf16")]
+    assert chosen == [None, torch.bfloat16]
+    assert [described(kind) for kind in chosen] == ["float32", "bfloat16, the loss in float32"]
+    assert autocast_type("fp16", torch.device("cuda")) == torch.float16
+    with pytest.raises(UserError, match="fp16 is for CUDA"):
+        autocast_type("fp16", CPU)
