@@ -1,11 +1,15 @@
+import itertools
 import logging
 
+import pytest
 import torch
 
 from galr import warm_start
+from galr.errors import RunError
 from galr.model.backbone import start_backbone
 from galr.model.resnet import ResNet18
 from galr.options import load_options
+from galr.training import pace
 from tests.tiny import make_data, run_module
 
 
@@ -31,3 +35,34 @@ def test_the_file_is_a_start_for_training(tmp_path):
     start_backbone(trunk, str(out))
     stored = torch.load(out, weights_only=True)
     assert torch.equal(trunk.state_dict()["conv1.weight"], stored["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seconds", "60", "--out", "{folder}"], "is a folder; name a file"),
+        (["--seconds", "2", "--set", "optim.lr=1e30"], "the loss is no number; lower optim.lr"),
+        (["--seconds", "none"], "'none' is not a whole number"),
+        (["--seconds", "5", "--set", "optim.amp=fp16"], "optim.amp: fp16 is for CUDA"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, arguments, says):
+    base, out = make_data(tmp_path), tmp_path / "backbone.pth"
+    arguments = [text.format(folder=tmp_path) for text in arguments]
+    done = run_module(
+        "galr.warm_start", "--path_opt", base, "--out", out, "--set", "device=cpu",
+        "--set", "logs.print_freq=1000000", *arguments,
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert says in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_seconds_that_reading_takes_are_an_error(tmp_path, monkeypatch):
+    options = load_options(make_data(tmp_path))
+    seconds = itertools.count(1)
+    monkeypatch.setattr(warm_start, "cpu_seconds", lambda: 0.0)
+    monkeypatch.setattr(pace, "cpu_seconds", lambda: float(next(seconds)))
+    with pytest.raises(RunError, match=r"0\.5 are over before the first step"):
+        warm_start.learn(options, seconds=0.5)

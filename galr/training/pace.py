@@ -43,10 +43,14 @@ class Pace:
     """
 
     def __init__(
-        self, options: OptimOptions, started: float = 0.0, clock: Callable[[], float] = cpu_seconds
+        self,
+        options: OptimOptions,
+        started: float = 0.0,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        """``clock`` of None is ``cpu_seconds``."""
         self.options, self.budget, self.epochs = options, options.budget_seconds, options.epochs
-        self.clock, self.started = clock, started
+        self.clock, self.started = clock or cpu_seconds, started
 
     @property
     def seconds(self) -> float:

@@ -102,3 +102,53 @@ def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, f
 def test_varying_nothing_is_an_error(files, vary):
     with pytest.raises(UserError, match=r"--vary optim\.lr.* is not KEY=VALUE,VALUE"):
         plan_runs([str(files[0])], [], [], [vary])
+
+
+def test_what_an_earlier_run_left_does_not_stand_for_one_that_failed(tmp_path, files):
+    arguments = [files[0], "--validation", "--out", tmp_path / "out", "--set", "k_fold.nums=1"]
+    assert run_module("galr.sweep", *arguments).returncode == 0
+    assert "plain.yaml | validation | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
+    again = run_module("galr.sweep", *arguments, "--set", "optim.lr=0.5")
+    assert again.returncode == 1
+    assert "was trained with optim.lr" in again.stderr
+    assert "plain.yaml" not in (tmp_path / "out" / "sweep.md").read_text()
+
+
+def test_a_run_without_a_validation_has_no_row(files):
+    planned = plan_runs([str(files[0])], ["k_fold.nums=1"], [])
+    (run,) = planned[str(files[0])]
+    log = run.options.experiment_folder / "0" / "log.csv"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch,loss\n0,1.5\n")
+    assert rows_of(planned, validation=True) == []
+
+
+def test_a_value_may_be_a_list(files):
+    planned = plan_runs([str(files[0])], [], [], ["dataset.train_sizes=[32],[32,32]", "seed=1,2"])
+    assert [(runs[0].options.dataset.train_sizes, runs[0].options.seed) for runs in planned.values()
+    ] == [((32,), 1), ((32,), 2), ((32, 32), 1), ((32, 32), 2)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seeds", "vary", "says"),
+    [
+        ([], ["optim.lr=0.1,0.2", "optim.lr=0.3"], r"--vary optim\.lr: is given twice"),
+        ([7], ["seed=1,2"], "--vary seed: stands beside --seeds"),
+        ([], ["optim.lr=0.1,,0.2"], "is not KEY=VALUE,VALUE"),
+        ([1, 1], [], "name each file, value and seed once"),
+    ],
+)
+def test_what_would_be_trained_twice_is_refused(files, seeds, vary, says):
+    with pytest.raises(UserError, match=says):
+        plan_runs([str(files[0])], [], seeds, vary)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, files):
+    (tmp_path / "file").write_text("")
+    done = run_module(
+        "galr.sweep", files[0], "--out", tmp_path / "out",
+        "--set", f"logs.ckpt_save_path={tmp_path / 'file'}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "sweep.log: cannot be written" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,170 @@
+"""Trainings that end by seconds of the processor, on a clock of the test's own."""
+
+import pytest
+import torch
+
+from galr.errors import UserError
+from galr.options import load_options
+from galr.training import pace
+from galr.training.experiment import train_experiment
+from galr.training.fold import FoldTrainer
+from tests.tiny import make_data
+
+ONE_FOLD = ["k_fold.nums=1", "device=cpu", "optim.schedule=cosine", "optim.warmup=0.1"]
+
+
+class Clock:
+    """A second passes with each look at it."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pace, "cpu_seconds", clock)
+    return clock
+
+
+@pytest.fixture
+def yaml(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return make_data(tmp_path)
+
+
+def train(yaml, *changes, resume=False):
+    options = load_options(yaml, [*ONE_FOLD, *changes])
+    train_experiment(options, resume=resume)
+    return state(options)
+
+
+def state(options, name="last.pth"):
+    return torch.load(options.experiment_folder / "0" / name, weights_only=True)
+
+
+def test_the_last_epoch_is_cut_and_validated_and_the_schedule_ends_with_the_budget(yaml, clock):
+    progress = train(yaml, "optim.budget_seconds=100", "logs.eval_step=1000")["progress"]
+    *before, last = progress["history"]
+    assert len(before) > 2
+    assert "mR" in last
+    assert not any("mR" in row for row in before)
+    assert all(row["loss"] > 0 for row in progress["history"])
+    rates = [row["lr"] for row in progress["history"]]
+    assert max(rates) == rates[0]
+    assert last["lr"] < 0.01 * rates[0]
+    assert 100 <= last["cpu_seconds"] < 110
+    assert progress["spent"]
+
+
+def test_a_validation_that_takes_the_rest_ends_the_training(yaml, clock, monkeypatch):
+    validate = FoldTrainer._validate
+
+    def slow(trainer):
+        clock.now += 60
+        return validate(trainer)
+
+    monkeypatch.setattr(FoldTrainer, "_validate", slow)
+    progress = train(yaml, "optim.budget_seconds=100")["progress"]
+    assert [("mR" in row, row["loss"] > 0) for row in progress["history"]] == [(True, True)] * 2
+    assert progress["cpu_seconds"] > 120
+
+
+def test_a_continuation_counts_the_validations_before_it(yaml, clock, monkeypatch):
+    validate = FoldTrainer._validate
+
+    def slow_then_stopped(trainer):
+        if trainer.progress.epoch == 0:
+            raise KeyboardInterrupt
+        clock.now += 50
+        return validate(trainer)
+
+    monkeypatch.setattr(FoldTrainer, "_validate", slow_then_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(yaml, "optim.budget_seconds=200")
+    spent = state(load_options(yaml, ONE_FOLD))["progress"]["cpu_seconds"]
+    assert spent > 50
+    monkeypatch.setattr(FoldTrainer, "_validate", validate)
+    clock.now = 0.0  # another process
+    first, second, *_ = train(yaml, "optim.budget_seconds=200", resume=True)["progress"]["history"]
+    assert first["cpu_seconds"] < spent  # the row is without the validation
+    assert second["cpu_seconds"] > spent
+
+
+def test_a_budget_that_the_set_up_takes_is_an_error(yaml, clock):
+    clock.now = 30.0
+    with pytest.raises(UserError, match="20 are spent before the first step: the set-up took 3"):
+        train(yaml, "optim.budget_seconds=20")
+    options = load_options(yaml, ONE_FOLD)
+    assert not list(options.experiment_folder.rglob("*.pth"))
+
+
+def test_processes_that_load_images_are_counted():
+    import multiprocessing
+    import time
+
+    before = pace.cpu_seconds()
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=time.sleep, args=(60,))
+    child.start()
+    try:
+        limit = time.monotonic() + 30
+        # starting Python takes a good part of a second
+        while pace.cpu_seconds() - before < 0.02 and time.monotonic() < limit:
+            time.sleep(0.05)
+        assert pace._seconds_of(child.pid) > 0
+        assert pace.cpu_seconds() - before >= pace._seconds_of(child.pid)
+    finally:
+        child.kill()
+        child.join()
+    assert pace._seconds_of(child.pid) == 0
+
+
+def test_the_average_of_weights_is_what_best_holds(yaml):
+    changes = ["optim.ema=0.9", "optim.epochs=2", "optim.schedule=step", "optim.warmup=0"]
+    last = train(yaml, *changes, "k_fold.experiment_name=averaged")
+    options = load_options(yaml, [*ONE_FOLD, "k_fold.experiment_name=averaged"])
+    best = state(options, "best.pth")
+    assert best["epoch"] in (0, 1)
+    if best["epoch"] == 1:
+        for name, value in last["average"]["average"].items():
+            assert torch.equal(best["model"][name], value), name
+    changed = [name for name, value in last["model"].items() if value.is_floating_point()]
+    assert any(not torch.equal(best["model"][name], last["model"][name]) for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("optim.schedule=cosine", "optim.schedule: cosine"),
+        ("dataset.train_sizes=[32,32]", "dataset.train_sizes"),
+        ("optim.warmup=0.2", "optim.warmup"),
+    ],
+)
+def test_epochs_cannot_change_where_something_is_laid_over_them(yaml, change, place):
+    plain = ["optim.schedule=step", "optim.warmup=0", change]
+    train(yaml, *plain, "optim.epochs=1")
+    with pytest.raises(UserError, match=rf"optim\.epochs: 1, over which {place}"):
+        train(yaml, *plain, "optim.epochs=2", resume=True)
+
+
+def test_epochs_that_were_never_validated_are_an_error(yaml):
+    plain = ["optim.schedule=step", "optim.warmup=0", "logs.eval_step=1000"]
+    options = load_options(yaml, [*ONE_FOLD, *plain, "optim.epochs=3"])
+    run_epoch = FoldTrainer._run_epoch
+
+    def stopped(trainer, epoch, events):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        run_epoch(trainer, epoch, events)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FoldTrainer, "_run_epoch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_experiment(options)
+    with pytest.raises(UserError, match="2 epochs behind it, none of them validated"):
+        train(yaml, *plain, "optim.epochs=2", resume=True)
