@@ -44,3 +44,16 @@ def test_goes_on_where_it_was():
     after.load_state_dict(before.state_dict())
     run(range(3, 6), after, second)
     assert torch.equal(after.average["weight"], at_once.average["weight"])
+
+
+def test_statistics_are_the_averages_of_buffers_alone_and_may_be_changed_in_place():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = WeightAverage(model, 0.9)
+    statistics = average.statistics()
+    assert len(statistics) == 3  # mean, variance and counter of the normalisation
+    for tensor in statistics:
+        tensor.fill_(7)
+    with average.in_place():
+        assert (model[1].running_mean == 7).all()
+        assert (model[1].running_var == 7).all()
+        assert not (model[0].weight == 7).any()

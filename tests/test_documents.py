@@ -1,0 +1,54 @@
+"""The commands of the documents name options that there are, with values that are possible."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from galr.options import load_options
+from galr.sweep.runs import plan_runs
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
+COMMAND = re.compile(
+    r"python (?:train|test)\.py|python -m galr\.sweep|python benchmarks/budget\.py"
+)
+
+
+def commands():
+    """(page, words) of every command that takes options files, its lines joined."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+            for line in block.splitlines():
+                if COMMAND.match(line.strip()):
+                    yield page.name, shlex.split(line, comments=True)
+
+
+def values(words, flag):
+    return [words[i + 1] for i, word in enumerate(words) if word == flag and words[i + 1] != "..."]
+
+
+FOUND = [
+    (page, words)
+    for page, words in commands()
+    # KEY=VALUE stands for what a table's line says
+    if all((ROOT / word).exists() for word in words if word.endswith(".yaml") and "*" not in word)
+]
+
+
+def test_there_are_commands_to_look_at():
+    assert len(FOUND) > 12
+
+
+@pytest.mark.parametrize(("page", "words"), FOUND, ids=lambda part: str(part)[:60])
+def test_a_command_names_options_that_there_are(page, words):
+    overrides = [value for value in values(words, "--set") if value != "KEY=VALUE"]
+    if words[1].endswith((".py",)) and words[1] != "benchmarks/budget.py":
+        (path,) = values(words, "--path_opt") or ["options/RSITMD_GaLR.yaml"]
+        load_options(ROOT / path, overrides)
+        return
+    patterns = [word for word in words if word.endswith(".yaml")]
+    files = [str(path) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    assert plan_runs(files, overrides, [], values(words, "--vary"))
