@@ -142,8 +142,9 @@ class FoldTrainer:
                 "give more",
             )
         if distributed.is_main():
-            resolved = yaml.safe_dump(self.options.model_dump(mode="json"), sort_keys=False)
-            write_text(self.folder / "options.yaml", resolved)
+            # whole by themselves: their base files lie elsewhere
+            resolved = {**self.options.model_dump(mode="json"), "base": None}
+            write_text(self.folder / "options.yaml", yaml.safe_dump(resolved, sort_keys=False))
             self._save_last()  # an interruption in the first epoch resumes from here
 
     def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:

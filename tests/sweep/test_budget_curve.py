@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from galr.options import load_options
 from tests.tiny import ROOT, make_data, run_script
 
 
@@ -55,6 +56,8 @@ def test_the_recipe_trains(tmp_path):
     done = run_script("train.py", "--path_opt", recipe, *sets)
     assert done.returncode == 0, done.stderr
     assert "precision: " in done.stderr
+    stored = load_options(tmp_path / "rsicd_cpu_30min" / "0" / "options.yaml")
+    assert stored == load_options(recipe, overrides).model_copy(update={"base": None})
     done = run_script("test.py", "--path_opt", recipe, *sets, "--no-report")
     assert done.returncode == 0, done.stderr
     (fold,) = json.loads((tmp_path / "rsicd_cpu_30min" / "results.json").read_text())["folds"]
