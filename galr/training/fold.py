@@ -152,7 +152,7 @@ class FoldTrainer:
         if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
             row |= self._validate()
         is_best = self.progress.add(row)
-        self.progress.cpu_seconds = self._seconds()
+        self.progress.cpu_seconds = self.pace.seconds  # rank 0's is what is saved
         # a validation may have taken the rest; without one there is another epoch, if of one step
         self.progress.spent = "mR" in row and self._is_spent()
         if events is None:
@@ -211,6 +211,8 @@ class FoldTrainer:
 
     def _is_spent(self) -> bool:
         """Whether there is a budget of seconds and nothing is left of it, the same on all ranks."""
+        if self.pace.budget is None:
+            return False
         return distributed.from_main(float(self.pace.is_spent), self.device) > 0
 
     def _validate(self) -> dict[str, float]:
