@@ -79,7 +79,8 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
     learned = nn.ModuleList([trunk, projector.to(device)])
     optimizer = build_optimizer(learned, options.optim)
-    pace = Pace(options.optim.model_copy(update={"budget_seconds": seconds}), cpu_seconds())
+    optim = options.optim.model_copy(update={"budget_seconds": seconds})
+    pace = Pace(optim, cpu_seconds())
     kind = autocast_type(options.optim.amp, device)
     scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
     images = read_split(options, "train").at(options.dataset.resize_size).images
@@ -101,7 +102,7 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
         if done >= 1 and step > 0:
             break
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(pace.options, 0, done)
+            group["lr"] = learning_rate(optim, 0, done)
         loss = infonce_loss(project(one) @ project(other).T, 1 / TEMPERATURE) / len(one)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(scaler.scale(loss))

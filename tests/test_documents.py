@@ -45,7 +45,7 @@ def test_there_are_commands_to_look_at():
 @pytest.mark.parametrize(("page", "words"), FOUND, ids=lambda part: str(part)[:60])
 def test_a_command_names_options_that_there_are(page, words):
     overrides = [value for value in values(words, "--set") if value != "KEY=VALUE"]
-    if words[1].endswith((".py",)) and words[1] != "benchmarks/budget.py":
+    if words[1].endswith(".py") and words[1] != "benchmarks/budget.py":
         (path,) = values(words, "--path_opt") or ["options/RSITMD_GaLR.yaml"]
         load_options(ROOT / path, overrides)
         return

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
+from galr.atomic import check_writable
 from galr.data.processes import cores
-from galr.errors import RunError, UserError
+from galr.errors import UserError
 from galr.options import Options, load_options
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,8 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
     for override in run.overrides:
         arguments += ["--set", override]
     logger.info("%s: begins, log in %s", run.name, run.log)
-    with _opened(run.log) as log:
+    check_writable(run.log)
+    with run.log.open("a", encoding="utf-8") as log:
         for script in scripts:
             # what a sweep is read by is its table; python -m galr.report makes a page of any run
             more = ["--resume"] if script == "train.py" else ["--no-report"]
@@ -167,17 +169,6 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
                 return False
     logger.info("%s: done", run.name)
     return True
-
-
-def _opened(path: Path) -> TextIO:
-    """``path`` to append to, its folder made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise RunError(
-            path, f"cannot be written ({error.strerror})", "name a folder that can"
-        ) from None
 
 
 def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict[str, list[Run]]:

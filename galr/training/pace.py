@@ -49,7 +49,7 @@ class Pace:
         clock: Callable[[], float] | None = None,
     ) -> None:
         """``clock`` of None is ``cpu_seconds``."""
-        self.options, self.budget, self.epochs = options, options.budget_seconds, options.epochs
+        self.budget, self.epochs = options.budget_seconds, options.epochs
         self.clock, self.started = clock or cpu_seconds, started
 
     @property
