@@ -24,7 +24,8 @@ galr_setup() {
       return 2
     fi
     PYTHON="$GALR_PYTHON"
-    return 0
+    galr_check_torchvision
+    return
   fi
 
   PYTHON="$root/.venv/bin/python"
@@ -53,7 +54,20 @@ galr_setup() {
       "check the network, then run this again: it goes on where it stopped" >&2
     return 1
   fi
+  galr_check_torchvision || return
   echo "$wanted" >"$stamp"
+}
+
+# torchvision's compiled operators load only beside the torch release and build they were made for.
+galr_check_torchvision() {
+  if ! "$PYTHON" -c '
+import torch, torchvision
+boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+assert torchvision.ops.nms(boxes, torch.ones(1), 0.5).tolist() == [0]' >/dev/null 2>&1; then
+    echo "exec/setup.sh: torchvision is missing or does not match the installed torch; reinstall the pair:" \
+      "$PYTHON -m pip install --force-reinstall torch torchvision" >&2
+    return 1
+  fi
 }
 
 galr_setup "$@"
