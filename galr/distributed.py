@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from galr.errors import UserError
 
 # one rank may decode a whole data set while the others wait
 PATIENCE = timedelta(hours=6)
@@ -74,6 +77,60 @@ def from_main(value: float, device: torch.device) -> float:
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return float(shared.item())
+
+
+def on_main(make: Callable[[], bytes], device: torch.device) -> bytes:
+    """What ``make`` returns on rank 0, on all ranks.
+
+    Where it raises, rank 0 raises and reports, and the other ranks exit with status 1.
+    """
+    if world_size() == 1:
+        return make()
+    content = b""
+    if is_main():
+        try:
+            content = make()
+        except BaseException:
+            from_main(-1, device)
+            raise
+    size = int(from_main(len(content), device))
+    if size < 0:
+        raise SystemExit(1)
+    shared = torch.empty(size, dtype=torch.uint8, device=device)
+    if is_main() and size:
+        shared.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    dist.broadcast(shared, src=0)
+    return shared.cpu().numpy().tobytes()
+
+
+def check_alike(facts: Mapping[str, str], device: torch.device) -> None:
+    """Raises UserError on all ranks where one of ``facts``, by what it is of, differs on a rank.
+
+    Ranks on machines that share no disk may have been given other files.
+    """
+    if world_size() == 1:
+        return
+    digests = [zlib.crc32(text.encode()) for text in facts.values()]
+    own = torch.tensor(digests, dtype=torch.int64, device=device)
+    of_ranks = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(of_ranks, own)
+    for number, other in enumerate(of_ranks):
+        for name, same in zip(facts, (other == of_ranks[0]).tolist(), strict=True):
+            if not same:
+                raise UserError(
+                    f"rank {number}",
+                    f"has other {name} than rank 0",
+                    "give all machines the same files and command line",
+                )
+
+
+def broadcast_weights(*modules: nn.Module) -> None:
+    """Gives all ranks the parameters and buffers of rank 0, in place."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        for tensor in module.state_dict().values():
+            dist.broadcast(tensor, src=0)
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:
@@ -146,7 +203,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def _summed(x: Tensor) -> Tensor:
-    total: Tensor = _SumOverRanks.apply(x)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOverRanks.apply(x)
     return total
 
 

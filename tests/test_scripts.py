@@ -146,5 +146,5 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "train.py --resume goes on" in shown.splitlines()[-1]
+    assert "train.py --resume continues" in shown.splitlines()[-1]
     assert "Traceback" not in shown

@@ -6,8 +6,10 @@ image of each caption (as many lines), or each image once, all with the same num
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,19 @@ class Annotations:
     images: tuple[str, ...]
     captions: tuple[str, ...]
     caption_to_image: NDArray[np.int64]
+
+    @property
+    def caption_group(self) -> NDArray[np.int64]:
+        """(C,) int64, equal where two captions have the same text (see ``caption_groups``)."""
+        return caption_groups(self.captions)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of images, captions and which belongs to which."""
+        text = "\0".join((*self.images, *self.captions))
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+        digest.update(self.caption_to_image.tobytes())
+        return digest.hexdigest()
 
     def select(self, indices: NDArray[np.int64]) -> Annotations:
         """The images at ``indices``, in that order, with their captions grouped by image."""
@@ -70,6 +85,16 @@ def read_annotations(
         _check_images_exist(names, Path(image_path), names_path)
     annotations = Annotations(split, images, tuple(captions), caption_to_image)
     return _without_empty(annotations, caps_path, empty_captions)
+
+
+def caption_groups(captions: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each caption's text: (C,) int64, equal where two captions read the same.
+
+    The one rule of training and evaluation for what the same caption is: the text of the file,
+    not the ids that a vocabulary makes of it.
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in captions], dtype=np.int64)
 
 
 def annotation_files(data_path: str | Path, split: str) -> tuple[Path, Path]:

@@ -19,6 +19,7 @@ class Batch(NamedTuple):
     tokens: Tensor  # (B M, T) int64, 0 pads
     lengths: Tensor  # (B M,) int64
     image_index: Tensor  # (B,) int64, into the annotations' images
+    caption_group: Tensor  # (B M,) int64, equal where two captions have the same text
 
     @property
     def captions_per_image(self) -> int:

@@ -21,7 +21,7 @@ from galr.data.loading import BatchLoader
 from galr.data.map_cache import CachedMaps
 from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import RawText, Tokenizer
 from galr.errors import UserError
 from galr.local_features.store import LocalFeatures
 from galr.options import DatasetOptions
@@ -80,7 +80,7 @@ class TrainingLoader:
 
 def training_loader(
     annotations: Annotations,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     images: Images,
     local: LocalFeatures | None,
     options: DatasetOptions,
@@ -98,7 +98,7 @@ def training_loader(
     for a batch.
     """
     _check_aligned(annotations, images, local)
-    captions = Captions(annotations, vocabulary, options.max_words)
+    captions = Captions(annotations, tokenizer, options.max_words)
     pairs = TrainingPairs(captions, images, local, options, seed)
     least = max(2, world_size)
     if options.batch_size < least:
@@ -144,7 +144,7 @@ def image_loader(
 
 def caption_loader(
     annotations: Annotations,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     options: DatasetOptions,
     *,
     indices: Sequence[int] | None = None,
@@ -154,7 +154,7 @@ def caption_loader(
     Captions with the same tokens are one row of one batch. ``indices`` chooses some captions.
     Batches hold CAPTIONS_A_STEP of them, or ``batch_size_val`` where that is more.
     """
-    captions = Captions(annotations, vocabulary, options.max_words)
+    captions = Captions(annotations, tokenizer, options.max_words)
     chosen = range(len(captions.tokens)) if indices is None else indices
     places: dict[bytes, list[int]] = {}
     for index in chosen:
@@ -165,18 +165,22 @@ def caption_loader(
 
 
 class Captions:
-    """The captions of ``annotations`` as ids, at most ``max_words`` each."""
+    """The captions of ``annotations`` as ids, at most ``max_words`` each; raw text is not cut."""
 
-    def __init__(self, annotations: Annotations, vocabulary: Vocabulary, max_words: int) -> None:
+    def __init__(self, annotations: Annotations, tokenizer: Tokenizer, max_words: int) -> None:
         self.caption_to_image = annotations.caption_to_image
+        self.group = annotations.caption_group
         self.tokens: list[NDArray[np.int64]] = []
+        if isinstance(tokenizer, RawText):
+            self.tokens = [np.array(tokenizer.encode(text)) for text in annotations.captions]
+            return
         cut = wordless = 0
         for caption in annotations.captions:
-            ids = vocabulary.encode(caption)
+            ids = tokenizer.encode(caption)
             if not ids:
                 # a lone full stop, of which RSICD has some, is read as one unknown word
                 wordless += 1
-                ids = [vocabulary.unknown]
+                ids = [tokenizer.unknown]
             cut += len(ids) > max_words
             self.tokens.append(np.array(ids[:max_words], dtype=np.int64))
         if wordless:
@@ -240,11 +244,13 @@ class TrainingPairs:
             [self._draw_captions(*pair) for pair in zip(items, draws[:, 0], strict=True)]
         )  # (B, M)
         image_index = self.captions.caption_to_image[chosen[:, 0]]
+        captions = chosen.reshape(-1)
         return Batch(
             self._views(image_index, draws[:, 1:], side),
             *_local_rows(self.local, image_index),
-            *self.captions.padded(chosen.reshape(-1)),
+            *self.captions.padded(captions),
             torch.from_numpy(image_index),
+            torch.from_numpy(self.captions.group[captions]),
         )
 
     def _views(

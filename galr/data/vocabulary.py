@@ -11,8 +11,12 @@ from typing import Any
 from galr.atomic import write_text
 from galr.data.words import STOP_WORDS, tokenize
 from galr.errors import UserError
+from galr.options import Options
 
 UNKNOWN = "<unk>"
+
+# kinds of model.seq2vec.type that tokenise captions themselves
+OWN_TOKENIZER = frozenset({"sentence-transformers"})
 
 
 class Vocabulary:
@@ -67,6 +71,38 @@ class Vocabulary:
             return cls(_words_in_order(content))
         except ValueError as error:
             raise UserError(path, f"is not a vocabulary: {error}", make) from None
+
+
+class RawText:
+    """Captions for a text encoder that has a tokeniser of its own: nothing is changed or left out.
+
+    The ids are the bytes of the caption's UTF-8 text plus 1, so that 0 pads as in ``Vocabulary``.
+    """
+
+    words: tuple[str, ...] = ()
+    ids = 257
+
+    def encode(self, caption: str) -> list[int]:
+        """The ids of the caption's bytes."""
+        return [byte + 1 for byte in caption.encode()]
+
+    @staticmethod
+    def decode(ids: Sequence[int]) -> str:
+        """The caption that ``encode`` was given."""
+        return bytes(number - 1 for number in ids).decode()
+
+
+Tokenizer = Vocabulary | RawText
+
+
+def read_tokenizer(options: Options) -> Tokenizer:
+    """What turns captions into the ids that the text encoder of ``options`` reads.
+
+    Raises UserError for a vocabulary that is missing or damaged.
+    """
+    if options.model.seq2vec.type in OWN_TOKENIZER:
+        return RawText()
+    return Vocabulary.load(options.dataset.vocab_path)
 
 
 def build_vocabulary(

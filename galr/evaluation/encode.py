@@ -11,8 +11,10 @@ from galr import distributed
 from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import Tokenizer
+from galr.errors import UserError
 from galr.model.galr import GaLR
+from galr.model.gcn import NoLocalBranch
 from galr.options import DatasetOptions
 from galr.progress import Progress
 
@@ -34,6 +36,12 @@ def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
 
     Each rank encodes its share, and all get the whole.
     """
+    if part.local is None and not isinstance(model.local_encoder, NoLocalBranch):
+        raise UserError(
+            "dataset.local_path",
+            "is null, and the model has a local branch",
+            "name the store of local features as in training, or zeros for images without objects",
+        )
     device = _device(model)
     total = len(part.images)
     loader = image_loader(
@@ -49,12 +57,12 @@ def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
             batch = loaded.to(device)
             yield batch.image_index, image_embeddings(model, batch)
 
-    return _in_order(encoded(), total, "images")
+    return _in_order(model, encoded(), total, "images")
 
 
 @torch.inference_mode()
 def encode_captions(
-    model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Tensor:
     """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once.
 
@@ -65,17 +73,17 @@ def encode_captions(
 
     def encoded() -> Iterable[tuple[Tensor, Tensor]]:
         for loaded in caption_loader(
-            part.annotations, vocabulary, options, indices=_own_share(total)
+            part.annotations, tokenizer, options, indices=_own_share(total)
         ):
             batch = loaded.to(device)
             distinct = model.encode_text(batch.tokens, batch.lengths)
             yield batch.caption_index, distinct[batch.rows]
 
-    return _in_order(encoded(), total, "captions")
+    return _in_order(model, encoded(), total, "captions")
 
 
 def encode_similarity(
-    model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Tensor:
     """Cosine similarities (I, C) of all images and captions of ``part``, on the CPU.
 
@@ -83,20 +91,21 @@ def encode_similarity(
     """
     model.eval()
     images = encode_images(model, part, options)
-    captions = encode_captions(model, part, vocabulary, options)
+    captions = encode_captions(model, part, tokenizer, options)
     return (images @ captions.T).cpu()
 
 
-def _in_order(batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str) -> Tensor:
+def _in_order(
+    model: GaLR, batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str
+) -> Tensor:
     """Rows (total, D) in the order of their indices, from this rank's batches of both."""
-    indices, rows = [], []
-    with Progress(f"encoding {unit}", len(_own_share(total)), unit) as progress:
+    own = _own_share(total)
+    rows = next(model.parameters()).new_empty(len(own), model.embed_dim)  # of 0 rows, too
+    with Progress(f"encoding {unit}", len(own), unit) as progress:
         for index, embeddings in batches:
-            indices.append(index)
-            rows.append(embeddings)
+            rows[index // own.step] = embeddings
             progress.advance(len(index))
-    order = torch.cat(indices).argsort()
-    return distributed.gather_rows(torch.cat(rows)[order], total)
+    return distributed.gather_rows(rows, total)
 
 
 def _own_share(total: int) -> range:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from galr.data.annotations import Annotations
 from galr.evaluation.metrics import (
-    caption_groups,
     metrics_of_ranks,
     reranked_metrics,
     retrieval_ranks,
@@ -50,7 +49,7 @@ def evaluate_similarity(
             ),
         }
 
-    return Recalls(by_variant(None), by_variant(caption_groups(annotations.captions)))
+    return Recalls(by_variant(None), by_variant(annotations.caption_group))
 
 
 def rerank_both(similarity: Tensor, options: RerankOptions) -> tuple[Reranked, Reranked]:

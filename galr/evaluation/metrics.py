@@ -6,7 +6,6 @@ A rank counts the wrong candidates that score at least as much as the query's be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -101,8 +100,9 @@ def right_pairs(
     """The pairs (caption, image) that count as right.
 
     Without ``caption_group`` (C,) these are a caption and its own image. With it (captions of the
-    same text share a number, see ``caption_groups``), a caption and every image that carries its
-    text: any of those images is a right answer to the caption, and the caption is one to each.
+    same text share a number, see ``annotations.caption_groups``), a caption and every image that
+    carries its text: any of those images is a right answer to the caption, and the caption is one
+    to each.
     """
     image = _checked_images(caption_to_image, images)
     if caption_group is None:
@@ -141,12 +141,6 @@ def _checked_images(caption_to_image: Array, images: int) -> Tensor:
     if len(bare):
         raise ValueError(f"every image needs at least one caption: image {int(bare[0])} has none")
     return image
-
-
-def caption_groups(captions: Sequence[str]) -> np.ndarray:
-    """A number a text: (C,) int64, equal where two captions read the same."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in captions], dtype=np.int64)
 
 
 def best_ranks(similarity: Similarities, query: Tensor, candidate: Tensor) -> Tensor:

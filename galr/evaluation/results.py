@@ -12,7 +12,8 @@ import torch
 
 from galr import __version__
 from galr.atomic import write_json
-from galr.options import Options
+from galr.errors import UserError
+from galr.options import RUN_SETTINGS, Difference, Options, differences, is_under, yaml_value
 
 Metrics = dict[str, float]
 
@@ -28,6 +29,7 @@ class FoldResult(NamedTuple):
     split: dict[str, Any]
     standard: dict[str, Metrics | None]
     duplicate_aware: dict[str, Metrics | None]
+    trained: Options | None = None  # None where the checkpoint does not say
 
 
 def _spread(values: Sequence[float]) -> float:
@@ -55,20 +57,64 @@ def _over_folds(
     return summary
 
 
+# what a test chooses by itself, whatever the training had
+_TEST_SETTINGS = (*RUN_SETTINGS, "k_fold.", "logs.", "rerank.")
+
+# of one fold and not of another: a fold may have been resumed to more epochs
+_OF_A_FOLD = (*_TEST_SETTINGS, "optim.epochs", "optim.early_stop", "optim.compile")
+
+
+def evaluation_differences(trained: Options | None, tested: Options) -> list[Difference]:
+    """The options in which a test differs from its training, but for what a test chooses."""
+    if trained is None:
+        return []
+    return [each for each in differences(trained, tested) if not is_under(each.key, _TEST_SETTINGS)]
+
+
+def check_alike(folds: Sequence[FoldResult]) -> None:
+    """Raises UserError for folds that were trained differently: their mean would mean nothing."""
+    first = folds[0]
+    for fold in folds[1:]:
+        if first.trained is None or fold.trained is None:
+            continue
+        for key, before, after in differences(first.trained, fold.trained):
+            if not is_under(key, _OF_A_FOLD):
+                raise UserError(
+                    fold.checkpoint,
+                    f"was trained with {key}: {yaml_value(after)}, and {first.checkpoint} with "
+                    f"{yaml_value(before)}",
+                    "evaluate each by test_single.py, or train the folds alike",
+                )
+
+
 def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
-    """The content of results.json for the folds of one experiment."""
+    """The content of results.json for the folds of one experiment.
+
+    ``options`` are those of the test. The entry ``options`` holds those of the training, which the
+    checkpoints tell (null where they do not), ``test_options`` those of the test, and
+    ``differences`` every option in which they differ, but for what a test chooses by itself.
+    """
+    check_alike(folds)
+    trained = folds[0].trained
     return {
         "experiment": options.k_fold.experiment_name,
         "dataset": options.dataset.datatype,
-        "seed": options.seed,
+        "seed": None if trained is None else trained.seed,
         "versions": versions(),
-        "options": options.model_dump(mode="json"),
+        "options": None if trained is None else trained.model_dump(mode="json"),
+        "test_options": options.model_dump(mode="json"),
+        "differences": [
+            {"key": each.key, "training": each.before, "test": each.after}
+            for each in evaluation_differences(trained, options)
+        ],
         "rerank": options.rerank.model_dump(mode="json"),
         "folds": [
             {
                 "fold": fold.fold,
                 "checkpoint": fold.checkpoint,
                 "split": fold.split,
+                "differs_from_options": _of_this_fold(trained, fold.trained),
+                "epochs": None if fold.trained is None else fold.trained.optim.epochs,
                 **fold.standard,
                 "duplicate_aware": fold.duplicate_aware,
             }
@@ -81,6 +127,13 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
             "std": _over_folds(folds, "duplicate_aware", _spread),
         },
     }
+
+
+def _of_this_fold(first: Options | None, own: Options | None) -> dict[str, Any]:
+    """Training options of a fold that are not those of the first: how many epochs, for example."""
+    if first is None or own is None:
+        return {}
+    return {key: value for key, _, value in differences(first, own)}
 
 
 def versions() -> dict[str, str]:

@@ -16,14 +16,15 @@ from galr import distributed
 from galr.atomic import atomic_path
 from galr.data.annotations import Annotations
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import read_tokenizer
 from galr.device import choose_device
 from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
-from galr.model.build import load_model, read_checkpoint
-from galr.options import Options
+from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
+from galr.model.weights import read_bytes
+from galr.options import Options, options_from_dict, yaml_value
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def evaluate_experiment(
     folder = options.experiment_folder
     checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
     missing = [path for path in checkpoints if not path.exists()]
-    if missing:
+    if missing and distributed.is_main():  # the other ranks are sent what rank 0 reads
         raise UserError(
             missing[0],
             f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
@@ -75,9 +76,21 @@ def _evaluate(
     with distributed.process_group(device):
         folds = _results(options, checkpoints, device, save_similarity, seen)
         results = results_of(options, folds)
+        _name_differences(results)
         if distributed.is_main():
             write_results(out, results)
     return f"{results_table(results)}\n\nresults: {out}"
+
+
+def _name_differences(results: dict[str, Any]) -> None:
+    if results["options"] is None:
+        logger.info("the checkpoint does not say with which options it was trained")
+    named = [
+        f"{each['key']} {yaml_value(each['training'])} -> {yaml_value(each['test'])}"
+        for each in results["differences"]
+    ]
+    if named:
+        logger.warning("options that differ from the training's: %s", "; ".join(named))
 
 
 def _results(
@@ -87,27 +100,52 @@ def _results(
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None,
 ) -> list[FoldResult]:
-    vocabulary = Vocabulary.load(options.dataset.vocab_path)
+    tokenizer = read_tokenizer(options)
     with distributed.main_first():
         test = read_split(options, "test").at(options.dataset.image_size)
+    distributed.check_alike(
+        {
+            "options": options.model_dump_json(exclude={"device"}),
+            "words in its vocabulary": "\n".join(tokenizer.words),
+            "test images and captions": test.annotations.digest,
+        },
+        device,
+    )
     folds = []
     for number, path in enumerate(checkpoints):
-        state = read_checkpoint(path)
-        model = load_model(path, options, device, words=vocabulary.words)
+        state = _checkpoint_of_main(path, device)
+        model = model_of(state, path, options, device, words=tokenizer.words)
         fold = state.get("fold", {"index": number})
-        similarity = encode_similarity(model, test, vocabulary, options.dataset)
+        trained = state.get("options")
+        similarity = encode_similarity(model, test, tokenizer, options.dataset)
         if seen is not None:
             seen(number, similarity)
         recalls = evaluate_similarity(similarity, test.annotations, options.rerank)
-        folds.append(FoldResult(fold["index"], str(path), _describe(test, fold), *recalls))
+        folds.append(
+            FoldResult(
+                fold["index"],
+                str(path),
+                _describe(test, fold),
+                *recalls,
+                trained=options_from_dict(trained, f"{path} (its options)") if trained else None,
+            )
+        )
         if save_similarity is not None:
             place = Path(save_similarity)
             _save(place, fold["index"], "test", similarity, test.annotations)
             if "validation" in fold:
                 part = _validation_part(options, path, fold["validation"])
-                similarity = encode_similarity(model, part, vocabulary, options.dataset)
+                similarity = encode_similarity(model, part, tokenizer, options.dataset)
                 _save(place, fold["index"], "validation", similarity, part.annotations)
     return folds
+
+
+def _checkpoint_of_main(path: Path, device: torch.device) -> dict[str, Any]:
+    """The entries of a checkpoint that rank 0 reads and sends to the others."""
+    if distributed.world_size() == 1:
+        return read_checkpoint(path)
+    content = distributed.on_main(lambda: read_bytes(path, CHECKPOINT_REMEDY), device)
+    return read_checkpoint(path, content)
 
 
 def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:

@@ -9,25 +9,27 @@ from typing import Any
 
 import torch
 
+from galr.data.vocabulary import OWN_TOKENIZER
 from galr.errors import UserError
 from galr.model.assemble import assemble
 from galr.model.backbone import start_backbone
 from galr.model.galr import GaLR
-from galr.model.pretrained_sentences import KIND as PRETRAINED
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
 from galr.model.resnet import ResNet18
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
-from galr.options import Options, options_from_dict
+from galr.options import Options, flatten_options, options_from_dict, yaml_value
 
-_REMEDY = "name a checkpoint of train.py (best.pth) or of the released code"
+CHECKPOINT_REMEDY = "name a checkpoint of train.py (best.pth) or of the released code"
 
 _OTHER_OPTIONS = "give the options that it was trained with (options.yaml beside it)"
 
 _EMBEDDING = "text_encoder.sentence_encoder.embedding.weight"
 _PROJECTION = "text_encoder.projection.weight"
 _PRETRAINED = "text_encoder.sentence_encoder.model."
+
+_KNOWN_OF_RELEASED = {"model.seq2vec.type", "model.fusion.type", "model.fusion.gate"}
 
 
 def build_model(options: Options, words: Sequence[str]) -> GaLR:
@@ -72,16 +74,33 @@ def load_model(
     random. Raises UserError for a file that is missing, damaged, unsafe, not finite or of another
     architecture than ``options``.
     """
-    checkpoint = read_checkpoint(path)
+    return model_of(read_checkpoint(path), path, options, device, words)
+
+
+def model_of(
+    checkpoint: dict[str, Any],
+    path: str | Path,
+    options: Options | None = None,
+    device: str | torch.device = "cpu",
+    words: Sequence[str] | None = None,
+) -> GaLR:
+    """``load_model`` of the entries that ``read_checkpoint`` found in the file at ``path``."""
     state, trained_with = _state_and_options(checkpoint, options, path)
     options = options or trained_with
     local = any(name.startswith("local_encoder.") for name in state)
-    _check_kinds(options, trained_with, local, path)
     stored = checkpoint.get("vocabulary")
-    if words is not None:
-        rows = len(state[_EMBEDDING]) if _EMBEDDING in state else len(stored or ()) + 1
-        _check_vocabulary(list(words), stored, rows, path)
-    sentence_encoder = _sentence_encoder_for(options, state, stored)
+    _check_options(options, trained_with, local, path, released=is_released(checkpoint["model"]))
+    if options.model.seq2vec.type in OWN_TOKENIZER:
+        if stored:
+            raise UserError(
+                path,
+                "was trained by an earlier version, which gave the sentence-transformers model "
+                "captions without stop words and rare words",
+                "train it anew: the model now reads captions as they are",
+            )
+    elif words is not None:
+        _check_vocabulary(list(words), stored, len(state[_EMBEDDING]), path)
+    sentence_encoder = _sentence_encoder_for(options, state)
     # on the meta device nothing is drawn, so the generators of a run stay as they are
     with torch.device("meta"):
         model = assemble(options, ResNet18(), sentence_encoder, local)
@@ -89,15 +108,16 @@ def load_model(
     return model.to(device).eval()
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, content: bytes | None = None) -> dict[str, Any]:
     """The entries of a checkpoint on the CPU; ``model`` is a dict of tensors by name.
 
+    ``content`` is that of the file at ``path`` where it was read already.
     Raises UserError for a file that is missing, damaged, unsafe, or no checkpoint.
     """
-    checkpoint = read_torch_file(path, _REMEDY)
+    checkpoint = read_torch_file(path, CHECKPOINT_REMEDY, content)
     if not isinstance(checkpoint, dict) or "model" not in checkpoint:
-        raise UserError(path, "is no checkpoint: it has no entry model", _REMEDY)
-    return {**checkpoint, "model": named_tensors(checkpoint["model"], path, _REMEDY)}
+        raise UserError(path, "is not a checkpoint (missing key 'model')", CHECKPOINT_REMEDY)
+    return {**checkpoint, "model": named_tensors(checkpoint["model"], path, CHECKPOINT_REMEDY)}
 
 
 def _state_and_options(
@@ -114,7 +134,9 @@ def _state_and_options(
     pretrained = any(name.startswith(_PRETRAINED) for name in state)
     for name in (_PROJECTION,) if pretrained else (_EMBEDDING, _PROJECTION):
         if name not in state or state[name].dim() != 2:
-            raise UserError(place, f"holds no model of GaLR: it has no matrix {name}", _REMEDY)
+            raise UserError(
+                place, f"holds no model of GaLR: it has no matrix {name}", CHECKPOINT_REMEDY
+            )
     if released:
         return state, released_options(state, place)
     stored = checkpoint.get("options")
@@ -125,18 +147,15 @@ def _state_and_options(
     return state, options
 
 
-def _sentence_encoder_for(
-    options: Options, state: State, stored: object
-) -> SentenceEncoder | PretrainedSentences:
+def _sentence_encoder_for(options: Options, state: State) -> SentenceEncoder | PretrainedSentences:
     """One for as many words as ``state`` has, pretrained or not without any file.
 
-    A model of sentence-transformers is built from its folder, for the ``stored`` words.
+    A model of sentence-transformers is built from its folder.
     """
     text = options.model.seq2vec
-    if text.type == PRETRAINED:
+    if text.type in OWN_TOKENIZER:
         directory = text.dir_st if text.pretrained else None
-        vocabulary = stored if isinstance(stored, list) else []
-        return build_skipthoughts(text.type, directory, vocabulary, fixed_embedding=text.fixed_emb)
+        return build_skipthoughts(text.type, directory, fixed_embedding=text.fixed_emb)
     word_dim, hidden_dim = text.word_dim, text.hidden_dim
     if text.pretrained:  # the sizes were those of the files, not of the options
         word_dim, hidden_dim = state[_EMBEDDING].shape[1], state[_PROJECTION].shape[1]
@@ -147,8 +166,45 @@ def _sentence_encoder_for(
         )
 
 
-def _check_kinds(options: Options, trained_with: Options, local: bool, place: str | Path) -> None:
-    """Compares what the shapes of tensors do not show."""
+# keys of `model` that change neither the network nor its input in evaluation
+_TRAINING_ONLY = (
+    "model.backbone.",
+    "model.seq2vec.pretrained",
+    "model.seq2vec.dir_st",
+    "model.seq2vec.dropout",
+    "model.seq2vec.fixed_emb",
+    "model.seq2vec.word_dict",
+    "model.seq2vec.word_dim",  # of the tensors, whose shapes are compared
+    "model.seq2vec.hidden_dim",
+    "model.fusion.mca_DROPOUT_R",
+    "model.fusion.dynamic_fusion_drop",
+    "model.local",  # compared with the tensors
+)
+
+_LOCAL_BRANCH = ("model.fusion.", "dataset.drea.")
+
+
+def evaluation_options(options: Options, *, local: bool) -> dict[str, Any]:
+    """Every option that decides what the network is and what it sees in evaluation, by its key.
+
+    ``local``: whether the model has a local branch, without which its options play no part.
+    """
+    tree = options.model_dump(mode="json")
+    flat = flatten_options({"model": tree["model"], "dataset": {"drea": tree["dataset"]["drea"]}})
+    flat["dataset.image_size"] = options.dataset.image_size
+    if options.model.seq2vec.type not in OWN_TOKENIZER:
+        flat["dataset.max_words"] = options.dataset.max_words
+    return {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith(_TRAINING_ONLY) and (local or not key.startswith(_LOCAL_BRANCH))
+    }
+
+
+def _check_options(
+    options: Options, trained_with: Options, local: bool, place: str | Path, *, released: bool
+) -> None:
+    """Compares with the training what the network is and what it is to see."""
     if local and not options.model.local:
         raise UserError(place, "has a local branch, and model.local is false", _OTHER_OPTIONS)
     if options.uses_local and not local:
@@ -157,19 +213,32 @@ def _check_kinds(options: Options, trained_with: Options, local: bool, place: st
             "has no local branch, and dataset.local_path names local features",
             "set dataset.local_path=null or model.local=false",
         )
-    keys = ["seq2vec.type"]
-    keys += ["fusion.type"] if local else []
-    keys += ["fusion.gate"] if local and trained_with.model.fusion.type == "midf" else []
-    for key in keys:
-        section, _, name = key.partition(".")
-        before = getattr(getattr(trained_with.model, section), name)
-        now = getattr(getattr(options.model, section), name)
-        if before != now:
+    before, now = (evaluation_options(each, local=local) for each in (trained_with, options))
+    # a released checkpoint tells no more than its shapes, which are compared with the tensors
+    keys = _KNOWN_OF_RELEASED & before.keys() if released else before.keys()
+    for key in sorted(keys):
+        if before[key] != now.get(key):
+            value = yaml_value(before[key])
             raise UserError(
                 place,
-                f"was trained with model.{key}: {before}, and the options say {now}",
-                f"set model.{key}={before}, or take another checkpoint",
+                f"was trained with {key}: {value}, and the options say {yaml_value(now.get(key))}",
+                f"set {key}={value}, or take another checkpoint",
             )
+    if local and not released:
+        _check_objects(options, trained_with, place)
+
+
+def _check_objects(options: Options, trained_with: Options, place: str | Path) -> None:
+    """A model that was trained on objects is not evaluated without any unasked, nor vice versa."""
+    before, now = (each.dataset.local_path == "zeros" for each in (trained_with, options))
+    if before != now and options.dataset.local_path is not None:
+        kinds = {True: "zeros (no image has objects)", False: "a store of local features"}
+        raise UserError(
+            place,
+            f"was trained with dataset.local_path: {kinds[before]}, and the options name "
+            f"{kinds[now]}",
+            "set dataset.local_path as it was in training",
+        )
 
 
 def _check_vocabulary(words: list[str], stored: object, rows: int, place: str | Path) -> None:

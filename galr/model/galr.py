@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from galr.model.mvsa import ImageEncoder
 from galr.model.normalise import l2_normalise
+from galr.model.text import TextEncoder
 
 
 class GaLR(nn.Module):
@@ -24,13 +25,18 @@ class GaLR(nn.Module):
         image_encoder: nn.Module,
         local_encoder: nn.Module,
         fusion: nn.Module,
-        text_encoder: nn.Module,
+        text_encoder: TextEncoder,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.local_encoder = local_encoder
         self.fusion = fusion
         self.text_encoder = text_encoder
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the numbers of an embedding."""
+        return self.text_encoder.embed_dim
 
     def global_feature(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised by ImageNet's mean and deviation -> (B, D)."""

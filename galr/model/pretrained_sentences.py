@@ -1,16 +1,16 @@
-"""Sentence encoders of the optional package sentence-transformers, from a local folder alone."""
+"""Sentence encoders of the optional package sentence-transformers, from a local folder."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from galr.data.vocabulary import RawText
 from galr.errors import UserError
 from galr.model.token_checks import checked_lengths
 
@@ -25,35 +25,29 @@ _REMEDY = (
 
 
 class PretrainedSentences(nn.Module):
-    """A sentence-transformers model over captions whose ids are turned back into words.
+    """A sentence-transformers model over raw captions, which its own tokeniser reads."""
 
-    The model has word pieces of its own, so a caption is written out, its unknown words as the
-    model's own unknown piece, and read by the model's tokeniser.
-    """
-
-    def __init__(self, directory: str | Path, words: Sequence[str], fixed: bool = False) -> None:
-        """``words`` have the ids 1 to len(words); ``fixed`` keeps the whole model from training.
+    def __init__(self, directory: str | Path, fixed: bool = False) -> None:
+        """``fixed`` keeps the whole model from training.
 
         Raises UserError without the package, and for a folder that holds no such model.
         """
         super().__init__()
         self.model = _load(Path(directory))
         self.sentence_dim = int(self.model.get_sentence_embedding_dimension() or 0)
-        unknown = getattr(self.model.tokenizer, "unk_token", None) or ""
-        self.words = tuple(unknown if word == "<unk>" else word for word in words)
         self.fixed = fixed
         self.model.requires_grad_(not fixed)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, sentence_dim).
+        """Ids of ``RawText`` (B, T) padded with 0, lengths (B,) -> (B, sentence_dim).
 
         Raises ValueError as ``checked_lengths`` does.
         """
-        lengths = checked_lengths(tokens, lengths, len(self.words) + 1)
+        lengths = checked_lengths(tokens, lengths, RawText.ids)
         if not len(tokens):
             return next(self.parameters()).new_zeros(0, self.sentence_dim)
         captions = [
-            " ".join(self.words[i - 1] for i in row[:length] if i)
+            RawText.decode(row[:length])
             for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)
         ]
         pieces = {

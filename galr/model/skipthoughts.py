@@ -161,7 +161,7 @@ def build_skipthoughts(
                 "starts from no random weights",
                 "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
             )
-        return PretrainedSentences(directory, words, fixed_embedding)
+        return PretrainedSentences(directory, fixed_embedding)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join((*KINDS, PRETRAINED))}, got {kind!r}")
     encoder_class = KINDS[kind]

@@ -12,6 +12,7 @@ class TextEncoder(nn.Module):
     def __init__(self, sentence_encoder: nn.Module, sentence_dim: int, embed_dim: int) -> None:
         super().__init__()
         self.sentence_encoder = sentence_encoder
+        self.embed_dim = embed_dim
         self.projection = nn.Linear(sentence_dim, embed_dim)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Mapping
@@ -16,29 +17,45 @@ from galr.errors import UserError
 State = dict[str, Tensor]
 
 
-def read_torch_file(path: str | Path, remedy: str) -> Any:  # noqa: ANN401 - whatever was saved
+def read_bytes(path: str | Path, remedy: str) -> bytes:
+    """The bytes of a file; raises UserError, ending with ``remedy``, where there is none."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(Path(path), error, remedy) from None
+
+
+def read_torch_file(path: str | Path, remedy: str, content: bytes | None = None) -> Any:  # noqa: ANN401 - whatever was saved
     """What ``torch.save`` wrote: tensors and plain containers, on the CPU.
 
-    Raises UserError, ending with ``remedy``, for a file that is missing, damaged or something else,
-    and for one that asks for code to be run, which is never done.
+    ``content`` is that of the file at ``path`` where it was read already. Raises UserError, ending
+    with ``remedy``, for a file that is missing, damaged or something else, and for one that asks
+    for code to be run, which is never done.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "there is no such file"
-        raise UserError(path, what, remedy)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch remarks about odd files ends in an error
-            return torch.load(path, map_location="cpu", weights_only=True)
+            source = path if content is None else io.BytesIO(content)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - on damaged bytes torch raises nearly anything
         refused = re.search(r"GLOBAL:? ([\w.]+)", str(error))
         if isinstance(error, OSError):
-            what = f"cannot be read ({error.strerror or error})"
-        elif refused:
+            raise _unreadable(path, error, remedy) from None
+        if refused:
             what = f"holds {refused[1]}, which may run code; only tensors and plain values are read"
         else:
             what = "cannot be read (cut short, damaged, or no file of torch.save)"
         raise UserError(path, what, remedy) from None
+
+
+def _unreadable(path: Path, error: OSError, remedy: str) -> UserError:
+    what = f"cannot be read ({error.strerror or error})"
+    if path.is_dir():
+        what = "is a folder"
+    elif not path.exists():
+        what = "there is no such file"
+    return UserError(path, what, remedy)
 
 
 def named_tensors(value: object, place: str | Path, remedy: str) -> State:

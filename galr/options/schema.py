@@ -450,7 +450,10 @@ class OptimOptions(Section):
     micro_batch: PositiveInt | None = Field(
         None,
         description="pairs that go through the network at a time, for batches that do not fit the "
-        "memory; the loss stays that of the whole batch (features are kept, gradients replayed)",
+        "memory (gradient caching: features are kept, gradients replayed). All pairs of the batch "
+        "are compared, and the loss is that of the whole batch where nothing normalises over it: "
+        "with `model.backbone.batch_norm: frozen` or `train: none`. With `batch_norm: batch` each "
+        "part is normalised by its own statistics",
     )
     loss: Literal["triplet", "hard_triplet", "soft_triplet", "infonce"] = Field(
         "triplet",
@@ -476,11 +479,13 @@ class OptimOptions(Section):
     same_image: Literal["negative", "ignore", "positive"] = Field(
         "negative",
         description="other captions of the same image in a batch: `negative` as in the released "
-        "code, `ignore`, or (with `infonce`) `positive`",
+        "code, `ignore`, or (with `infonce`) `positive`; no batch has any with `dataset.sampling: "
+        "images`",
     )
     same_caption: Literal["negative", "ignore", "positive"] = Field(
         "negative",
-        description="images of a batch that have the very same caption: as `same_image`",
+        description="images of a batch whose captions have the same text in the file (the rule of "
+        "the duplicate-aware recalls): as `same_image`",
     )
     early_stop: PositiveInt | None = Field(
         None, description="stop a fold after so many validations without a better mR"

@@ -43,7 +43,7 @@ def _drawn(folds: Sequence[FoldRun]) -> Figure:
         if fold.best_row:
             best = fold.best_row
             recall.plot(best["epoch"], best["mR"], "o", color=style["color"], markersize=9)
-    loss.set(title="training loss", xlabel="epoch", ylabel="loss a batch")
+    loss.set(title="training loss", xlabel="epoch", ylabel="mean loss per pair")
     recall.set(title="validation", xlabel="epoch", ylabel="mR in percent")
     for axes in (loss, recall):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galr.data.annotations import Annotations
-from galr.evaluation.metrics import caption_groups
+from galr.data.annotations import Annotations, caption_groups
 from galr.report.outcome import DIRECTIONS, Outcome
 from postprocessing.rerank import Reranked
 

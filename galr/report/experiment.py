@@ -36,7 +36,8 @@ class Experiment:
     """What the report is of; ``results`` is the content of results.json, None without one."""
 
     folder: Path
-    options: Options
+    options: Options  # of the test
+    trained: Options  # of the training, as the first checkpoint tells; or else those of the test
     folds: list[FoldRun]
     results: dict[str, Any] | None
 
@@ -81,7 +82,11 @@ def read_experiment(
             f"has no checkpoint of the folds 0..{options.k_fold.nums - 1}",
             "set k_fold.nums as it was trained",
         )
-    return Experiment(folder, options, folds, results)
+    stored = read_checkpoint(folds[0].checkpoint).get("options")
+    trained = options
+    if isinstance(stored, dict) and stored:
+        trained = options_from_dict(stored, f"{folds[0].checkpoint} (its options)")
+    return Experiment(folder, options, trained, folds, results)
 
 
 def _checkpoints(folder: Path) -> dict[int, Path]:
@@ -108,7 +113,8 @@ def _checkpoints(folder: Path) -> dict[int, Path]:
 def _read_results(path: Path) -> dict[str, Any] | None:
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(results[key], dict) for key in ("options", "versions")):
+        tested = results.get("test_options", results["options"])  # before 0.2, options alone
+        if not isinstance(tested, dict) or not isinstance(results["versions"], dict):
             raise TypeError("its options and versions are no mappings")
     except FileNotFoundError:
         return None
@@ -130,8 +136,9 @@ def _stored_options(
             "does not say with which options it was trained",
             "name their file by --path_opt",
         )
-    if results is not None and results["options"].get("model") == trained_with.get("model"):
-        return results["options"], f"{folder / 'results.json'} (its options)"
+    tested = {} if results is None else results.get("test_options", results["options"])
+    if tested.get("model") == trained_with.get("model"):
+        return tested, f"{folder / 'results.json'} (its options)"
     return trained_with, f"{checkpoint} (its options)"
 
 

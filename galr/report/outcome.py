@@ -10,12 +10,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import read_tokenizer
 from galr.device import choose_device
 from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.evaluate import rerank_both
-from galr.evaluation.metrics import Ranks, caption_groups, reranked_ranks, retrieval_ranks
+from galr.evaluation.metrics import Ranks, reranked_ranks, retrieval_ranks
 from galr.model.build import load_model
 from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
@@ -84,7 +84,7 @@ def evaluate_folds(
     indices = [run.index for run in experiment.folds]
     if wanted not in indices:
         raise UserError("--fold", f"there is no fold {wanted}", f"choose of {indices}")
-    vocabulary = Vocabulary.load(options.dataset.vocab_path)
+    vocabulary = read_tokenizer(options)
     test = read_split(options, "test").at(options.dataset.image_size)
     device = choose_device(options.device)
     folds, shown = [], []
@@ -108,7 +108,7 @@ def _ranks(
     own_image = test.annotations.caption_to_image
     reranked = rerank_both(similarity, options) if options.enabled else None
     kinds = []
-    for group in (None, caption_groups(test.annotations.captions)):
+    for group in (None, test.annotations.caption_group):
         ranks = {"without_rerank": retrieval_ranks(similarity, own_image, group)}
         if reranked is not None:
             ranks["with_rerank"] = reranked_ranks(

@@ -7,8 +7,9 @@ from importlib import metadata
 
 import yaml
 
-from galr.evaluation.results import versions
+from galr.evaluation.results import evaluation_differences, versions
 from galr.model.build import read_checkpoint
+from galr.options import Options, yaml_value
 from galr.report.experiment import Experiment
 from galr.report.outcome import Outcome
 from galr.report.page import Html, element, joined, table
@@ -16,21 +17,36 @@ from galr.report.page import Html, element, joined, table
 
 def setting_part(experiment: Experiment, outcome: Outcome) -> Html:
     """The choices that matter most, the versions, and all options folded away."""
-    written = yaml.safe_dump(
-        experiment.options.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-    )
     return joined(
         [
             table(["", "value"], _choices(experiment, outcome), "The main choices."),
+            _differences(experiment),
             _versions(experiment),
-            element("details", element("summary", "All options (YAML)"), element("pre", written)),
+            _yaml("All options of the training (YAML)", experiment.trained),
+            _yaml("All options of the test (YAML)", experiment.options),
         ]
     )
 
 
+def _yaml(title: str, options: Options) -> Html:
+    text = yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return element("details", element("summary", title), element("pre", text))
+
+
+def _differences(experiment: Experiment) -> Html:
+    """The options of the test that are not those of the training."""
+    rows = [
+        (each.key, yaml_value(each.before), yaml_value(each.after))
+        for each in evaluation_differences(experiment.trained, experiment.options)
+    ]
+    if not rows:
+        return element("p", "The test was run with the options of the training.", class_="note")
+    return table(["option", "training", "test"], rows, "Where training and test differ.")
+
+
 def _choices(experiment: Experiment, outcome: Outcome) -> list[tuple[str, str]]:
-    options, test = experiment.options, outcome.test.annotations
-    model = options.model
+    options, trained = experiment.options, experiment.trained
+    test, model = outcome.test.annotations, trained.model
     local = model.fusion.type if outcome.has_local else "none: the global branch alone"
     return [
         ("data set", f"{options.dataset.datatype} ({options.dataset.data_path})"),
@@ -41,10 +57,10 @@ def _choices(experiment: Experiment, outcome: Outcome) -> list[tuple[str, str]]:
         ("text encoder", model.seq2vec.type),
         ("numbers an embedding", str(model.embed.embed_dim)),
         ("image side in pixels", str(options.dataset.image_size)),
-        ("loss", f"{options.optim.loss}, margin {options.optim.margin:g}"),
-        ("learning rate", f"{options.optim.lr:g}"),
+        ("loss", f"{trained.optim.loss}, margin {trained.optim.margin:g}"),
+        ("learning rate", f"{trained.optim.lr:g}"),
         ("rerank", _rerank(experiment)),
-        ("seed", str(options.seed)),
+        ("seed", str(trained.seed)),
     ]
 
 

@@ -158,10 +158,9 @@ def _query(arguments: argparse.Namespace) -> None:
     archive = Archive.open(arguments.index, images=arguments.images)
     text = arguments.text
     if text and text.strip() and not archive.encoder.knows_a_word(text):
-        learned = f"{len(archive.encoder.vocabulary) - 2} words, from its training captions"
-        raise UserError(
-            "the sentence", "the model knows none of its words", f"use some of those: {learned}"
-        )
+        learned = len(archive.encoder.vocabulary.words) - 1  # without <unk>
+        known = f"the {learned} words of its training captions" if learned > 0 else "words"
+        raise UserError("the sentence", "the model knows none of its words", f"use {known}")
     like = None if arguments.like is None else archive.number_of(arguments.like)
     matches = archive.query(
         text,

@@ -13,7 +13,7 @@ from torch import Tensor
 from galr.data.annotations import Annotations
 from galr.data.dataset import caption_loader
 from galr.data.transforms import normalise
-from galr.data.vocabulary import UNKNOWN, Vocabulary
+from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
 from galr.errors import UserError
 from galr.local_features.store import LocalFeatures
@@ -27,7 +27,7 @@ from galr.search.storage import Floats
 class Encoder:
     """A model with its vocabulary and options; ``side`` is S, that of its images in pixels."""
 
-    def __init__(self, model: GaLR, vocabulary: Vocabulary, options: Options) -> None:
+    def __init__(self, model: GaLR, vocabulary: Tokenizer, options: Options) -> None:
         self.model, self.vocabulary, self.options = model, vocabulary, options
         self.side = options.dataset.image_size
         self.has_local_branch = not isinstance(model.local_encoder, NoLocalBranch)
@@ -48,18 +48,22 @@ class Encoder:
                     f"does not hold the {name} that it was trained with",
                     "name a best.pth of train.py, or --vocab and --path_opt for a released file",
                 )
+        options = options_from_dict(stored or {}, f"{path} (its options)")
+        vocabulary: Tokenizer = RawText()
         try:
-            vocabulary = Vocabulary([str(word) for word in words or ()])
+            if options.model.seq2vec.type not in OWN_TOKENIZER:
+                vocabulary = Vocabulary([str(word) for word in words or ()])
         except ValueError as error:
             raise UserError(
                 path, f"holds no vocabulary: {error}", "name a best.pth of train.py"
             ) from None
-        options = options_from_dict(stored or {}, f"{path} (its options)")
         model = load_model(path, options, device, vocabulary.words)
         return cls(model, vocabulary, options)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that the model has not learned, but for articles and the like."""
+        if isinstance(self.vocabulary, RawText):  # its word pieces make up any word
+            return []
         words = dict.fromkeys(tokenize(text))
         return [
             word
@@ -72,6 +76,8 @@ class Encoder:
 
     def knows_a_word(self, text: str) -> bool:
         """Whether the model has learned any word of ``text``."""
+        if isinstance(self.vocabulary, RawText):
+            return any(letter.isalnum() for letter in text)
         return any(word in self.vocabulary and word != UNKNOWN for word in tokenize(text))
 
     @torch.inference_mode()

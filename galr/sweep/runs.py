@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from galr.atomic import check_writable
 from galr.data.processes import cores
@@ -53,8 +53,8 @@ class Run(NamedTuple):
             content = json.loads(self.results.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        stored: dict[str, Any] = content.get("options", {})
-        return stored == self.options.model_dump(mode="json")
+        same: bool = content.get("test_options") == self.options.model_dump(mode="json")
+        return same and not content.get("differences")
 
 
 def plan_runs(

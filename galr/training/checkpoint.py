@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,32 +15,43 @@ from galr.atomic import atomic_path, write_text
 from galr.errors import UserError
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
-from galr.options import OptimOptions, Options, options_from_dict
+from galr.model.weights import read_bytes
+from galr.options import (
+    RUN_SETTINGS,
+    OptimOptions,
+    Options,
+    differences,
+    is_under,
+    options_from_dict,
+    yaml_value,
+)
 
-# what may differ between a run and its continuation: where it runs, how long, what is reported
+# what a resumed run may change: where it runs, how long, what is reported
 CHANGEABLE = (
-    "base",
-    "device",
+    *RUN_SETTINGS,
     "optim.epochs",
     "optim.early_stop",
     "optim.compile",
-    "dataset.workers",
-    "dataset.batch_size_val",
-    "dataset.image_cache",
-    "dataset.image_cache_gb",
-    "logs.print_freq",
-    "logs.ckpt_save_path",
     "k_fold.nums",
     "rerank.",
 )
 
-# what depends on how many epochs there are in all, unless its value is such
-_LAID_OVER_EPOCHS: Mapping[str, Callable[[Any], bool]] = {
-    "optim.schedule": lambda kind: kind == "step",
-    "optim.warmup": lambda share: share == 0,
-    "model.backbone.unfreeze_at": lambda share: share == 0,
-    "dataset.train_sizes": lambda sides: sides is None or len(sides) == 1,
-}
+
+def stretched_by_epochs(options: Options) -> str | None:
+    """The first option whose effect on an epoch depends on ``optim.epochs``; None without one.
+
+    Under a time budget these are shares of the budget, and the step schedule alone counts epochs.
+    """
+    optim = options.optim
+    if optim.budget_seconds is not None:
+        return "optim.schedule" if optim.schedule == "step" else None
+    shares = {
+        "optim.schedule": optim.schedule != "step",
+        "optim.warmup": optim.warmup > 0,
+        "model.backbone.unfreeze_at": options.model.backbone.unfreeze_at > 0,
+        "dataset.train_sizes": len(options.dataset.sides) > 1,
+    }
+    return next((key for key, is_share in shares.items() if is_share), None)
 
 
 class Stateful(Protocol):
@@ -98,6 +109,7 @@ class Checkpoint:
         validation: Sequence[str],
     ) -> None:
         """``train`` and ``validation`` are the image names of the fold's two parts."""
+        self.options = options
         self.belongings: dict[str, Any] = {
             "options": options.model_dump(mode="json"),
             "vocabulary": list(words),
@@ -116,12 +128,29 @@ class Checkpoint:
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
 
-    def load(self, path: Path, parts: Mapping[str, Stateful]) -> FoldProgress:
+    def load(
+        self, path: Path, parts: Mapping[str, Stateful], content: bytes | None = None
+    ) -> FoldProgress:
         """Puts the states in ``path`` into ``parts``.
 
-        Raises UserError where the run was of other options, another vocabulary or other images.
+        ``content`` is that of the file where it was read already. Raises UserError where the run
+        was of other options, another vocabulary or other images.
         """
-        state = read_checkpoint(path)
+        state = self._checked(path, parts, content)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return FoldProgress(**state["progress"])
+
+    def checked_bytes(self, path: Path, parts: Mapping[str, Stateful]) -> bytes:
+        """The content of a checkpoint that ``load`` accepts; raises as it does."""
+        content = read_bytes(path, "resume where its folder is, or start anew by --overwrite")
+        self._checked(path, parts, content)
+        return content
+
+    def _checked(
+        self, path: Path, parts: Mapping[str, Stateful], content: bytes | None
+    ) -> dict[str, Any]:
+        state = read_checkpoint(path, content)
         if not {*parts, "progress", *self.belongings} <= state.keys():
             raise UserError(
                 path,
@@ -130,43 +159,32 @@ class Checkpoint:
             )
         # an option that came after the checkpoint had its default then
         stored = options_from_dict(state["options"], f"{path} (its options)")
-        self._check_options(path, stored.model_dump(mode="json"))
+        self._check_options(path, stored)
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if state[key] != self.belongings[key]:
                 raise UserError(
                     path, f"was trained with {what}", "restore them, or start anew by --overwrite"
                 )
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        return FoldProgress(**state["progress"])
+        return state
 
-    def _check_options(self, path: Path, options: dict[str, Any]) -> None:
-        before, now = _flat(options), _flat(self.belongings["options"])
-        for key in sorted(before.keys() | now.keys()):
-            if not key.startswith(CHANGEABLE) and before.get(key) != now.get(key):
+    def _check_options(self, path: Path, trained: Options) -> None:
+        for key, before, now in differences(trained, self.options):
+            if not is_under(key, CHANGEABLE):
                 raise UserError(
                     path,
-                    f"was trained with {key}: {before.get(key)}, and now it is {now.get(key)}",
+                    f"was trained with {key}: {yaml_value(before)}, and now it is "
+                    f"{yaml_value(now)}",
                     "resume with the same options, or name another k_fold.experiment_name",
                 )
-        laid_over = [key for key, is_plain in _LAID_OVER_EPOCHS.items() if not is_plain(now[key])]
-        if before["optim.epochs"] != now["optim.epochs"] and laid_over:
+        stretched = stretched_by_epochs(self.options)
+        before, now = trained.optim.epochs, self.options.optim.epochs
+        if before != now and stretched is not None:
             raise UserError(
                 path,
-                f"was trained with optim.epochs: {before['optim.epochs']}, over which "
-                f"{laid_over[0]}: {now[laid_over[0]]} was laid, and now it is "
-                f"{now['optim.epochs']}",
-                "resume with as many, or name another k_fold.experiment_name",
+                f"was trained with optim.epochs: {before}, which {stretched} depends on, and now "
+                f"it is {now}",
+                "resume with the same number, or name another k_fold.experiment_name",
             )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:

@@ -39,16 +39,16 @@ class Criterion(nn.Module):
             self.log_scale.clamp_(math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE))
 
     def forward(
-        self, images: Tensor, captions: Tensor, image_index: Tensor, caption_key: Tensor
+        self, images: Tensor, captions: Tensor, image_index: Tensor, caption_group: Tensor
     ) -> Tensor:
         """Embeddings (B, D) of images and of their captions -> scalar.
 
-        image_index (B,): equal numbers are the same image; caption_key (B,): equal numbers are the
-        same text.
+        image_index (B,): equal numbers are the same image; caption_group (B,): equal numbers are
+        the same text.
         """
         options = self.options
         similarity = images @ captions.T  # (B, B)
-        ignore, positive = self._masks(image_index, caption_key)
+        ignore, positive = self._masks(image_index, caption_group)
         if options.loss == "infonce":
             return infonce_loss(similarity, self.scale, ignore, positive)
         hardest = options.max_violation or options.loss == "hard_triplet"
@@ -57,13 +57,13 @@ class Criterion(nn.Module):
         return triplet_loss(similarity, options.margin, hardest, ignore)
 
     def _masks(
-        self, image_index: Tensor, caption_key: Tensor
+        self, image_index: Tensor, caption_group: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
         """Which pairs of the batch are no negatives, and which are further true pairs."""
         alike: dict[Literal["ignore", "positive"], Tensor] = {}
         for choice, keys in (
             (self.options.same_image, image_index),
-            (self.options.same_caption, caption_key),
+            (self.options.same_caption, caption_group),
         ):
             if choice != "negative":
                 pairs = keys[:, None] == keys[None, :]

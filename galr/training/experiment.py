@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from galr.atomic import write_json
 from galr.data.folds import make_folds
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part, Split, read_split
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import read_tokenizer
 from galr.device import choose_device
 from galr.errors import UserError
 from galr.evaluation.results import versions
@@ -49,12 +50,19 @@ def _train_folds(
     folder = options.experiment_folder
     if options.distributed.exact:
         options = options.without_dropout()
+    distributed.on_main(lambda: _make_way(folder, resume=resume, overwrite=overwrite), device)
     with distributed.main_first():
-        if distributed.is_main():
-            _make_way(folder, resume=resume, overwrite=overwrite)
-        vocabulary = Vocabulary.load(options.dataset.vocab_path)
+        tokenizer = read_tokenizer(options)
         split = read_split(options, "train")
         files, training, validation = _images_of(split)
+    distributed.check_alike(
+        {
+            "options": options.model_dump_json(exclude={"device"}),
+            "words in its vocabulary": "\n".join(tokenizer.words),
+            "training images and captions": split.annotations.digest,
+        },
+        device,
+    )
     folds = make_folds(
         len(split.annotations.images),
         options.k_fold.mode,
@@ -62,6 +70,8 @@ def _train_folds(
         options.k_fold.validation_share,
         options.seed,
     )
+    for remark in _remarks(options):
+        logger.warning("%s", remark)
     logger.info("precision: %s", described(autocast_type(options.optim.amp, device)))
     summary, started = [], 0.0
     for index, fold in enumerate(folds):
@@ -71,7 +81,7 @@ def _train_folds(
             folder / str(index),
             training.select(fold.train),
             validation.select(fold.validation),
-            vocabulary,
+            tokenizer,
             device,
             started,
             files,
@@ -93,6 +103,22 @@ def _train_folds(
     return summary
 
 
+def _remarks(options: Options) -> Iterator[str]:
+    """What the options ask for and do not get."""
+    backbone, optim, dataset = options.model.backbone, options.optim, options.dataset
+    in_parts = optim.micro_batch is not None and optim.micro_batch < dataset.batch_size
+    if in_parts and backbone.batch_norm == "batch" and backbone.train != "none":
+        yield (
+            f"optim.micro_batch: batch normalisation sees {optim.micro_batch} pairs at a time, so "
+            "the loss is not that of the whole batch; model.backbone.batch_norm=frozen makes it so"
+        )
+    if optim.same_image != "negative" and dataset.sampling == "images":
+        yield (
+            f"optim.same_image: {optim.same_image} has no effect with dataset.sampling: images, "
+            "where no batch repeats an image"
+        )
+
+
 def _images_of(split: Split) -> tuple[ImageFiles | None, Part, Part]:
     """The whole split for training and for validation, and its files where maps stand for them."""
     dataset = split.options.dataset
@@ -107,11 +133,11 @@ def _images_of(split: Split) -> tuple[ImageFiles | None, Part, Part]:
     return files, part, part
 
 
-def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Keeps a new run from writing over an earlier one unasked."""
+def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> bytes:
+    """Keeps a new run from writing over an earlier one unasked; nothing to tell the other ranks."""
     earlier = sorted(folder.glob("[0-9]*/*.pth"))
     if not earlier or resume:
-        return
+        return b""
     if not overwrite:
         raise UserError(
             folder,
@@ -121,3 +147,4 @@ def _make_way(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
     for fold in {path.parent for path in earlier}:
         shutil.rmtree(fold)
+    return b""

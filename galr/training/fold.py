@@ -16,7 +16,7 @@ from galr.atomic import write_text
 from galr.data.dataset import training_loader
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
-from galr.data.vocabulary import Vocabulary
+from galr.data.vocabulary import Tokenizer
 from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.metrics import retrieval_metrics
@@ -56,21 +56,23 @@ class FoldTrainer:
         folder: Path,
         training: Part,
         validation: Part,
-        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
         device: torch.device,
         started: float = 0.0,
         files: ImageFiles | None = None,
     ) -> None:
         self.options, self.index, self.folder, self.device = options, index, folder, device
-        self.vocabulary = vocabulary
+        self.tokenizer = tokenizer
         seed_everything(options.seed, "model", index)
-        self.model = build_model(options, vocabulary.words).to(device)
+        self.model = build_model(options, tokenizer.words).to(device)
         if options.distributed.exact:
             # Adam divides by the size of a gradient: in float32 the rounding of one that should be
             # nearly zero would move a weight by a whole step
             self.model.double()
             distributed.synchronise_batch_norm(self.model)
         self.criterion = Criterion(options.optim).to(device)
+        # files of weights may differ between machines, and rank 0's are what is saved
+        distributed.broadcast_weights(self.model, self.criterion)
         self.optimizer = build_optimizer((self.model, self.criterion), options.optim)
         # float16 has no room for small gradients; the other types need no scaling
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
@@ -80,13 +82,13 @@ class FoldTrainer:
         self.progress = FoldProgress()
         self.checkpoint = Checkpoint(
             options,
-            vocabulary.words,
+            tokenizer.words,
             fold=index,
             train=training.annotations.images,
             validation=validation.annotations.images,
         )
-        self.goes_on = self.last.exists()
-        if self.goes_on:
+        self.resumes = distributed.from_main(float(self.last.exists()), device) > 0
+        if self.resumes:
             self._restore()
         encoder = self.model.image_encoder
         assert isinstance(encoder, ImageEncoder)
@@ -101,7 +103,7 @@ class FoldTrainer:
         self.validation = validation
         self.loader = training_loader(
             training.annotations,
-            vocabulary,
+            tokenizer,
             training.images,
             training.local,
             options.dataset,
@@ -118,8 +120,8 @@ class FoldTrainer:
 
     def run(self) -> FoldProgress:
         """Trains what is left of the fold."""
-        if self.goes_on:
-            logger.info("fold %d: going on after epoch %d", self.index, self.progress.epoch)
+        if self.resumes:
+            logger.info("fold %d: resuming after epoch %d", self.index, self.progress.epoch)
         else:
             self._start()
         with self._events() as events:
@@ -127,11 +129,14 @@ class FoldTrainer:
                 try:
                     self._run_epoch(self.progress.epoch + 1, events)
                 except KeyboardInterrupt:
-                    raise KeyboardInterrupt(
-                        f"stopped by Ctrl-C; {self.last} holds what was trained up to epoch "
-                        f"{self.progress.epoch}, and train.py --resume goes on from there"
-                    ) from None
+                    raise KeyboardInterrupt(self._interrupted()) from None
         return self.progress
+
+    def _interrupted(self) -> str:
+        done = f"epoch {self.progress.epoch} is the last in {self.last}"
+        if self.progress.epoch < 0:
+            done = "no epoch was finished"
+        return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
 
     def _start(self) -> None:
         if self._is_spent():
@@ -218,7 +223,7 @@ class FoldTrainer:
     def _validate(self) -> dict[str, float]:
         with self.average.in_place() if self.average else contextlib.nullcontext():
             similarity = encode_similarity(
-                self.model, self.validation, self.vocabulary, self.options.dataset
+                self.model, self.validation, self.tokenizer, self.options.dataset
             )
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
 
@@ -254,7 +259,11 @@ class FoldTrainer:
         return parts
 
     def _restore(self) -> None:
-        self.progress = self.checkpoint.load(self.last, self._parts())
+        parts, content = self._parts(), None
+        if distributed.world_size() > 1:  # the folder may be on rank 0's machine alone
+            read = partial(self.checkpoint.checked_bytes, self.last, parts)
+            content = distributed.on_main(read, self.device)
+        self.progress = self.checkpoint.load(self.last, parts, content)
         self.pace.resume(self.progress.cpu_seconds)
 
     def _save_last(self) -> None:

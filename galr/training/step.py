@@ -108,7 +108,7 @@ class TrainingStep:
         total = distributed.rows_of_all(batch.image_index)
         all_images = distributed.gather_rows(images, total)
         all_indices = distributed.gather_rows(batch.image_index, total)
-        count, keys = batch.captions_per_image, caption_keys(batch.tokens)
+        count, keys = batch.captions_per_image, batch.caption_group
         losses = [
             self.criterion(
                 all_images,
@@ -119,16 +119,6 @@ class TrainingStep:
             for each in range(count)
         ]
         return torch.stack(losses).mean()
-
-
-def caption_keys(tokens: Tensor) -> Tensor:
-    """tokens (B, T), padded with 0 -> (B,) int64: equal for the same text, however padded.
-
-    Different texts have equal keys by a chance of 2^-60.
-    """
-    generator = torch.Generator().manual_seed(0)
-    factors = torch.randint(2**62, (tokens.shape[1],), generator=generator)
-    return (tokens * factors.to(tokens.device)).sum(dim=1)  # overflow wraps, as meant
 
 
 def _parts(batch: Batch, size: int) -> list[Batch]:
@@ -152,8 +142,10 @@ def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
         norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)
     ]
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galr.data.annotations import caption_groups
 from galr.evaluation import metrics
 from galr.evaluation.metrics import (
-    caption_groups,
     reranked_metrics,
     retrieval_metrics,
     retrieval_ranks,

@@ -13,17 +13,20 @@ KEYS = [
 ] + ["mR"]
 
 
+OPTIONS = options_from_dict({"seed": 3}, "test")
+
+
 def fold(number, value, with_rerank=True):
     variants = {
         "without_rerank": dict.fromkeys(KEYS, value),
         "with_rerank": dict.fromkeys(KEYS, value + 1) if with_rerank else None,
     }
-    return FoldResult(number, f"{number}/best.pth", {"test_images": 6}, variants, variants)
+    split = {"test_images": 6}
+    return FoldResult(number, f"{number}/best.pth", split, variants, variants, OPTIONS)
 
 
 def test_results_hold_what_makes_a_number_reproducible(tmp_path):
-    options = options_from_dict({"seed": 3}, "test")
-    results = results_of(options, [fold(0, 10.0), fold(1, 20.0), fold(2, 60.0)])
+    results = results_of(OPTIONS, [fold(0, 10.0), fold(1, 20.0), fold(2, 60.0)])
     write_results(tmp_path / "results.json", results)
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored["seed"] == 3

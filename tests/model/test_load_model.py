@@ -61,8 +61,11 @@ NO_CHECKPOINT = {
     "text": (lambda path: path.write_text("hello\n"), "cannot be read"),
     "noise": (lambda path: path.write_bytes(bytes(range(256)) * 40), "cannot be read"),
     "an archive": (write_archive, "cannot be read"),
-    "a list": (lambda path: torch.save([1], path), "it has no entry model"),
-    "no model": (lambda path: torch.save({"epoch": 1}, path), "it has no entry model"),
+    "a list": (lambda path: torch.save([1], path), "is not a checkpoint (missing key 'model')"),
+    "no model": (
+        lambda path: torch.save({"epoch": 1}, path),
+        "is not a checkpoint (missing key 'model')",
+    ),
     "no tensors": (lambda path: torch.save({"model": {"a": 1}}, path), "holds no weights"),
     "nothing": (lambda path: torch.save({"model": {}}, path), "holds no weights"),
     "another network": (
@@ -147,14 +150,17 @@ OTHER_OPTIONS = {
     "width": (
         {"model__embed__embed_dim": 4, "model__fusion__type": "midf"}
         | {"model__fusion__mca_HIDDEN_SIZE": 4, "model__fusion__mca_MULTI_HEAD": 1},
-        "image_encoder.head.solo.projection.weight has shape (8, 512), not (4, 512)",
+        "was trained with model.embed.embed_dim: 8, and the options say 4",
     ),
     "image size": (
         {"dataset__image_size": 64, "dataset__resize_size": 64},
-        "image_encoder.head.solo_attention.weight has shape (8, 4), not (8, 16)",
+        "was trained with dataset.image_size: 32, and the options say 64",
     ),
-    "objects": ({"dataset__drea__objects": 4}, "has shape (8, 18), not (8, 24)"),
-    "no MVSA": ({"model__multiscale__enabled": False}, "has no tensor image_encoder.head.proj"),
+    "objects": ({"dataset__drea__objects": 4}, "trained with dataset.drea.objects: 3"),
+    "scores": ({"dataset__drea__min_score": 0.5}, "trained with dataset.drea.min_score: 0.3"),
+    "words": ({"dataset__max_words": 1}, "trained with dataset.max_words: 64"),
+    "no objects": ({"dataset__local_path": "zeros"}, "a store of local features, and the options"),
+    "no MVSA": ({"model__multiscale__enabled": False}, "with model.multiscale.enabled: true"),
     "no local branch": ({"model__local": False}, "has a local branch, and model.local is false"),
     "word vectors": ({"model__seq2vec__word_dim": 9}, "has shape (6, 5), not (6, 9)"),
 }
@@ -163,6 +169,27 @@ OTHER_OPTIONS = {
 @pytest.mark.parametrize(("changes", "message"), OTHER_OPTIONS.values(), ids=OTHER_OPTIONS)
 def test_options_of_another_architecture_are_an_error(path, changes, message):
     assert message in error_of(path, tiny_options(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model__seq2vec__dropout": 0.5, "model__fusion__mca_DROPOUT_R": 0.5},
+        {"model__backbone__train": "none", "optim__lr": 1.0, "seed": 9},
+        {"dataset__resize_size": 64, "dataset__batch_size": 7},
+        {"dataset__local_path": "another.h5"},
+    ],
+)
+def test_options_of_the_training_alone_may_differ(path, changes):
+    load_model(path, tiny_options(**changes))
+
+
+def test_options_of_the_local_branch_do_not_matter_without_one(tmp_path):
+    torch.save(checkpoint_of(tiny_options(model__local=False)), tmp_path / "best.pth")
+    load_model(
+        tmp_path / "best.pth",
+        tiny_options(model__local=False, dataset__drea__objects=7, model__fusion__type="addition"),
+    )
 
 
 def test_local_features_for_a_model_without_a_local_branch_are_an_error(tmp_path):

@@ -1,11 +1,15 @@
 """Trainings that end by seconds of the processor, on a clock of the test's own."""
 
+import re
+
 import pytest
 import torch
+from torch import nn
 
 from galr.errors import UserError
 from galr.options import load_options
-from galr.training import pace
+from galr.training import fold, pace
+from galr.training.checkpoint import Checkpoint, FoldProgress
 from galr.training.experiment import train_experiment
 from galr.training.fold import FoldTrainer
 from tests.tiny import make_data
@@ -140,16 +144,76 @@ def test_the_average_of_weights_is_what_best_holds(yaml):
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ("optim.schedule=cosine", "optim.schedule: cosine"),
+        ("optim.schedule=cosine", "optim.schedule"),
         ("dataset.train_sizes=[32,32]", "dataset.train_sizes"),
         ("optim.warmup=0.2", "optim.warmup"),
     ],
 )
-def test_epochs_cannot_change_where_something_is_laid_over_them(yaml, change, place):
+def test_epochs_cannot_change_where_something_depends_on_them(yaml, change, place):
     plain = ["optim.schedule=step", "optim.warmup=0", change]
     train(yaml, *plain, "optim.epochs=1")
-    with pytest.raises(UserError, match=rf"optim\.epochs: 1, over which {place}"):
+    with pytest.raises(UserError, match=rf"optim\.epochs: 1, which {place} depends on"):
         train(yaml, *plain, "optim.epochs=2", resume=True)
+
+
+def test_under_a_budget_the_step_schedule_alone_depends_on_epochs(yaml, clock):
+    steps = ["optim.schedule=step", "optim.warmup=0", "optim.budget_seconds=60"]
+    train(yaml, *steps, "optim.epochs=50")
+    with pytest.raises(UserError, match=r"optim\.epochs: 50, which optim\.schedule depends on"):
+        train(yaml, *steps, "optim.epochs=25", resume=True)
+    cosine = ["optim.budget_seconds=60", "k_fold.experiment_name=cosine"]
+    clock.now = 0.0  # as in a process of its own
+    before = train(yaml, *cosine, "optim.epochs=50")
+    assert train(yaml, *cosine, "optim.epochs=25", resume=True)["epoch"] == before["epoch"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed=6", "optim.lr=0.01", "optim.budget_seconds=61", "model.fusion.gate=released",
+     "model.seq2vec.dropout=0.5", "dataset.max_words=3", "logs.eval_step=2", "optim.ema=0.5",
+     "optim.micro_batch=4", "dataset.rotation_degrees=0"],
+)  # fmt: skip
+def test_what_changes_a_number_cannot_change_on_resume(yaml, change):
+    plain = ["optim.schedule=step", "optim.warmup=0", "optim.epochs=1"]
+    options = load_options(yaml, [*ONE_FOLD, *plain, change])
+    experiment = Checkpoint(options, [], fold=0, train=[], validation=[])
+    folder = options.experiment_folder
+    experiment.save(folder / "last.pth", {"model": nn.Linear(1, 1)}, FoldProgress())
+    now = Checkpoint(load_options(yaml, [*ONE_FOLD, *plain]), [], fold=0, train=[], validation=[])
+    with pytest.raises(UserError, match=re.escape(f"was trained with {change.split('=')[0]}: ")):
+        now.load(folder / "last.pth", {"model": nn.Linear(1, 1)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["device=auto", "optim.epochs=2", "optim.early_stop=3", "dataset.workers=1", "rerank.k=5",
+     "dataset.batch_size_val=9", "dataset.image_cache=off", "logs.print_freq=3"],
+)  # fmt: skip
+def test_what_changes_no_number_may_change_on_resume(yaml, change):
+    plain = ["optim.schedule=step", "optim.warmup=0", "optim.epochs=1"]
+    options = load_options(yaml, [*ONE_FOLD, *plain, change])
+    experiment = Checkpoint(options, [], fold=0, train=[], validation=[])
+    path = options.experiment_folder / "last.pth"
+    experiment.save(path, {"model": nn.Linear(1, 1)}, FoldProgress(epoch=4))
+    now = Checkpoint(load_options(yaml, [*ONE_FOLD, *plain]), [], fold=0, train=[], validation=[])
+    assert now.load(path, {"model": nn.Linear(1, 1)}).epoch == 4
+
+
+def test_validation_sees_the_average_of_the_weights(yaml, monkeypatch):
+    seen = []
+    encode = fold.encode_similarity
+
+    def watched(model, *arguments):
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return encode(model, *arguments)
+
+    monkeypatch.setattr(fold, "encode_similarity", watched)
+    changes = ["optim.ema=0.9", "optim.epochs=2", "optim.schedule=step", "optim.warmup=0"]
+    last = train(yaml, *changes)
+    for name, value in last["average"]["average"].items():
+        assert torch.equal(seen[-1][name], value), name
+    name = "text_encoder.projection.weight"
+    assert not torch.equal(seen[-1][name], last["model"][name])
 
 
 def test_epochs_that_were_never_validated_are_an_error(yaml):

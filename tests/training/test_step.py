@@ -5,10 +5,12 @@ import torch
 
 from galr.data.batches import Batch
 from galr.model.build import build_model
+from galr.progress import Progress
 from galr.training.criterion import Criterion
+from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
 from galr.training.optimizer import build_optimizer
-from galr.training.step import TrainingStep, caption_keys
+from galr.training.step import TrainingStep
 from tests.model.tiny import WORDS, tiny_options
 
 STILL = {
@@ -33,6 +35,7 @@ def make_batch(size=7, seed=0):
         tokens,
         lengths,
         integers(5, size),
+        integers(4, size),
     )
 
 
@@ -73,8 +76,9 @@ def test_parts_give_the_gradients_of_the_whole_batch(loss, size):
 def with_two_captions(batch, more):
     """``batch`` with the captions of ``more`` as second ones."""
     tokens = torch.stack([batch.tokens, more.tokens], dim=1).flatten(0, 1)
+    group = torch.stack([batch.caption_group, more.caption_group], dim=1).flatten()
     lengths = torch.stack([batch.lengths, more.lengths], dim=1).flatten()
-    return batch._replace(tokens=tokens, lengths=lengths)
+    return batch._replace(tokens=tokens, lengths=lengths, caption_group=group)
 
 
 @pytest.mark.parametrize("size", [None, 3])
@@ -84,7 +88,9 @@ def test_two_captions_an_image_give_the_mean_of_two_batches(size):
     for training in (single, double):
         training.model.double()
     first, second = make_batch(), make_batch(seed=1)
-    other = first._replace(tokens=second.tokens, lengths=second.lengths)
+    other = first._replace(
+        tokens=second.tokens, lengths=second.lengths, caption_group=second.caption_group
+    )
     losses = [single.accumulate(batch, seed=5) / 2 for batch in (first, other)]
     both = double.accumulate(with_two_captions(first, second), seed=5)
     assert both.item() == pytest.approx(sum(losses).item(), rel=1e-10)
@@ -116,6 +122,37 @@ def test_parts_are_remembered_once_by_batch_normalisation():
     expected = once.model.image_encoder.trunk.bn1.running_mean
     torch.testing.assert_close(norm.running_mean, expected)
     assert norm.momentum == 0.1
+
+
+def test_an_error_in_a_part_leaves_batch_normalisation_as_it_was(monkeypatch):
+    training = make(optim__micro_batch=4)
+    monkeypatch.setattr(training.model, "encode_text", None)
+    with pytest.raises(TypeError):
+        training.accumulate(make_batch(), seed=5)
+    norms = [m for m in training.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.1}
+
+
+def test_parts_normalised_by_themselves_have_another_loss():
+    """What the options say of micro_batch with batch normalisation by the batch."""
+    losses = [
+        make(**STILL, optim__micro_batch=size).accumulate(make_batch(), seed=5).item()
+        for size in (None, 4)
+    ]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-4)
+
+
+def test_every_step_of_an_epoch_has_its_own_dropout():
+    training = make()
+    seeds = []
+    training.step = lambda batch, lr, seed: seeds.append(seed) or torch.zeros(())
+    for epoch_seed in (1, 2):
+        with Progress("epoch", 14, "images") as progress:
+            train_one_epoch(
+                training, [make_batch()] * 2, torch.device("cpu"), learning_rate=lambda step: 0.1,
+                after_step=lambda: None, progress=progress, print_freq=10, seed=epoch_seed,
+            )  # fmt: skip
+    assert len(set(seeds)) == 4
 
 
 @pytest.mark.parametrize(
@@ -169,10 +206,3 @@ def test_bfloat16_gives_a_loss_close_to_float32():
     assert losses[1].dtype == torch.float32
     assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.1)
     assert losses[1].item() != losses[0].item()
-
-
-def test_keys_are_of_the_text_and_not_of_its_padding():
-    keys = caption_keys(torch.tensor([[3, 4, 0], [3, 4, 5], [4, 3, 0], [3, 4, 0]]))
-    assert keys[0] == keys[3]
-    assert len(set(keys.tolist())) == 3
-    assert caption_keys(torch.tensor([[3, 4]]))[0] == keys[0]
