@@ -229,15 +229,16 @@ def _check_options(
 
 
 def _check_objects(options: Options, trained_with: Options, place: str | Path) -> None:
-    """A model that was trained on objects is not evaluated without any unasked, nor vice versa."""
-    before, now = (each.dataset.local_path == "zeros" for each in (trained_with, options))
-    if before != now and options.dataset.local_path is not None:
-        kinds = {True: "zeros (no image has objects)", False: "a store of local features"}
+    """A model that never saw an object is not given any; the reverse is said (``zeros``)."""
+    if trained_with.dataset.local_path == "zeros" and options.dataset.local_path not in (
+        "zeros",
+        None,
+    ):
         raise UserError(
             place,
-            f"was trained with dataset.local_path: {kinds[before]}, and the options name "
-            f"{kinds[now]}",
-            "set dataset.local_path as it was in training",
+            "was trained with dataset.local_path: zeros, so that it never saw an object, and the "
+            f"options name {options.dataset.local_path}",
+            "set dataset.local_path=zeros, or train with local features",
         )
 
 

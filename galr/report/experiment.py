@@ -113,6 +113,8 @@ def _checkpoints(folder: Path) -> dict[int, Path]:
 def _read_results(path: Path) -> dict[str, Any] | None:
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(results, dict):
+            raise TypeError("it is no mapping")
         tested = results.get("test_options", results["options"])  # before 0.2, options alone
         if not isinstance(tested, dict) or not isinstance(results["versions"], dict):
             raise TypeError("its options and versions are no mappings")

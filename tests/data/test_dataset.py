@@ -334,3 +334,15 @@ def test_several_captions_of_an_image_are_all_different(folder, vocabulary):
             used = {own[image].index(caption) for caption in drawn}
             distinct = {tuple(caption) for caption in own[image]}
             assert len(used) == min(3, len(distinct))
+
+
+@pytest.mark.parametrize("sampling", ["captions", "images"])
+def test_captions_are_the_same_by_their_text_and_not_by_their_ids(folder, sampling):
+    chosen = options(folder, batch_size=9, sampling=sampling, rotation_degrees=0.0)
+    texts = ["a zebra", "two yachts", "a zebra", "a  zebra", "ship", "ship", "road", ".", "?"]
+    part = Annotations("train", tuple(f"{i}.png" for i in range(9)), tuple(texts), np.arange(9))
+    images = open_images(chosen, part, chosen.resize_size)
+    (batch,) = training_loader(part, Vocabulary(["ship", "<unk>"]), images, None, chosen, seed=1)
+    same = batch.caption_group[:, None] == batch.caption_group[None, :]
+    named = [texts[index] for index in batch.image_index]
+    assert same.tolist() == [[one == other for other in named] for one in named]

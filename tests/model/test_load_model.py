@@ -159,7 +159,6 @@ OTHER_OPTIONS = {
     "objects": ({"dataset__drea__objects": 4}, "trained with dataset.drea.objects: 3"),
     "scores": ({"dataset__drea__min_score": 0.5}, "trained with dataset.drea.min_score: 0.3"),
     "words": ({"dataset__max_words": 1}, "trained with dataset.max_words: 64"),
-    "no objects": ({"dataset__local_path": "zeros"}, "a store of local features, and the options"),
     "no MVSA": ({"model__multiscale__enabled": False}, "with model.multiscale.enabled: true"),
     "no local branch": ({"model__local": False}, "has a local branch, and model.local is false"),
     "word vectors": ({"model__seq2vec__word_dim": 9}, "has shape (6, 5), not (6, 9)"),
@@ -182,6 +181,12 @@ def test_options_of_another_architecture_are_an_error(path, changes, message):
 )
 def test_options_of_the_training_alone_may_differ(path, changes):
     load_model(path, tiny_options(**changes))
+
+
+def test_a_model_that_never_saw_an_object_is_not_given_any(tmp_path):
+    torch.save(checkpoint_of(tiny_options(dataset__local_path="zeros")), tmp_path / "best.pth")
+    load_model(tmp_path / "best.pth", tiny_options(dataset__local_path="zeros"))
+    assert "so that it never saw an object" in error_of(tmp_path / "best.pth", tiny_options())
 
 
 def test_options_of_the_local_branch_do_not_matter_without_one(tmp_path):

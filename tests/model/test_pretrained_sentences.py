@@ -3,21 +3,38 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from galr import build_skipthoughts
+from galr.data.annotations import Annotations, read_lines
+from galr.data.dataset import Captions
+from galr.data.vocabulary import RawText
 from galr.errors import UserError
+from galr.evaluation.test_part import evaluate_experiment
 from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
+from galr.options import load_options
+from galr.search.encoder import Encoder
+from galr.training.experiment import train_experiment
 from tests.model.tiny import tiny_options
+from tests.tiny import make_data
 
 # what the package and its own dependencies remark about themselves
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 KIND = "sentence-transformers"
-WORDS = ("plane", "runway", "harbor", "ship", "<unk>")
-TOKENS, LENGTHS = torch.tensor([[1, 2, 0], [5, 4, 3], [2, 0, 0]]), torch.tensor([2, 3, 1])
+WORDS = ("plane", "runway", "harbor", "ship", "the", "at", "[UNK]")
+CAPTIONS = ["a plane at the runway", "The ships, harbor!", "runway"]
+
+
+def as_tokens(captions):
+    annotations = Annotations("test", ("a.png",), tuple(captions), np.zeros(len(captions), int))
+    return Captions(annotations, RawText(), max_words=2).padded(range(len(captions)))
+
+
+TOKENS, LENGTHS = as_tokens(CAPTIONS)
 
 
 def installed() -> bool:
@@ -53,14 +70,12 @@ def folder(tmp_path_factory) -> Path:
 
 
 @needs_package
-def test_gives_the_packages_own_vectors(folder):
+def test_gives_the_packages_own_vectors_of_the_raw_captions(folder):
     from sentence_transformers import SentenceTransformer
 
-    encoder = build_skipthoughts(KIND, folder, WORDS).eval()
+    encoder = build_skipthoughts(KIND, folder).eval()
     assert encoder.sentence_dim == 16
-    own = SentenceTransformer(str(folder), device="cpu").encode(
-        ["plane runway", "[UNK] ship harbor", "runway"], convert_to_tensor=True
-    )
+    own = SentenceTransformer(str(folder), device="cpu").encode(CAPTIONS, convert_to_tensor=True)
     with torch.inference_mode():
         torch.testing.assert_close(encoder(TOKENS, LENGTHS), own, rtol=0, atol=1e-5)
         torch.testing.assert_close(encoder(TOKENS), own, rtol=0, atol=1e-5)
@@ -69,7 +84,7 @@ def test_gives_the_packages_own_vectors(folder):
 @needs_package
 @pytest.mark.parametrize("fixed", [False, True])
 def test_trains_unless_it_is_fixed(folder, fixed):
-    encoder = build_skipthoughts(KIND, folder, WORDS, fixed_embedding=fixed).train()
+    encoder = build_skipthoughts(KIND, folder, fixed_embedding=fixed).train()
     vectors = encoder(TOKENS, LENGTHS)
     assert vectors.requires_grad != fixed
     assert encoder.model.training != fixed
@@ -80,9 +95,9 @@ def test_trains_unless_it_is_fixed(folder, fixed):
 
 @needs_package
 def test_wrong_captions_are_refused(folder):
-    encoder = build_skipthoughts(KIND, folder, WORDS)
-    with pytest.raises(ValueError, match="token id 6 is outside"):
-        encoder(torch.tensor([[6]]))
+    encoder = build_skipthoughts(KIND, folder)
+    with pytest.raises(ValueError, match="token id 257 is outside"):
+        encoder(torch.tensor([[257]]))
     with pytest.raises(ValueError, match="caption 0 of the batch is empty"):
         encoder(torch.tensor([[0, 0]]))
     assert encoder(torch.empty(0, 2, dtype=torch.int64)).shape == (0, 16)
@@ -96,7 +111,7 @@ def test_a_checkpoint_keeps_what_was_trained(folder, tmp_path):
         model__seq2vec__dir_st=str(folder),
         dataset__local_path=None,
     )
-    model = build_model(options, WORDS).eval()
+    model = build_model(options, ()).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.01)
@@ -104,30 +119,76 @@ def test_a_checkpoint_keeps_what_was_trained(folder, tmp_path):
         {
             "model": model.state_dict(),
             "options": options.model_dump(mode="json"),
-            "vocabulary": list(WORDS),
+            "vocabulary": [],
         },
         tmp_path / "best.pth",
     )
-    loaded = load_model(tmp_path / "best.pth", words=WORDS)
+    loaded = load_model(tmp_path / "best.pth", words=())
     with torch.inference_mode():
         expected, found = (each.encode_text(TOKENS, LENGTHS) for each in (model, loaded))
     assert torch.equal(expected, found)
 
 
 @needs_package
+def test_a_checkpoint_of_captions_without_stop_words_is_refused(folder, tmp_path):
+    options = tiny_options(
+        model__seq2vec__type=KIND,
+        model__seq2vec__pretrained=True,
+        model__seq2vec__dir_st=str(folder),
+        dataset__local_path=None,
+    )
+    checkpoint = {
+        "model": build_model(options, ()).state_dict(),
+        "options": options.model_dump(mode="json"),
+        "vocabulary": ["plane", "<unk>"],
+    }
+    torch.save(checkpoint, tmp_path / "best.pth")
+    with pytest.raises(UserError, match="was trained by an earlier version"):
+        load_model(tmp_path / "best.pth")
+
+
+@needs_package
+def test_a_training_reads_raw_captions_and_needs_no_vocabulary(folder, tmp_path, monkeypatch):
+    path = make_data(tmp_path)
+    seen = []
+    forward = pretrained_sentences.PretrainedSentences.forward
+
+    def watched(encoder, tokens, lengths=None):
+        rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
+        seen.extend(RawText.decode(row[:length]) for row, length in rows)
+        return forward(encoder, tokens, lengths)
+
+    monkeypatch.setattr(pretrained_sentences.PretrainedSentences, "forward", watched)
+    changes = [f"model.seq2vec.type={KIND}", "model.seq2vec.pretrained=true",
+               f"model.seq2vec.dir_st={folder}", "dataset.vocab_path=nowhere.json", "device=cpu",
+               "k_fold.nums=1", "optim.epochs=1"]  # fmt: skip
+    options = load_options(path, changes)
+    train_experiment(options)
+    evaluate_experiment(options)
+    assert "there is one square , it is red" in seen
+    data = Path(options.dataset.data_path)
+    written = [line for part in ("train", "test") for line in read_lines(data / f"{part}_caps.txt")]
+    assert set(seen) <= set(written)
+    encoder = Encoder.load(options.experiment_folder / "0" / "best.pth")
+    assert encoder.knows_a_word("an unseen word")
+    assert encoder.unknown_words("an unseen word") == []
+    assert encoder.texts(["a red square", "harbor"]).shape == (2, 16)
+
+
+@needs_package
 def test_a_folder_that_holds_no_model(tmp_path):
     with pytest.raises(UserError, match=r"holds no sentence-transformers model"):
-        build_skipthoughts(KIND, tmp_path, WORDS)
+        build_skipthoughts(KIND, tmp_path)
     (tmp_path / "modules.json").write_text("[")
     with pytest.raises(UserError, match="cannot be read by sentence-transformers") as error:
-        build_skipthoughts(KIND, tmp_path, WORDS)
+        build_skipthoughts(KIND, tmp_path)
     assert "\n" not in str(error.value)
 
 
 def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_sentences.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError) as error:
-        build_skipthoughts(KIND, tmp_path, WORDS)
+        build_skipthoughts(KIND, tmp_path)
     assert str(error.value) == (
         "model.seq2vec.type: sentence-transformers: the optional package sentence-transformers is "
         "not installed; pip install -r requirements-sentences.txt, or choose another type"
@@ -136,4 +197,4 @@ def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
 
 def test_without_a_folder_it_says_that_one_is_needed():
     with pytest.raises(UserError, match="starts from no random weights"):
-        build_skipthoughts(KIND, None, WORDS)
+        build_skipthoughts(KIND, None)

@@ -21,7 +21,7 @@ def files(tmp_path):
 
 
 def test_a_line_a_budget_and_a_picture(tmp_path, files):
-    arguments = ["--seconds", "6", "--set", "k_fold.nums=1", "--set", "device=cpu"]
+    arguments = ["--seconds", "12", "--set", "k_fold.nums=1", "--set", "device=cpu"]
     picture, out = tmp_path / "curve.svg", tmp_path / "curve.json"
     done = run_script(
         "benchmarks/budget.py", *files, *arguments, "--picture", picture, "--out", out
@@ -30,7 +30,7 @@ def test_a_line_a_budget_and_a_picture(tmp_path, files):
     header, line = done.stdout.splitlines()
     assert header.split() == ["processor", "seconds", *map(str, files)]
     points = json.loads(out.read_text())["points"]
-    assert line.split()[0] == "6"
+    assert line.split()[0] == "12"
     for point in points:
         assert point["folds"] == 1
         assert f"{point['mR']:.2f}" in line
@@ -38,7 +38,7 @@ def test_a_line_a_budget_and_a_picture(tmp_path, files):
 
 
 def test_files_of_other_folds_are_not_compared(files):
-    done = run_script("benchmarks/budget.py", *files, "--seconds", "6")
+    done = run_script("benchmarks/budget.py", *files, "--seconds", "12")
     assert done.returncode == 2
     assert "k_fold.nums: is 2 in one file and 1 in the other" in done.stderr.splitlines()[-1]
 
