@@ -1,4 +1,4 @@
-"""python -m galr.warm_start: a start for the ResNet learned from images alone, without captions."""
+"""python -m galr.warm_start: a start for the backbone, learned from images without captions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import normalise
 from galr.device import choose_device
 from galr.errors import RunError
-from galr.model.resnet import CHANNELS, ResNet18
+from galr.model.backbone import Backbone
 from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import build_optimizer
@@ -32,7 +32,7 @@ from galr.training.schedule import learning_rate
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-Trains the ResNet-18 to tell the training images apart, two random views of one from those of others
+Trains the backbone to tell the training images apart, two random views of one from those of others
 (SimCLR, Chen et al. 2020), and writes a file for model.backbone.weights. Captions play no part.
 
 The views are those that training makes: dataset.augment says how, dataset.image_size how large.
@@ -67,15 +67,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def learn(options: Options, seconds: float) -> dict[str, Tensor]:
-    """The weights of a ResNet-18 after so many processor seconds on the training images.
+    """The weights of the backbone after so many processor seconds on the training images.
 
     Raises RunError where the loss is no longer a number, and where the seconds are over before the
     first step.
     """
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
-    trunk = ResNet18().to(device).train()
-    width = CHANNELS[3]
+    trunk = Backbone(options.model.backbone.name).to(device).train()
+    width = trunk.channels[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
     learned = nn.ModuleList([trunk, projector.to(device)])
     optimizer = build_optimizer(learned, options.optim)

@@ -6,9 +6,8 @@ import torch
 
 from galr import warm_start
 from galr.errors import RunError
-from galr.model.backbone import start_backbone
-from galr.model.resnet import ResNet18
-from galr.options import load_options
+from galr.model.backbone import Backbone, build_backbone
+from galr.options import BackboneOptions, load_options
 from galr.training import pace
 from tests.tiny import make_data, run_module
 
@@ -17,12 +16,12 @@ def test_two_views_of_an_image_are_told_from_those_of_others(tmp_path, caplog):
     overrides = ["optim.lr=0.001", "logs.print_freq=1", "dataset.batch_size=20"]
     options = load_options(make_data(tmp_path), overrides)
     with caplog.at_level(logging.INFO, logger=warm_start.__name__):
-        weights = warm_start.learn(options, seconds=4)
+        weights = warm_start.learn(options, seconds=8)
     losses = [record.args[2] for record in caplog.records if record.name == warm_start.__name__]
     assert len(losses) > 10
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     torch.manual_seed(options.seed)
-    start = ResNet18().state_dict()
+    start = Backbone().state_dict()
     assert weights.keys() == start.keys()
     assert not torch.equal(weights["layer4.1.conv2.weight"], start["layer4.1.conv2.weight"])
 
@@ -31,8 +30,7 @@ def test_the_file_is_a_start_for_training(tmp_path):
     base, out = make_data(tmp_path), tmp_path / "backbone.pth"
     done = run_module("galr.warm_start", "--path_opt", base, "--seconds", "1", "--out", out)
     assert done.returncode == 0, done.stderr
-    trunk = ResNet18()
-    start_backbone(trunk, str(out))
+    trunk = build_backbone(BackboneOptions(weights=str(out)))
     stored = torch.load(out, weights_only=True)
     assert torch.equal(trunk.state_dict()["conv1.weight"], stored["conv1.weight"])
 

@@ -1,94 +1,110 @@
-"""The start of the ResNet: ImageNet's weights, a file's, or random ones."""
+"""The backbone: a ResNet of torchvision, maps of four levels, and the start of its weights."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import socket
-from collections.abc import Iterator
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
 
 from galr.errors import UserError
-from galr.model.safetensors import read_safetensors
-from galr.model.weights import named_tensors, put_weights, read_torch_file
+from galr.model.weights import named_tensors, put_weights, read_weights
+from galr.options import BackboneOptions
 
 logger = logging.getLogger(__name__)
 
-IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-"""torchvision's ResNet18_Weights.IMAGENET1K_V1; the name ends with the start of its SHA-256."""
+STRIDES = (4, 8, 16, 32)
+"""The side of an image over the side of each map."""
 
 
-def start_backbone(trunk: nn.Module, weights: str | None) -> None:
-    """Gives ``trunk`` the ``weights``: `imagenet`, the path of a file, or None to leave it random.
+class Backbone(nn.Module):
+    """A ResNet of torchvision, under its parameter names, without the classifier.
+
+    ``channels`` are those of its four maps.
+    """
+
+    def __init__(self, name: str = "resnet18") -> None:
+        """``name`` as in ``torchvision.models.list_models()``; the weights are random."""
+        super().__init__()
+        net = get_model(name, weights=None)
+        self.stem = ("conv1", "bn1", "relu", "maxpool")
+        self.stages = ("layer1", "layer2", "layer3", "layer4")
+        for part in (*self.stem, *self.stages):
+            self.add_module(part, getattr(net, part))
+        last: int = net.fc.in_features
+        self.channels = (last // 8, last // 4, last // 2, last)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """image (B, 3, S, S) -> maps (B, channels[i], S / STRIDES[i], S / STRIDES[i])."""
+        for part in self.stem:
+            image = self.get_submodule(part)(image)
+        maps = [image]
+        for stage in self.stages:
+            maps.append(self.get_submodule(stage)(maps[-1]))
+        return tuple(maps[1:])
+
+
+def build_backbone(options: BackboneOptions) -> Backbone:
+    """The backbone ``name`` with its ``weights``.
 
     Raises UserError where they cannot be had; it never falls back to a random start.
     """
-    if weights is None:
-        logger.info("backbone: random start (model.backbone.weights is null)")
-        return
-    if weights == "imagenet":
-        path = _imagenet_file()
-        remedy = "delete it, and it is downloaded anew"
+    backbone = Backbone(options.name)
+    if options.weights is None:
+        logger.info("backbone: %s, random start (model.backbone.weights is null)", options.name)
+        return backbone
+    path = Path(options.weights)
+    published = _published(options.name)
+    if options.weights in published:
+        state: Any = _downloaded(options.name, published[options.weights])
+        remedy = "delete the file, and it is downloaded again"
     else:
-        path = Path(weights)
         remedy = (
-            "name torchvision's state dict of ResNet-18 by model.backbone.weights, "
-            "or set it to imagenet to download that, or to null for a random start"
+            f"name a file of torchvision's {options.name} by model.backbone.weights, or set it to "
+            f"one of {', '.join(published)} to download them, or to null for a random start"
         )
-    state = named_tensors(_stored_weights(path, remedy), path, remedy)
+        state = read_weights(path, remedy)
+    put_backbone_weights(backbone, state, path, remedy)
+    logger.info("backbone: %s, weights %s", options.name, options.weights)
+    return backbone
+
+
+def put_backbone_weights(backbone: Backbone, state: Any, place: Path, remedy: str) -> None:  # noqa: ANN401
+    """Puts a state dict of torchvision's, with its classifier or without, into ``backbone``."""
+    state = named_tensors(state, place, remedy)
     counters = {
-        # files from before PyTorch 0.4.1 lack these; a pretrained trunk never reads them
+        # files from before PyTorch 0.4.1 lack these; a pretrained backbone never reads them
         name: torch.zeros((), dtype=torch.int64)
-        for name in trunk.state_dict()
+        for name in backbone.state_dict()
         if name.endswith(".num_batches_tracked")
     }
-    # the classifier of ImageNet's thousand classes is not part of the trunk
     state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    put_weights(trunk, counters | state, path, remedy)
-    logger.info("backbone: weights of %s", path)
+    put_weights(backbone, counters | state, place, remedy)
 
 
-def _stored_weights(path: Path, remedy: str) -> object:
-    """The content of a file, or the part of a checkpoint that holds its weights."""
-    if path.suffix == ".safetensors":
-        return read_safetensors(path, remedy)
-    stored = read_torch_file(path, remedy)
-    for entry in ("state_dict", "model"):
-        if isinstance(stored, dict) and isinstance(stored.get(entry), dict):
-            return stored[entry]
-    return stored
+def _published(name: str) -> dict[str, Any]:
+    """torchvision's weights of ``name``; `imagenet` are the first, as released with the paper."""
+    weights = get_model_weights(name).__members__
+    return {"imagenet": weights["IMAGENET1K_V1"], **weights}
 
 
-def _imagenet_file() -> Path:
-    """torchvision's file in torch's cache, downloaded where it is not there yet."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rpartition("/")[2]
-    if path.is_file():
-        return path
-    logger.info("backbone: downloading %s to %s", IMAGENET_URL, path.parent)
+def _downloaded(name: str, weights: Any) -> Any:  # noqa: ANN401 - torchvision's WeightsEnum
+    """The state dict in torch's cache (TORCH_HOME), where torchvision puts it once."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digest = path.stem.rpartition("-")[2]
-        with _timeout(seconds=30):
-            torch.hub.download_url_to_file(IMAGENET_URL, str(path), digest, progress=False)
-    except (OSError, RuntimeError) as error:  # no network, no space; a wrong digest
+        with contextlib.redirect_stdout(sys.stderr):  # where it says what it downloads
+            return weights.get_state_dict(
+                progress=sys.stderr.isatty(), check_hash=True, map_location="cpu", weights_only=True
+            )
+    except Exception as error:  # noqa: BLE001 - no network, no space, a wrong digest, a damaged file
         raise UserError(
-            "model.backbone.weights: imagenet",
-            f"{IMAGENET_URL} could not be downloaded ({error})",
+            f"model.backbone.weights: {name}, {weights.name}",
+            f"{weights.url} could not be downloaded to {torch.hub.get_dir()}/checkpoints, or the "
+            f"file there is damaged ({error})",
             "connect once to let it be downloaded, name a local file by "
             "model.backbone.weights=FILE, or start at random by model.backbone.weights=null",
         ) from None
-    return path
-
-
-@contextlib.contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """torch.hub names no timeout of its own, and a network that swallows packets would hang it."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -12,11 +12,10 @@ import torch
 from galr.data.vocabulary import OWN_TOKENIZER
 from galr.errors import UserError
 from galr.model.assemble import assemble
-from galr.model.backbone import start_backbone
+from galr.model.backbone import Backbone, build_backbone
 from galr.model.galr import GaLR
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
-from galr.model.resnet import ResNet18
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
@@ -35,9 +34,10 @@ _KNOWN_OF_RELEASED = {"model.seq2vec.type", "model.fusion.type", "model.fusion.g
 def build_model(options: Options, words: Sequence[str]) -> GaLR:
     """A network to train, for the vocabulary ``words``, whose ids are 1 to len(words).
 
-    The ResNet starts from ``model.backbone.weights``, the text encoder from the skip-thought files
-    where ``model.seq2vec.pretrained`` says so, the rest from torch's global generator. The local
-    branch is built where there are local features. Raises UserError for files that are missing.
+    The backbone starts from ``model.backbone.weights``, the text encoder from the skip-thought
+    files where ``model.seq2vec.pretrained`` says so, the rest from torch's global generator.
+    The local branch is built where there are local features. Raises UserError for files that are
+    missing.
     """
     text = options.model.seq2vec
     if text.pretrained and text.dir_st is None:
@@ -46,8 +46,7 @@ def build_model(options: Options, words: Sequence[str]) -> GaLR:
             "is null, yet model.seq2vec.pretrained is true",
             "name the folder of the skip-thought files, or set model.seq2vec.pretrained=false",
         )
-    trunk = ResNet18()
-    start_backbone(trunk, options.model.backbone.weights)
+    trunk = build_backbone(options.model.backbone)
     sentence_encoder = build_skipthoughts(
         text.type,
         text.dir_st if text.pretrained else None,
@@ -103,7 +102,7 @@ def model_of(
     sentence_encoder = _sentence_encoder_for(options, state)
     # on the meta device nothing is drawn, so the generators of a run stay as they are
     with torch.device("meta"):
-        model = assemble(options, ResNet18(), sentence_encoder, local)
+        model = assemble(options, Backbone(options.model.backbone.name), sentence_encoder, local)
     put_weights(model, state, path, _OTHER_OPTIONS)
     return model.to(device).eval()
 
@@ -168,7 +167,11 @@ def _sentence_encoder_for(options: Options, state: State) -> SentenceEncoder | P
 
 # keys of `model` that change neither the network nor its input in evaluation
 _TRAINING_ONLY = (
-    "model.backbone.",
+    "model.backbone.train",
+    "model.backbone.batch_norm",
+    "model.backbone.unfreeze_at",
+    "model.backbone.cache_maps",
+    "model.backbone.weights",
     "model.seq2vec.pretrained",
     "model.seq2vec.dir_st",
     "model.seq2vec.dropout",

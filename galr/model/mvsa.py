@@ -1,4 +1,4 @@
-"""The global branch: MVSA, multiscale visual self-attention, on the maps of a ResNet."""
+"""The global branch: MVSA, multiscale visual self-attention, on the maps of the backbone."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from galr.model.backbone import STRIDES, Backbone
 from galr.model.normalise import l2_normalise
-from galr.model.resnet import CHANNELS
 
 
 class PooledProjection(nn.Module):
     """The last map alone: its mean over positions, projected."""
 
-    def __init__(self, embed_dim: int) -> None:
+    def __init__(self, channels: int, embed_dim: int) -> None:
+        """``channels`` of the last map."""
         super().__init__()
-        self.projection = nn.Linear(CHANNELS[3], embed_dim)
+        self.projection = nn.Linear(channels, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The maps of ``ResNet18``, or their last alone -> (B, D)."""
+        """The maps of ``Backbone``, or their last alone -> (B, D)."""
         feature: Tensor = self.projection(maps[-1].mean(dim=(2, 3)))
         return feature
 
@@ -35,22 +36,22 @@ class MVSA(nn.Module):
     v = normalise(sigmoid(W A + b) * solo), solo the pooled and projected last map.
     """
 
-    def __init__(self, embed_dim: int, channels: int, grid: int) -> None:
-        """``channels`` of L' and of H' each; ``grid`` is S/16.
+    def __init__(self, of_maps: Sequence[int], embed_dim: int, channels: int, grid: int) -> None:
+        """``of_maps``: channels of the four maps; ``channels`` of L' and of H'; ``grid`` is S/16.
 
         Maps of images of another size give an A of another grid, which is resampled to this one.
         """
         super().__init__()
         self.grid = grid
-        self.solo = PooledProjection(embed_dim)
-        self.low = nn.Conv2d(CHANNELS[0] + CHANNELS[1], channels, 3, stride=4)
-        self.high = nn.Conv2d(CHANNELS[2] + CHANNELS[3], channels, 1)
+        self.solo = PooledProjection(of_maps[3], embed_dim)
+        self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=4)
+        self.high = nn.Conv2d(of_maps[2] + of_maps[3], channels, 1)
         self.main = nn.Conv2d(2 * channels, 1, 1)
         self.attention = nn.Conv2d(2 * channels, 1, 1)
         self.solo_attention = nn.Linear(grid**2, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The four maps of ``ResNet18`` -> (B, D) of length 1."""
+        """The four maps of ``Backbone`` -> (B, D) of length 1."""
         attended = self.attended(maps)
         if attended.shape[2] != self.grid:
             attended = interpolate(attended, (self.grid, self.grid), mode="bilinear")
@@ -70,7 +71,7 @@ class ImageEncoder(nn.Module):
     """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
 
     def __init__(
-        self, trunk: nn.Module, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
+        self, trunk: Backbone, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
     ) -> None:
         """Images have a side of ``image_size`` or, in training, of ``train_sizes``."""
         super().__init__()
@@ -124,7 +125,9 @@ class ImageEncoder(nn.Module):
 
     def _kept_sizes(self) -> list[tuple[int, int]]:
         """Side and channels of each map that the head reads."""
-        return [(self.image_size // 2 ** (2 + level), CHANNELS[level]) for level in self.levels]
+        return [
+            (self.image_size // STRIDES[level], self.trunk.channels[level]) for level in self.levels
+        ]
 
 
 def _joined(fine: Tensor, coarse: Tensor) -> Tensor:

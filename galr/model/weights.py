@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from galr.errors import UserError
@@ -56,6 +58,33 @@ def _unreadable(path: Path, error: OSError, remedy: str) -> UserError:
     elif not path.exists():
         what = "there is no such file"
     return UserError(path, what, remedy)
+
+
+def read_weights(path: str | Path, remedy: str) -> Any:  # noqa: ANN401 - whatever was saved
+    """The weights in a file of safetensors or of ``torch.save``, there as a checkpoint's entry too.
+
+    Raises UserError, ending with ``remedy``, as ``read_torch_file`` does.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path, remedy)
+    stored = read_torch_file(path, remedy)
+    for entry in ("state_dict", "model"):
+        if isinstance(stored, dict) and isinstance(stored.get(entry), dict):
+            return stored[entry]
+    return stored
+
+
+def read_safetensors(path: Path, remedy: str) -> State:
+    """The tensors of a safetensors file; raises UserError, ending with ``remedy``."""
+    try:
+        state: State = load_file(path)
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError):
+            raise _unreadable(path, error, remedy) from None
+        what = f"cannot be read ({error})"
+        raise UserError(path, what, remedy) from None
+    return state
 
 
 def named_tensors(value: object, place: str | Path, remedy: str) -> State:

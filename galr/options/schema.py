@@ -76,8 +76,20 @@ class Section(BaseModel):
 
 
 class BackboneOptions(Section):
-    """The ResNet-18 that gives maps of four levels."""
+    """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
 
+    name: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+    ] = Field("resnet18", description="its name in torchvision; MVSA's channels follow from it")
     train: Literal["none", "layer4", "all"] = Field(
         "all", description="which of its weights are trained: none, those of its last stage, or all"
     )
@@ -93,7 +105,7 @@ class BackboneOptions(Section):
     )
     cache_maps: bool = Field(
         False,
-        description="keep the maps that the ResNet makes of the training images on disk, beside "
+        description="keep the maps that the backbone makes of the training images on disk, beside "
         "the cached images and within `dataset.image_cache_gb`, and train the rest of the network "
         "on them alone; images are then those of evaluation: `dataset.resize_size`, "
         "`rotation_degrees` and `augment` play no part. Needs `train: none` and `batch_norm: "
@@ -102,9 +114,10 @@ class BackboneOptions(Section):
 
     weights: str | None = Field(
         "imagenet",
-        description="start of the ResNet: `imagenet` (torchvision's weights, downloaded once), "
-        "the path of a file with a ResNet-18 of torchvision's names (`.pth` or `.safetensors`), or "
-        "`null` for a random start",
+        description="its start: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once to "
+        "`TORCH_HOME`), another of torchvision's names such as `IMAGENET1K_V2`, the path of a file "
+        "with its weights under torchvision's names (`.pth` or `.safetensors`), or `null` for a "
+        "random start",
     )
 
     @model_validator(mode="after")

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from galr.model.backbone import STRIDES, Backbone
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
-from galr.model.resnet import CHANNELS, ResNet18
+
+CHANNELS = (64, 128, 256, 512)
 
 SIDE = 64  # of the image
 
@@ -10,12 +12,12 @@ SIDE = 64  # of the image
 def random_maps(images=2):
     return [
         torch.randn(images, channels, SIDE // stride, SIDE // stride, dtype=torch.float64)
-        for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)
+        for channels, stride in zip(CHANNELS, STRIDES, strict=True)
     ]
 
 
 def test_mvsa_is_its_equations_at_every_position():
-    mvsa = MVSA(embed_dim=5, channels=2, grid=SIDE // 16).double()
+    mvsa = MVSA(CHANNELS, embed_dim=5, channels=2, grid=SIDE // 16).double()
     maps = random_maps()
     for image, feature in enumerate(mvsa(maps)):
         map1, map2, map3, map4 = (each[image] for each in maps)
@@ -41,7 +43,7 @@ def test_mvsa_is_its_equations_at_every_position():
 
 
 def test_pooled_projection_ignores_where_things_are():
-    head = PooledProjection(5).double()
+    head = PooledProjection(512, 5).double()
     maps = random_maps()
     mirrored = [each.flip(-1) for each in maps]
     torch.testing.assert_close(head(mirrored), head(maps), rtol=1e-12, atol=1e-14)
@@ -49,14 +51,16 @@ def test_pooled_projection_ignores_where_things_are():
 
 @pytest.mark.parametrize("shape", [(2, 3, 64, 32), (2, 1, 32, 32), (3, 32, 32), (2, 3, 48, 48)])
 def test_images_of_another_shape_are_refused_with_both_shapes(shape):
-    encoder = ImageEncoder(ResNet18(), PooledProjection(5), image_size=32)
+    encoder = ImageEncoder(Backbone(), PooledProjection(512, 5), image_size=32)
     with pytest.raises(ValueError, match=r"must be \(B, 3, 32, 32\), got \(") as error:
         encoder(torch.zeros(shape))
     assert str(shape) in str(error.value)
 
 
 def test_images_of_a_training_size_are_attended_on_the_same_grid():
-    encoder = ImageEncoder(ResNet18(), MVSA(5, 2, grid=6), image_size=96, train_sizes=(64,))
+    encoder = ImageEncoder(
+        Backbone(), MVSA(CHANNELS, 5, 2, grid=6), image_size=96, train_sizes=(64,)
+    )
     encoder.eval()
     for side in (64, 96):
         assert encoder(torch.randn(2, 3, side, side)).shape == (2, 5)
@@ -65,10 +69,10 @@ def test_images_of_a_training_size_are_attended_on_the_same_grid():
 
 
 def test_a_flat_attention_is_the_same_on_every_grid():
-    mvsa = MVSA(5, 2, grid=4)
+    mvsa = MVSA(CHANNELS, 5, 2, grid=4)
     same, half = (
         [torch.full((1, channels, side // stride, side // stride), 0.3) for channels, stride in
-         zip(CHANNELS, (4, 8, 16, 32), strict=True)]
+         zip(CHANNELS, STRIDES, strict=True)]
         for side in (64, 32)
     )  # fmt: skip
     torch.testing.assert_close(mvsa(same), mvsa(half))

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from galr.errors import UserError
-from galr.model.resnet import CHANNELS
 from galr.training.compiled import compile_trunk
 from galr.training.frozen import set_trained
 from tests.model.tiny import tiny_options
@@ -22,7 +21,8 @@ class SmallTrunk(nn.Module):
 
     def __init__(self):
         super().__init__()
-        widths = (3, *CHANNELS)
+        self.channels = (64, 128, 256, 512)
+        widths = (3, *self.channels)
         self.levels = nn.ModuleList(
             nn.Conv2d(before, after, 1, stride=4 if before == 3 else 2)
             for before, after in itertools.pairwise(widths)

@@ -11,8 +11,8 @@ from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
 from galr.errors import UserError
 from galr.evaluation.encode import encode_images
+from galr.model.backbone import Backbone
 from galr.model.build import build_model
-from galr.model.resnet import ResNet18
 from galr.options import load_options
 from galr.seeding import seed_everything
 from galr.training.experiment import train_experiment
@@ -111,9 +111,9 @@ def test_no_image_is_decoded_once_the_maps_are_there_and_a_run_goes_on(yaml, mon
 def test_a_run_goes_on_with_the_maps_of_its_own_trunk(yaml, tmp_path, monkeypatch):
     weights = tmp_path / "start.pth"
     named = f"model.backbone.weights={weights}"
-    torch.save(ResNet18().state_dict(), weights)
+    torch.save(Backbone().state_dict(), weights)
     trained(yaml, "stopped", *KEPT, named, "optim.epochs=1")
-    torch.save(ResNet18().state_dict(), weights)
+    torch.save(Backbone().state_dict(), weights)
     monkeypatch.setattr(map_cache, "_build", None)  # the file's new trunk would need maps
     trained(yaml, "stopped", *KEPT, named)
     assert len(cache_files(yaml)) == 1
