@@ -11,6 +11,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
 
 from galr.errors import UserError
 
@@ -160,20 +162,37 @@ def rows_of_all(rows: Tensor) -> int:
     return int(count.item())
 
 
-def add_gradients(weights: Iterable[Tensor]) -> None:
-    """Replaces the gradients of ``weights`` by their sums over all ranks.
+def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
+    """``module`` under DistributedDataParallel, its gradients summed over all ranks.
 
-    DistributedDataParallel would take means, where each rank holds its part of a sum (see
-    ``gather_rows``), and would wrap a model whose frozen weights may change between epochs.
+    For one process, ``module`` itself. The weights that need a gradient now are those that are
+    summed: make another one where these change. ``some_unused``: a backward pass may miss weights.
     """
     if world_size() == 1:
-        return
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    together = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(together)
-    parts = torch.split(together, [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+        return module
+    spread = DistributedDataParallel(
+        module,
+        broadcast_buffers=False,  # see share_statistics
+        init_sync=False,  # see broadcast_weights
+        find_unused_parameters=some_unused,
+    )
+    spread.register_comm_hook(None, _summed)
+    return spread
+
+
+# torch compares annotations with its own types, which a string is not
+def _summed(_, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Sums in place of DistributedDataParallel's means: a rank's loss is part of a sum."""
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
+def without_sum(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Within it the gradients of a ``parallel`` module add up on this rank alone."""
+    if isinstance(module, DistributedDataParallel):
+        held: contextlib.AbstractContextManager[None] = module.no_sync()
+        return held
+    return contextlib.nullcontext()
 
 
 def share_statistics(buffers: Iterable[Tensor]) -> None:
@@ -186,32 +205,14 @@ def share_statistics(buffers: Iterable[Tensor]) -> None:
             buffer.div_(world_size())
 
 
-class _SumOverRanks(torch.autograd.Function):
-    """A sum over all ranks, whose gradient is the sum of the ranks' gradients."""
-
-    @staticmethod
-    def forward(context: object, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: object, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
-
-
-def _summed(x: Tensor) -> Tensor:
-    total: Tensor = _SumOverRanks.apply(x)
+def _over_ranks(x: Tensor) -> Tensor:
+    """The sum over all ranks, with a gradient."""
+    total: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
     return total
 
 
 class RankBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with the mean and variance of the batches of all ranks together.
-
-    nn.SyncBatchNorm does this on CUDA alone.
-    """
+    """nn.SyncBatchNorm for CPUs, where torch has none: statistics of the batches of all ranks."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -219,10 +220,10 @@ class RankBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         assert self.running_mean is not None
         assert self.running_var is not None
-        count = _summed(x.new_tensor(x.numel() / x.shape[1]))
-        mean = _summed(x.sum((0, 2, 3))) / count
+        count = _over_ranks(x.new_tensor(x.numel() / x.shape[1]))
+        mean = _over_ranks(x.sum((0, 2, 3))) / count
         centred = x - mean.view(1, -1, 1, 1)
-        variance = _summed(centred.square().sum((0, 2, 3))) / count
+        variance = _over_ranks(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
@@ -233,7 +234,10 @@ class RankBatchNorm(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(model: nn.Module) -> None:
-    """Turns every nn.BatchNorm2d of ``model`` into ``RankBatchNorm``, in place."""
+    """Lets every batch normalisation of ``model`` see the batches of all ranks, in place."""
+    if next(model.parameters()).is_cuda:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = RankBatchNorm

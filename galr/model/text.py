@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from galr.model.pretrained_sentences import PretrainedSentences
+
 
 class TextEncoder(nn.Module):
     """relu(W s + b), s the sentence vector (``skipthoughts.SentenceEncoder``)."""
@@ -13,6 +15,8 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.sentence_encoder = sentence_encoder
         self.embed_dim = embed_dim
+        # of models of other packages, such as the pooler of a BERT
+        self.may_leave_weights_unused = isinstance(sentence_encoder, PretrainedSentences)
         self.projection = nn.Linear(sentence_dim, embed_dim)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:

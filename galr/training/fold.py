@@ -76,6 +76,9 @@ class FoldTrainer:
         self.optimizer = build_optimizer((self.model, self.criterion), options.optim)
         # float16 has no room for small gradients; the other types need no scaling
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
+        self.training = TrainingStep(
+            self.model, self.criterion, self.optimizer, self.scaler, options.optim
+        )
         decay = options.optim.ema
         self.average = WeightAverage(self.model, decay) if decay > 0 else None
         self.pace = Pace(options.optim, started)
@@ -173,14 +176,11 @@ class FoldTrainer:
         options = self.options
         done = distributed.from_main(self.pace.done(epoch), self.device)
         set_trained(self.model, options.model.backbone, done)
-        training = TrainingStep(
-            self.model, self.criterion, self.optimizer, self.scaler, options.optim
-        )
         self.loader.set_epoch(epoch, partial(self._image_side, epoch))
         rank = 0 if options.distributed.exact else distributed.rank()
         with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
             figures = train_one_epoch(
-                training,
+                self.training,
                 self.loader,
                 self.device,
                 learning_rate=partial(self._learning_rate, epoch),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from galr.model.galr import GaLR
 from galr.options import BackboneOptions
@@ -24,5 +25,5 @@ def set_trained(model: GaLR, options: BackboneOptions, done: float) -> None:
         module.train(is_trained)
     if options.batch_norm == "frozen":
         for module in trunk.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, _BatchNorm):
                 module.eval()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from galr import distributed
@@ -17,6 +20,26 @@ from galr.options import OptimOptions
 from galr.seeding import derive_seed
 from galr.training.criterion import Criterion
 from galr.training.precision import autocast_type
+
+
+class PairEncoder(nn.Module):
+    """Both sides of the network, which the ranks run on their own parts of a batch."""
+
+    def __init__(self, model: GaLR, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
+        super().__init__()
+        self.model, self.amp = model, amp
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """B images with M captions each -> their embeddings (B, D) and (B M, D), float32 at least.
+
+        In bfloat16 similarities near 0.7 lie 0.004 apart.
+        """
+        device = batch.tokens.device
+        kind = autocast_type(self.amp, device)
+        with torch.autocast(device.type, kind, enabled=kind is not None):
+            images = image_embeddings(self.model, batch)
+            captions = self.model.encode_text(batch.tokens, batch.lengths)
+        return (images, captions) if kind is None else (images.float(), captions.float())
 
 
 class TrainingStep:
@@ -36,6 +59,9 @@ class TrainingStep:
         self.model = model
         self.criterion, self.optimizer, self.scaler = criterion, optimizer, scaler
         self.options = options
+        self.pairs = PairEncoder(model, options.amp)
+        self._encoder: nn.Module = self.pairs
+        self._trained: list[bool] | None = None
         self.weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     def step(self, batch: Batch, lr: float, seed: int) -> Tensor:
@@ -44,7 +70,6 @@ class TrainingStep:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.accumulate(batch, seed)
-        distributed.add_gradients(self.model.parameters())
         self.scaler.unscale_(self.optimizer)
         if self.options.grad_clip > 0:
             nn.utils.clip_grad_norm_(self.weights, self.options.grad_clip)
@@ -54,16 +79,15 @@ class TrainingStep:
         return loss
 
     def accumulate(self, batch: Batch, seed: int) -> Tensor:
-        """Adds this rank's part of the gradients of the loss, and returns the loss -> scalar.
-
-        The loss is that of all ranks' pairs together.
+        """Adds the gradients of the loss of all ranks' pairs together, and returns it -> scalar.
 
         ``seed`` drives dropout.
         """
+        self._follow_trained_weights()
         size = self.options.micro_batch
         if size is None or len(batch.image_index) <= size:
             torch.manual_seed(seed)
-            loss = self._loss(batch, *self._encode(batch))
+            loss = self._loss(batch, *self._encoder(batch))
             torch.autograd.backward(self.scaler.scale(loss))
             return loss.detach()
         return self._accumulate_in_parts(batch, _parts(batch, size), seed)
@@ -86,22 +110,26 @@ class TrainingStep:
         of_images = torch.split(images.grad, [len(part.image_index) for part in parts])
         of_captions = torch.split(captions.grad, [len(part.tokens) for part in parts])
         for number, gradients in enumerate(zip(of_images, of_captions, strict=True)):
-            features = self._encode_part(parts[number], seed, number)
-            torch.autograd.backward(features, gradients)
+            last = number == len(parts) - 1
+            with contextlib.nullcontext() if last else distributed.without_sum(self._encoder):
+                features = self._encode_part(parts[number], seed, number)
+                torch.autograd.backward(features, gradients)
         return loss.detach()
 
     def _encode_part(self, part: Batch, seed: int, number: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(derive_seed(seed, number))
-        return self._encode(part)
+        features: tuple[Tensor, Tensor] = self._encoder(part)
+        return features
 
-    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        device = batch.tokens.device
-        kind = autocast_type(self.options.amp, device)
-        with torch.autocast(device.type, kind, enabled=kind is not None):
-            images = image_embeddings(self.model, batch)
-            captions = self.model.encode_text(batch.tokens, batch.lengths)
-        # in bfloat16 similarities near 0.7 lie 0.004 apart
-        return (images, captions) if kind is None else (images.float(), captions.float())
+    def _follow_trained_weights(self) -> None:
+        """Ranks sum the gradients of what is trained now; stages of the backbone may be frozen."""
+        trained = [weight.requires_grad for weight in self.model.parameters()]
+        if trained == self._trained:
+            return
+        self._trained, self._encoder = trained, self.pairs
+        gc.collect()  # an earlier one would go on summing
+        unused = self.model.text_encoder.may_leave_weights_unused
+        self._encoder = distributed.parallel(self.pairs, some_unused=unused)
 
     def _loss(self, batch: Batch, images: Tensor, captions: Tensor) -> Tensor:
         """The mean loss of the batches that the first, the second ... captions make."""
@@ -138,9 +166,7 @@ def _parts(batch: Batch, size: int) -> list[Batch]:
 @contextlib.contextmanager
 def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch normalisation within it normalises by the batch, but does not remember it."""
-    norms: Sequence[nn.BatchNorm2d] = [
-        norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)
-    ]
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
