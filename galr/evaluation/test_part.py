@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,7 @@ from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
-from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
-from galr.model.weights import read_bytes
+from galr.model.build import model_of, read_checkpoint
 from galr.options import Options, options_from_dict, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -144,8 +144,13 @@ def _checkpoint_of_main(path: Path, device: torch.device) -> dict[str, Any]:
     """The entries of a checkpoint that rank 0 reads and sends to the others."""
     if distributed.world_size() == 1:
         return read_checkpoint(path)
-    content = distributed.on_main(lambda: read_bytes(path, CHECKPOINT_REMEDY), device)
-    return read_checkpoint(path, content)
+
+    def packed() -> bytes:
+        content = io.BytesIO()
+        torch.save(read_checkpoint(path), content)
+        return content.getvalue()
+
+    return read_checkpoint(path, distributed.on_main(packed, device))
 
 
 def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:

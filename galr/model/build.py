@@ -13,6 +13,7 @@ from galr.data.vocabulary import OWN_TOKENIZER
 from galr.errors import UserError
 from galr.model.assemble import assemble
 from galr.model.backbone import Backbone, build_backbone
+from galr.model.exported import is_exported, read_exported
 from galr.model.galr import GaLR
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
@@ -110,10 +111,13 @@ def model_of(
 def read_checkpoint(path: str | Path, content: bytes | None = None) -> dict[str, Any]:
     """The entries of a checkpoint on the CPU; ``model`` is a dict of tensors by name.
 
-    ``content`` is that of the file at ``path`` where it was read already.
-    Raises UserError for a file that is missing, damaged, unsafe, or no checkpoint.
+    ``path`` may be a folder of ``galr.export``. ``content`` is that of the file where it was read
+    already. Raises UserError for a file that is missing, damaged, unsafe, or no checkpoint.
     """
-    checkpoint = read_torch_file(path, CHECKPOINT_REMEDY, content)
+    if content is None and is_exported(path):
+        checkpoint = read_exported(path)
+    else:
+        checkpoint = read_torch_file(path, CHECKPOINT_REMEDY, content)
     if not isinstance(checkpoint, dict) or "model" not in checkpoint:
         raise UserError(path, "is not a checkpoint (missing key 'model')", CHECKPOINT_REMEDY)
     return {**checkpoint, "model": named_tensors(checkpoint["model"], path, CHECKPOINT_REMEDY)}

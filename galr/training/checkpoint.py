@@ -138,7 +138,15 @@ class Checkpoint:
         """
         state = self._checked(path, parts, content)
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            try:
+                part.load_state_dict(state[name])
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise UserError(
+                    path,
+                    f"its entry {name} does not fit ({error})",
+                    "it may be of an earlier version: resume with that, or start anew by "
+                    "--overwrite",
+                ) from None
         return FoldProgress(**state["progress"])
 
     def checked_bytes(self, path: Path, parts: Mapping[str, Stateful]) -> bytes:

@@ -21,11 +21,12 @@ from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
 from galr.evaluation.metrics import retrieval_metrics
 from galr.model.build import build_model
+from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
 from galr.options import Options
 from galr.progress import Progress
 from galr.seeding import derive_seed, seed_everything
-from galr.training.average import WeightAverage
+from galr.training.average import weight_average
 from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_log
 from galr.training.compiled import compile_trunk
 from galr.training.criterion import Criterion
@@ -80,7 +81,7 @@ class FoldTrainer:
             self.model, self.criterion, self.optimizer, self.scaler, options.optim
         )
         decay = options.optim.ema
-        self.average = WeightAverage(self.model, decay) if decay > 0 else None
+        self.average = weight_average(self.model, decay) if decay > 0 else None
         self.pace = Pace(options.optim, started)
         self.progress = FoldProgress()
         self.checkpoint = Checkpoint(
@@ -120,6 +121,14 @@ class FoldTrainer:
     def last(self) -> Path:
         """The checkpoint that a continuation starts from."""
         return self.folder / "last.pth"
+
+    @property
+    def evaluated(self) -> GaLR:
+        """The model that is validated and kept: the average of the weights, where there is one."""
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, GaLR)
+        return self.average.module
 
     def run(self) -> FoldProgress:
         """Trains what is left of the fold."""
@@ -184,15 +193,19 @@ class FoldTrainer:
                 self.loader,
                 self.device,
                 learning_rate=partial(self._learning_rate, epoch),
-                after_step=self.average.update if self.average else _nothing,
+                after_step=self._after_step,
                 progress=progress,
                 print_freq=options.logs.print_freq,
                 seed=derive_seed(options.seed, "epoch", self.index, epoch, rank),
             )
         distributed.share_statistics(self.model.buffers())
         if self.average is not None:
-            distributed.share_statistics(self.average.statistics())
+            distributed.share_statistics(self.average.module.buffers())
         return figures._asdict()
+
+    def _after_step(self) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
     def _learning_rate(self, epoch: int, step: int) -> float | None:
         """None where the budget is spent; an epoch has one step at least."""
@@ -221,10 +234,9 @@ class FoldTrainer:
         return distributed.from_main(float(self.pace.is_spent), self.device) > 0
 
     def _validate(self) -> dict[str, float]:
-        with self.average.in_place() if self.average else contextlib.nullcontext():
-            similarity = encode_similarity(
-                self.model, self.validation, self.tokenizer, self.options.dataset
-            )
+        similarity = encode_similarity(
+            self.evaluated, self.validation, self.tokenizer, self.options.dataset
+        )
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
 
     def _events(self) -> contextlib.AbstractContextManager[SummaryWriter | None]:
@@ -271,9 +283,4 @@ class FoldTrainer:
 
     def _save_best(self) -> None:
         """The model as it was validated, without what a continuation needs."""
-        with self.average.in_place() if self.average else contextlib.nullcontext():
-            self.checkpoint.save(self.folder / "best.pth", {"model": self.model}, self.progress)
-
-
-def _nothing() -> None:
-    pass
+        self.checkpoint.save(self.folder / "best.pth", {"model": self.evaluated}, self.progress)
