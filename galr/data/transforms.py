@@ -1,4 +1,4 @@
-"""Training and evaluation transforms on uint8 images; their random numbers are given to them."""
+"""Training and evaluation transforms, torchvision's own; their random numbers are given to them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import functional as v2
 
 from galr.options import AugmentOptions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NO_AUGMENTATION = AugmentOptions()
-
 
 # how many draws place and recolour take
 PLACING, COLOURING = 5, 5
@@ -26,9 +26,9 @@ class Placement(NamedTuple):
     """How a training image is turned and cut."""
 
     angle: float  # degrees, counter-clockwise
-    left: float  # of the window, in pixels of the image
-    top: float
-    window: float  # its side
+    left: int  # of the window, in pixels of the image
+    top: int
+    window: int  # its side
     symmetry: int = 0  # 0..7: so many right angles, 4 more: mirrored before
 
 
@@ -44,59 +44,43 @@ def place(
     Without ``augment`` the distribution of torchvision's ``RandomRotation((0, degrees))`` and
     ``RandomCrop(side)`` on an image of ``resized`` x ``resized`` pixels.
     """
-    angle = draws[0] * degrees
     symmetry = int(draws[3] * 8) if augment.right_angles else 0
-    if augment.crop_scale is None:
-        places = resized - side + 1
-        return Placement(angle, int(draws[1] * places), int(draws[2] * places), side, symmetry)
-    area = augment.crop_scale + draws[4] * (1 - augment.crop_scale)
-    window = math.sqrt(area) * resized
-    room = resized - window
-    return Placement(angle, draws[1] * room, draws[2] * room, window, symmetry)
+    window = side
+    if augment.crop_scale is not None:
+        area = augment.crop_scale + draws[4] * (1 - augment.crop_scale)
+        window = round(math.sqrt(area) * resized)
+    places = resized - window + 1
+    left, top = int(draws[1] * places), int(draws[2] * places)
+    return Placement(draws[0] * degrees, left, top, window, symmetry)
 
 
 def rotate_and_crop(image: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint8]) -> None:
     """Turns ``image`` (S, S, 3) about its centre and writes the crop to ``out`` (s, s, 3).
 
-    Rotation, crop and a change of size are one look-up per pixel of the crop, so nothing outside
-    the crop is computed. Where the size stays, as ``RandomRotation`` does by default: the nearest
-    pixel, black outside; otherwise bilinear.
+    torchvision's ``rotate`` (the nearest pixel, black outside) and ``resized_crop``.
     """
-    centre = image.shape[0] / 2
-    side = out.shape[0]
-    scale = placement.window / side
-    angle = math.radians(placement.angle)
-    cos, sin = math.cos(angle), math.sin(angle)
-    # output (x, y) -> input (cos x - sin y + c, sin x + cos y + f), relative to the centre
-    x, y = placement.left - centre, placement.top - centre
-    matrix = (
-        scale * cos, -scale * sin, cos * x - sin * y + centre,
-        scale * sin, scale * cos, sin * x + cos * y + centre,
-    )  # fmt: skip
-    sampling = Image.Resampling.NEAREST if scale == 1 else Image.Resampling.BILINEAR
-    turned = Image.fromarray(image).transform(
-        (side, side), Image.Transform.AFFINE, matrix, sampling
-    )
-    pixels = np.asarray(turned)
+    picture, side = Image.fromarray(image), out.shape[0]
+    if placement.angle:
+        picture = v2.rotate(picture, placement.angle)
+    window = placement.window
+    picture = v2.resized_crop(picture, placement.top, placement.left, window, window, [side, side])
+    pixels = np.asarray(picture)
     if placement.symmetry >= 4:
         pixels = pixels[:, ::-1]
     out[...] = np.rot90(pixels, placement.symmetry % 4)
 
 
 def recolour(pixels: NDArray[np.uint8], draws: NDArray[np.float64], strength: float) -> None:
-    """Changes brightness, contrast and each colour of ``pixels`` (s, s, 3), in place.
+    """Changes brightness, contrast and saturation of ``pixels`` (s, s, 3), in place.
 
-    COLOURING uniform numbers in [0, 1) -> factors in 1 - ``strength`` to 1 + ``strength``:
-    (value - mean) * contrast + mean, times brightness, times that of the channel.
+    COLOURING uniform numbers in [0, 1), of which three become factors in 1 - ``strength`` to
+    1 + ``strength``, as torchvision's ``ColorJitter`` has them.
     """
-    brightness, contrast, *channels = 1 + strength * (2 * draws - 1)
-    mean = pixels.mean()
-    values = (np.arange(256) - mean) * contrast + mean
-    # the channels may differ by half as much as all may together
-    gains = brightness * (1 + np.array(channels)) / 2
-    tables = np.clip(np.outer(gains, values), 0, 255).astype(np.uint8)
-    for channel, table in enumerate(tables):
-        pixels[..., channel] = table[pixels[..., channel]]
+    brightness, contrast, saturation = 1 + strength * (2 * draws[:3] - 1)
+    picture = torch.from_numpy(pixels).permute(2, 0, 1)
+    picture = v2.adjust_contrast(v2.adjust_brightness(picture, brightness), contrast)
+    picture = v2.adjust_saturation(picture, saturation)
+    pixels[...] = picture.permute(1, 2, 0).numpy()
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -109,21 +93,6 @@ def normalise(images: Tensor) -> Tensor:
         raise ValueError(
             f"images must be (B, 3, S, S) uint8, got {tuple(images.shape)} {images.dtype}"
         )
-    mean, std = (torch.tensor(of, device=images.device) for of in (IMAGENET_MEAN, IMAGENET_STD))
-    scale, shift = (1 / (255 * std)).view(3, 1, 1), (-mean / std).view(3, 1, 1)
-    floats = torch.empty_like(images, dtype=torch.float32)
-    source, target = images, floats
-    if images.is_contiguous(memory_format=torch.channels_last):
-        # pixel after pixel in memory: one loop over a row of them is faster than many over three
-        source, target = (_rows(tensor) for tensor in (images, floats))
-        scale, shift = (numbers.flatten().repeat(images.shape[3]) for numbers in (scale, shift))
-    # a few at a time, so that the processor's cache still holds what the next operation reads
-    for part, out in zip(torch.split(source, 4), torch.split(target, 4), strict=True):
-        out.copy_(part).mul_(scale).add_(shift)
-    return floats
-
-
-def _rows(images: Tensor) -> Tensor:
-    """(B, 3, S, S) in channels_last memory -> (B, S, 3 S), the same memory."""
-    batch, channels, height, width = images.shape
-    return images.permute(0, 2, 3, 1).view(batch, height, channels * width)
+    floats = v2.to_dtype(images, torch.float32, scale=True)
+    normalised: Tensor = v2.normalize(floats, [*IMAGENET_MEAN], [*IMAGENET_STD], inplace=True)
+    return normalised

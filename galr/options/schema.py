@@ -300,8 +300,8 @@ class AugmentOptions(Section):
         0.0,
         ge=0.0,
         le=1.0,
-        description="brightness and contrast change by up to this share, each colour on its own "
-        "by up to half of it",
+        description="brightness, contrast and saturation change by up to this share each, as in "
+        "torchvision's ColorJitter",
     )
 
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.v2 import functional as tv
 
+from galr.data.images import resize_to_square
 from galr.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -24,18 +26,20 @@ def scene(side=40, seed=0):
 
 @pytest.mark.parametrize("angle", [0.0, 17.3, 45.0, 89.99, 90.0, 200.0])
 @pytest.mark.parametrize("side", [32, 40])
-def test_one_step_equals_rotation_then_crop(angle, side):
+def test_a_view_is_torchvisions_rotation_then_crop(angle, side):
     image = scene()
     left, top = (3, 8) if side == 32 else (0, 0)
     out = np.empty((side, side, 3), np.uint8)
     rotate_and_crop(image, Placement(angle, left, top, side), out)
-    turned = np.asarray(Image.fromarray(image).rotate(angle))
-    expected = turned[top : top + side, left : left + side]
-    # a pixel that falls between two is rounded one way or the other
-    differ = (out != expected).any(axis=2)
-    assert differ.mean() < 0.02
-    inside = (out != 0).any(axis=2) & (expected != 0).any(axis=2)
-    assert np.abs(out.astype(int) - expected)[inside].max() < 25
+    expected = tv.crop(tv.rotate(Image.fromarray(image), angle), top, left, side, side)
+    assert np.array_equal(out, np.asarray(expected))
+
+
+def test_evaluation_resizes_as_torchvision_does():
+    image = Image.fromarray(scene(90))
+    for side in (32, 64, 128):
+        expected = np.asarray(tv.resize(image, [side, side]))
+        assert np.array_equal(resize_to_square(image, side), expected)
 
 
 def test_without_rotation_the_crop_is_exact():
@@ -82,11 +86,11 @@ def test_right_angles_are_drawn_evenly():
     assert np.abs(np.bincount(drawn) - 1000).max() < 5 * np.sqrt(1000)
 
 
-def test_a_window_of_another_size_is_resized_to_the_crop():
+def test_a_window_of_another_size_is_torchvisions_resized_crop():
     image, out = scene(), np.empty((20, 20, 3), np.uint8)
-    rotate_and_crop(image, Placement(0.0, 0, 0, 40), out)
-    expected = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BOX))
-    assert np.abs(out.astype(int) - expected).mean() < 3
+    rotate_and_crop(image, Placement(0.0, 3, 5, 31), out)
+    expected = tv.resized_crop(Image.fromarray(image), 5, 3, 31, 31, [20, 20])
+    assert np.array_equal(out, np.asarray(expected))
 
 
 def test_windows_lie_inside_and_show_the_share_asked_for():
@@ -94,24 +98,22 @@ def test_windows_lie_inside_and_show_the_share_asked_for():
     draws = np.random.default_rng(0).random((4000, 5))
     placed = [place(draw, 40, 32, 0.0, augment) for draw in draws]
     shares = np.array([placement.window**2 / 40**2 for placement in placed])
-    assert shares.min() >= 0.25
+    assert shares.min() >= 0.24  # whole pixels
     assert shares.mean() == pytest.approx(0.625, abs=0.02)
     for placement in placed:
         assert min(placement.left, placement.top) >= 0
-        assert max(placement.left, placement.top) + placement.window <= 40 + 1e-9
+        assert max(placement.left, placement.top) + placement.window <= 40
 
 
-def test_colours_change_within_the_strength_and_not_at_its_middle():
+def test_colours_change_as_torchvisions_jitter_has_them():
     pixels = scene()
     recolour(pixels, np.full(5, 0.5), 0.4)
-    assert np.abs(pixels.astype(int) - scene()).max() <= 1
-    for draw, compare in ((0.999, np.greater), (0.0, np.less)):
-        pixels = scene()
-        recolour(pixels, np.array([draw, 0.5, 0.5, 0.5, 0.5]), 0.4)
-        assert compare(pixels.mean(), scene().mean())
-    flat = scene()
-    recolour(flat, np.array([0.5, 0.0, 0.5, 0.5, 0.5]), 0.9)
-    assert flat.std() < 0.2 * scene().std()
+    assert np.array_equal(pixels, scene())
+    recolour(pixels, np.array([0.9, 0.1, 0.7, 0.5, 0.5]), 0.5)
+    expected = torch.from_numpy(scene()).permute(2, 0, 1)
+    expected = tv.adjust_contrast(tv.adjust_brightness(expected, 1.4), 0.6)
+    expected = tv.adjust_saturation(expected, 1.2).permute(1, 2, 0)
+    assert np.abs(pixels.astype(int) - expected.numpy().astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 1 - 2**-53])
