@@ -57,6 +57,7 @@ def make_batch(options: Options) -> Batch:
         tokens * (torch.arange(20) < lengths[:, None]),
         lengths,
         torch.arange(size),
+        torch.arange(size),
     )
 
 

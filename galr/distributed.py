@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -170,6 +171,8 @@ def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
     """
     if world_size() == 1:
         return module
+    # a kernel of one pixel has the same numbers in the same order whatever its strides say
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     spread = DistributedDataParallel(
         module,
         broadcast_buffers=False,  # see share_statistics

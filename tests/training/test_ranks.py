@@ -35,26 +35,24 @@ def last(options, name):
     return torch.load(path, weights_only=True)
 
 
+FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen"]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        ["--set", "dataset.batch_size=7"],
-        ["--set", "optim.loss=infonce"],
-        [
-            "--set",
-            "model.backbone.cache_maps=true",
-            "--set",
-            "model.backbone.train=none",
-            "--set",
-            "model.backbone.batch_norm=frozen",
-        ],
+        ["dataset.batch_size=7"],
+        ["optim.loss=infonce", "model.backbone.unfreeze_at=0.5", "optim.epochs=2"],
+        ["optim.micro_batch=3", "model.backbone.batch_norm=frozen"],
+        ["model.backbone.cache_maps=true", *FROZEN],
     ],
-    ids=["uneven", "infonce", "maps"],
+    ids=["uneven", "unfrozen", "parts", "maps"],
 )
 def test_two_ranks_train_what_one_trains(options, settings):
-    name = settings[1].replace("=", "_").replace(".", "_")
+    name = settings[0].replace("=", "_").replace(".", "_")
+    arguments = [word for key in ("optim.epochs=1", *settings) for word in ("--set", key)]
     for ranks in (1, 2):
-        done = run(options, f"{name}_{ranks}", *settings, "--set", "optim.epochs=1", ranks=ranks)
+        done = run(options, f"{name}_{ranks}", *arguments, ranks=ranks)
         assert done.returncode == 0, done.stderr
     one, two = (last(options, f"{name}_{ranks}") for ranks in (1, 2))
     for key, value in one["model"].items():
