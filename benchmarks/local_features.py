@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from galr.data.processes import cores  # noqa: E402 - the folder above is known from here on
 from galr.local_features import build  # noqa: E402
+from galr.local_features.classes import ClassNames  # noqa: E402
 from galr.local_features.detections import Detections  # noqa: E402
 from galr.local_features.store import read_store  # noqa: E402
 from galr.options import DreaOptions  # noqa: E402
@@ -76,7 +77,7 @@ def check(folder: Path, images: int) -> None:
         found = Detections(
             SIDE,
             SIDE,
-            [drea.classes.index(line[0]) for line in rows],
+            [line[0] for line in rows],
             [float(line[1]) for line in rows],
             places,
         )
@@ -90,9 +91,11 @@ def profile(folder: Path, images: int) -> None:
     """Where one process spends its time, for the first ``images``."""
     names = sorted((folder / "images").iterdir())[:images]
     jobs = [build.Job(path, folder / "detections" / f"{path.stem}.txt") for path in names]
+    drea = DreaOptions()
+    classes = ClassNames(drea.classes)
     profiler = cProfile.Profile()
     for job in jobs:
-        profiler.runcall(build._build, job, kind="paddledet", drea=DreaOptions())
+        profiler.runcall(build._build, job, kind="paddledet", drea=drea, classes=classes)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(18)
 
 

@@ -63,7 +63,7 @@ def _prepare(data: Path, folder: Path) -> list[str]:
                     "--images", data / "images", "--out", segments,
                     "--fit-on", data / "train_filename.txt")  # fmt: skip
         _python("-m", "galr.local_features", "build", "--format", "paddledet",
-                "--detections", segments, "--classes", segments / "classes.names",
+                "--detections", segments, "--store-classes", segments / "classes.names",
                 "--images", data / "images", "--out", store)  # fmt: skip
         _python("vocab.py", "--data_path", data.parent, "--data_name", data.name, "--out", words)
     classes = (segments / "classes.names").read_text().split()

@@ -8,11 +8,15 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from galr import cli
 from galr.errors import UserError
 from galr.options import DreaOptions, load_options
 from galr.options.reading import options_from_dict
+
+if TYPE_CHECKING:
+    from galr.local_features.numbering import Numbering
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +39,25 @@ Turns a detector's output for a folder of images into a store of local features.
 Formats (pixels from the top left corner, if nothing else is said):
   paddledet   an image.txt for each image: class score xmin ymin width height
               (or eight coordinates of a polygon after the score)
-  yolo        an image.txt for each image, class as its number from 0 in the list of classes:
+  yolo        an image.txt for each image, with class numbers (--classes says what they mean):
               class cx cy width height score, or class, eight coordinates, score, all as
               shares of the image (ultralytics: save_txt=True save_conf=True)
   dota        Task1_<class>.txt: image score x1 y1 x2 y2 x3 y3 x4 y4
               Task2_<class>.txt: image score xmin ymin xmax ymax
   coco        results.json (image_id, category_id, bbox, score) and images.json (id, file_name,
-              width, height; with categories, where there are any): their folder, or both files
+              width, height; with categories, where there are any): their folder, or both files;
+              category_id is a name, a number that categories name, or one that --classes and
+              --first-category name
+
+Class numbers have no meaning of their own. --classes states it, as one of:
+  FILE        one class per line, the first being number 0
+  FILE.yaml   names: [plane, ...] or names: {0: plane, ...}, as the data file of a detector has it
+  NAME        dota, dota-v1.5, dota-v2.0 (the order of DOTA's development kit),
+              ultralytics-dota, ultralytics-dota-v1.5, ultralytics-dota-v2.0 (the order of the
+              data files of ultralytics, which is another), coco80, coco91
+Classes are then matched by name with those of the store; capitals, "-", "_" and spaces make no
+difference. A detection of a class that the store does not have is a bad one, as any other that
+does not fit: an error, or left out by --skip-bad, which counts them by class.
 
 An image without detections has none; that is no error. Anything else that does not fit is.
 """
@@ -109,11 +125,15 @@ def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
         help="leave out detections that are wrong, list them and go on",
     )
     parser.add_argument(
+        "--classes",
+        metavar="FILE_OR_NAME",
+        help="what class numbers in the detections mean (above)",
+    )
+    parser.add_argument(
         "--first-category",
         type=int,
-        choices=(0, 1),
-        help="with coco and a list of images without categories: the category_id of the first "
-        "class (default: 0 where some category_id is 0, else 1)",
+        metavar="NUMBER",
+        help="with coco and --classes: the category_id of its first class, 0 or 1 as a rule",
     )
     add_drea_arguments(parser)
     parser.set_defaults(run=_build)
@@ -137,7 +157,9 @@ def _add_detect(commands: Commands[cli.ArgumentParser]) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     model = parser.add_argument_group("with --weights")
     model.add_argument(
-        "--classes", metavar="FILE", help="classes to keep, one a line (default: DOTA's 15)"
+        "--classes",
+        metavar="FILE_OR_NAME",
+        help="classes to keep, matched by name; as build --store-classes (default: DOTA's 15)",
     )
     model.add_argument("--skip-bad", action="store_true", help="leave other classes out")
     model.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
@@ -214,7 +236,10 @@ def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
         help="override an option of --path_opt, for example --set dataset.drea.gain=2",
     )
     group.add_argument(
-        "--classes", metavar="FILE", help="the detector's classes, one a line (default: DOTA's 15)"
+        "--store-classes",
+        metavar="FILE_OR_NAME",
+        help="the classes that the store has, in the order of their one-hot numbers, from the same "
+        "sources as --classes (default: DOTA's 15)",
     )
     for name, field in DreaOptions.model_fields.items():
         if name == "classes":
@@ -240,7 +265,7 @@ def _number(text: str) -> int | float:
 
 def drea_options(arguments: argparse.Namespace) -> DreaOptions:
     """The options that ``add_drea_arguments`` read; UserError for impossible ones."""
-    from galr.local_features.classes import read_classes
+    from galr.local_features.numbering import read_classes
 
     if arguments.overrides and arguments.path_opt is None:
         raise UserError("--set", "changes an options file, and there is none", "add --path_opt")
@@ -250,12 +275,28 @@ def drea_options(arguments: argparse.Namespace) -> DreaOptions:
     given = {
         name: getattr(arguments, name)
         for name in DreaOptions.model_fields
-        if getattr(arguments, name) is not None
+        if name != "classes" and getattr(arguments, name) is not None
     }
-    if arguments.classes is not None:
-        given["classes"] = read_classes(arguments.classes)
+    if arguments.store_classes is not None:
+        given["classes"] = read_classes(arguments.store_classes)
     tree = {"dataset": {"drea": {**drea.model_dump(), **given}}}
     return options_from_dict(tree, "the command line").dataset.drea
+
+
+def _numbering(arguments: argparse.Namespace) -> Numbering | None:
+    """What class numbers mean, as the arguments of ``build`` state it."""
+    from galr.local_features.numbering import read_numbering
+
+    classes, first = arguments.classes, arguments.first_category
+    if first is not None and (arguments.format != "coco" or classes is None):
+        raise UserError("--first-category", "goes with --format coco and --classes", "omit it")
+    if arguments.format == "coco" and classes is not None and first is None:
+        raise UserError(
+            "--classes",
+            "does not say which category_id its first class has",
+            "say it by --first-category: 1 as COCO counts, 0 as many others do",
+        )
+    return None if classes is None else read_numbering(classes, first)
 
 
 def _build(arguments: argparse.Namespace) -> None:
@@ -268,7 +309,7 @@ def _build(arguments: argparse.Namespace) -> None:
         arguments.out,
         drea_options(arguments),
         skip_bad=arguments.skip_bad,
-        first_category=arguments.first_category,
+        numbering=_numbering(arguments),
     )
     for fault in report.left_out:
         logger.warning("left out: %s: %s", fault.place, fault.what)
@@ -302,8 +343,8 @@ def _detect(arguments: argparse.Namespace) -> None:
             arguments.seed,
         )
     else:
-        from galr.local_features.classes import read_classes
         from galr.local_features.detect_model import detect_with_model
+        from galr.local_features.numbering import read_classes
 
         written = detect_with_model(
             arguments.weights,
@@ -322,7 +363,8 @@ def _detect(arguments: argparse.Namespace) -> None:
     sys.stdout.write(
         f"{arguments.out}: {written.detections} detections in {written.images} images; go on with\n"
         f"  python -m galr.local_features build --format paddledet --detections {out} "
-        f"--classes {out}/{CLASSES_FILE} --images {shlex.quote(arguments.images)} --out FILE.h5\n"
+        f"--store-classes {out}/{CLASSES_FILE} --images {shlex.quote(arguments.images)} "
+        "--out FILE.h5\n"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.errors import UserError
-from galr.local_features.classes import class_names
+from galr.local_features.classes import ClassNames
 from galr.local_features.detections import Detections, clip, faults
 from galr.local_features.drea import build_local_features
 from galr.local_features.image_folder import ImageFolder, image_size
+from galr.local_features.numbering import Numbering
 from galr.local_features.parallel import in_processes
 from galr.local_features.reading import Format, Job, read_jobs
 from galr.local_features.records import BadEntry, Fault, Found, shown_place
@@ -24,6 +26,7 @@ from galr.local_features.store import Origin, write_local_features
 from galr.options import DreaOptions
 
 CHUNK = 100  # images that a process takes at a time
+MOST_CLASSES = 30  # that a report counts by name
 ALONE = 300  # up to so many images, starting processes takes longer than they save
 
 
@@ -46,9 +49,16 @@ class Report:
             f"{self.detections} detections: {self.kept} kept, {self.weak} below the lowest score, "
             f"{repeated} repeat a kept one or are beyond the most kept, "
             f"{len(self.left_out)} bad ones left out",
+            *self._unknown_classes(),
             f"{self.seconds:.1f} s, {self.images / max(self.seconds, 1e-9):.0f} images a second",
         ]
         return "\n".join(lines)
+
+    def _unknown_classes(self) -> list[str]:
+        names = Counter(fault.unknown_class for fault in self.left_out if fault.unknown_class)
+        counts = [f"{name} {count}" for name, count in names.most_common(MOST_CLASSES)]
+        more = ", ..." if len(names) > MOST_CLASSES else ""
+        return [f"of classes that the store does not have: {', '.join(counts)}{more}"] * bool(names)
 
 
 class _Built(NamedTuple):
@@ -66,21 +76,23 @@ def build_store(
     drea: DreaOptions,
     *,
     skip_bad: bool = False,
-    first_category: int | None = None,
+    numbering: Numbering | None = None,
 ) -> Report:
     """Writes the store ``out`` for all images of a folder; one without detections has zeros.
 
-    Raises UserError naming the first bad detection by file and line, unless ``skip_bad`` leaves
-    them out and lists them in the report.
+    ``numbering`` names the class numbers of the detections, where these hold numbers. Raises
+    UserError where it is needed and missing, and naming the first bad detection by file and line,
+    unless ``skip_bad`` leaves the bad ones out and lists them in the report.
     """
     report = Report()
     started = time.monotonic()
     folder = ImageFolder(images)
-    jobs, strangers = read_jobs(kind, detections, folder, class_names(drea.classes), first_category)
+    classes = ClassNames(drea.classes, numbering)
+    jobs, strangers = read_jobs(kind, detections, folder, classes)
     representation = np.zeros((len(jobs), drea.objects, drea.features), dtype=np.float32)
     adjacency = np.zeros((len(jobs), drea.objects, drea.objects), dtype=np.float32)
     report.images, report.detections, report.left_out = len(jobs), len(strangers), strangers
-    work = partial(_build, kind=kind, drea=drea)
+    work = partial(_build, kind=kind, drea=drea, classes=classes)
     done = in_processes(work, jobs, "local features", chunk=CHUNK, alone=ALONE)
     for row, built in enumerate(done):
         if built.matrices is not None:
@@ -90,7 +102,7 @@ def build_store(
         report.left_out += built.faults
     if report.left_out and not skip_bad:
         raise _first_of(report.left_out)
-    origin = Origin(kind, tuple(map(str, detections)), str(images))
+    origin = Origin(kind, tuple(map(str, detections)), str(images), numbering)
     write_local_features(
         out, folder.names, representation, adjacency, drea, f"{kind} detections", origin
     )
@@ -107,8 +119,8 @@ def _first_of(bad: list[Fault]) -> UserError:
     )
 
 
-def _build(job: Job, *, kind: Format, drea: DreaOptions) -> _Built:
-    found = job.read(kind, class_names(drea.classes))
+def _build(job: Job, *, kind: Format, drea: DreaOptions, classes: ClassNames) -> _Built:
+    found = job.read(kind, classes)
     detections, problems = checked_detections(job, found, relative=kind == "yolo")
     read, bad = len(found.records) + len(found.faults), found.faults + problems
     if detections is None:

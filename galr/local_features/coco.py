@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from galr.errors import UserError
 from galr.local_features.classes import ClassNames
+from galr.local_features.numbering import CHOICES
 from galr.local_features.records import BadEntry, Fault, Found, Record
-
-logger = logging.getLogger(__name__)
 
 Key = int | str
 Size = tuple[int, int] | None
@@ -33,32 +32,27 @@ class CocoFiles(NamedTuple):
     faults: list[Fault]
 
 
-def read_coco(
-    results: Path, images: Path, classes: ClassNames, first_category: int | None = None
-) -> CocoFiles:
+def read_coco(results: Path, images: Path, classes: ClassNames) -> CocoFiles:
     """Reads both files.
 
-    Categories are matched by name where the list of images has ``categories``; else a category_id
-    counts the list of classes from ``first_category`` (None: 0 where some id is 0, otherwise 1, as
-    COCO does). Raises UserError for a file that is no such list at all.
+    A category_id is a number that ``categories`` of the list of images or ``classes.numbering``
+    names, or a name itself. Raises UserError for a file that is no such list at all, and for
+    numbers that nothing names.
     """
     entries, listed = _load(results), _load(images)
     if not isinstance(entries, list):
         raise UserError(results, "is not a list of detections", "give COCO's results format")
     categories = listed.get("categories") if isinstance(listed, dict) else None
-    indices = (
-        _counted(entries, classes, first_category, images)
-        if categories is None
-        else _named(categories, classes, images)
-    )
     by_id = _images(listed, images)
+    numbering = _numbering(entries, categories, classes.numbering, results, images)
+    known = ClassNames(classes.classes, numbering)
     files = CocoFiles(by_id, {}, [])
     for number, entry in enumerate(entries, start=1):
         place = (f"{results}: entry ", number)
         try:
-            image, record = _read_entry(entry, by_id, indices)
+            image, record = _read_entry(entry, by_id, known)
         except BadEntry as error:
-            files.faults.append(Fault(f"{place[0]}{number}", str(error)))
+            files.faults.append(Fault.of(f"{place[0]}{number}", error))
             continue
         found = files.found.setdefault(image, Found.nothing())
         found.records.append(record)
@@ -111,61 +105,66 @@ def _size(entry: dict[str, Any], place: str) -> Size:
     return size  # type: ignore[return-value]  # two whole numbers, as just checked
 
 
-def _named(categories: Any, classes: ClassNames, path: Path) -> dict[Key, int]:  # noqa: ANN401
+def _numbering(
+    entries: list[Any],
+    categories: Any,  # noqa: ANN401 - JSON
+    stated: Mapping[Any, str] | None,
+    results: Path,
+    images: Path,
+) -> Mapping[Any, str] | None:
+    """The name of each category_id; None where the detections have names themselves."""
+    if categories is None:
+        if stated is None and any(_has_number(entry) for entry in entries):
+            raise UserError(
+                results,
+                f"holds class numbers (category_id), and {images} has no categories that name them",
+                "add these, or say what the numbers mean by --first-category and --classes: "
+                + CHOICES,
+            )
+        return stated
+    if stated is not None:
+        raise UserError(images, "has categories, which name the class numbers", "omit --classes")
     if not isinstance(categories, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("name"), str) and _is_key(entry.get("id"))
         for entry in categories
     ):
-        raise UserError(path, "its categories are not a list of id and name", "mend them")
-    found = {entry["id"]: classes.find(entry["name"]) for entry in categories}
-    if len(found) < len(categories):
-        raise UserError(path, "an id of its categories stands twice", "give each its own")
-    return {key: index for key, index in found.items() if index is not None}
-
-
-def _counted(
-    entries: list[Any], classes: ClassNames, first: int | None, path: Path
-) -> dict[Key, int]:
-    if first is None:
-        ids = {entry.get("category_id") for entry in entries if _has_number(entry)}
-        first = 0 if 0 in ids else 1
-        proof = "as some are 0" if 0 in ids else "as COCO does"
-        if ids:
-            logger.warning(
-                "%s names no categories: category_id is taken to count the classes from %d, %s; "
-                "--first-category says otherwise",
-                path,
-                first,
-                proof,
-            )
-    return {index + first: index for index in range(len(classes.classes))}
+        raise UserError(images, "its categories are not a list of id and name", "mend them")
+    named = {entry["id"]: entry["name"] for entry in categories}
+    if len(named) < len(categories):
+        raise UserError(images, "an id of its categories stands twice", "give each its own")
+    return named
 
 
 def _has_number(entry: Any) -> bool:  # noqa: ANN401 - JSON
-    return isinstance(entry, dict) and _is_key(entry.get("category_id"))
+    category = entry.get("category_id") if isinstance(entry, dict) else None
+    return isinstance(category, int) and not isinstance(category, bool)
 
 
-def _is_key(value: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_key(value: Any) -> TypeGuard[Key]:  # noqa: ANN401 - JSON
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def _read_entry(
     entry: Any,  # noqa: ANN401 - JSON
     images: dict[Key, CocoImage],
-    indices: dict[Key, int],
+    classes: ClassNames,
 ) -> tuple[Key, Record]:
     if not isinstance(entry, dict):
         raise BadEntry("is not an object with image_id, category_id, bbox and score")
     image, category = entry.get("image_id"), entry.get("category_id")
     if not _is_key(image) or image not in images:
         raise BadEntry(f"there is no image of image_id {image!r} in the list of images")
-    if not _is_key(category) or category not in indices:
-        raise BadEntry(f"there is no class of category_id {category!r} in the list of classes")
+    if not _is_key(category):
+        raise BadEntry(f"category_id {category!r} is neither a number nor a name")
+    if isinstance(category, str) and category not in (classes.numbering or ()):
+        index = classes.named(category)
+    else:
+        index = classes.numbered(category)
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise BadEntry("bbox is not [left, top, width, height]")
     score, left, top, width, height = (_number(value) for value in (entry.get("score"), *box))
-    return image, Record(indices[category], score, (left, top, left + width, top + height))
+    return image, Record(index, score, (left, top, left + width, top + height))
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - JSON

@@ -49,7 +49,7 @@ def detect_with_model(
             pictures = [decode_image(folder.folder / name) for name in chosen]
             results = _predict(model, pictures, device, image_size, min_score)
             for name, picture, result in zip(chosen, pictures, results, strict=True):
-                lines = list(_lines(result, picture.size, names, writer.written))
+                lines = list(_lines(result, picture.size, model.names, names, writer.written))
                 writer.write(name, lines)
             progress.advance(len(chosen))
     return writer.written
@@ -79,7 +79,7 @@ def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional
 def _matched(
     names: dict[int, str], classes: Sequence[str], weights: str | Path, *, skip_bad: bool
 ) -> dict[int, str]:
-    """The model's class numbers -> names of the list, those that are in it."""
+    """The model's class numbers -> names of the list, those whose own name is in it."""
     known = ClassNames(classes)
     found = {number: known.find(str(name)) for number, name in names.items()}
     strange = [str(names[number]) for number, index in found.items() if index is None]
@@ -115,6 +115,7 @@ def _predict(
 def _lines(
     result: Any,  # noqa: ANN401 - a class of the optional package
     size: tuple[int, int],
+    model_names: dict[int, str],
     names: dict[int, str],
     written: Written,
 ) -> Iterator[str]:
@@ -126,9 +127,11 @@ def _lines(
     boxes = bounds(corners)
     problems = faults(scores, boxes, clip(boxes, *size))
     for row, number in enumerate(_array(found.cls).astype(int).tolist()):
-        reason = problems[row] if number in names else "its class is not in the list"
+        reason = str(problems[row])
+        if number not in names:
+            reason = f"the class {model_names.get(number, number)} is not in the list"
         if reason:
-            written.left_out[str(reason)] = written.left_out.get(str(reason), 0) + 1
+            written.left_out[reason] = written.left_out.get(reason, 0) + 1
         else:
             yield detection_line(names[number], float(scores[row]), corners[row].tolist())
 

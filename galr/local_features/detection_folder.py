@@ -51,7 +51,7 @@ class DetectionFolder:
         self.written.detections += len(lines)
 
     def write_classes(self, classes: Iterable[str]) -> Path:
-        """The list of classes, for ``build --classes``."""
+        """The list of classes, for ``build --store-classes``."""
         path = self.folder / CLASSES_FILE
         path.write_text("".join(f"{name}\n" for name in classes))
         return path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from galr.local_features.classes import stated_names
 
 Corners = ArrayLike | Sequence[ArrayLike]
 
@@ -15,19 +17,20 @@ Corners = ArrayLike | Sequence[ArrayLike]
 class Detections:
     """The M objects that a detector found in an image of ``width`` x ``height`` pixels.
 
-    classes: M indices into the list of classes, or M names of it; scores: M numbers from 0 to 1;
-    boxes, in pixels: (M, 4) left, top, right, bottom, or polygons (M, 8), (M, P, 2) or a list of M
-    arrays (P, 2), which are kept as the axis-aligned boxes around them, clipped to the image.
+    classes: M names, or M class numbers with ``numbering``, the names in the order of their numbers
+    or by number; scores: M numbers from 0 to 1; boxes, in pixels: (M, 4) left, top, right, bottom,
+    or polygons (M, 8), (M, P, 2) or a list of M arrays (P, 2), which are kept as the axis-aligned
+    boxes around them, clipped to the image.
 
     >>> Detections(640, 480, ["ship", "harbor"], [0.9, 0.8], [[10, 20, 60, 50], [0, 0, 300, 90]])
 
-    Raises ValueError for shapes that do not fit each other, scores outside 0..1, numbers that are
-    not finite and boxes without area inside the image.
+    Raises ValueError for shapes that do not fit each other, class numbers without a name, scores
+    outside 0..1, numbers that are not finite and boxes without area inside the image.
     """
 
     width: float
     height: float
-    classes: Sequence[int] | Sequence[str] | NDArray[np.int64]
+    classes: Sequence[str] | NDArray[np.int64]  # an array: indices into the list of classes
     scores: NDArray[np.float64]
     boxes: NDArray[np.float64]
 
@@ -38,6 +41,7 @@ class Detections:
         classes: Sequence[int] | Sequence[str] | NDArray[np.int64],
         scores: ArrayLike,
         boxes: Corners,
+        numbering: Sequence[str] | Mapping[int, str] | None = None,
     ) -> None:
         found = np.asarray(scores, dtype=np.float64)
         corners = bounds(boxes)
@@ -52,7 +56,7 @@ class Detections:
         problems = faults(found, corners, clipped)
         for row in np.flatnonzero(problems != ""):
             raise ValueError(f"object {row}: {problems[row]}")
-        self._fill(width, height, classes, found, clipped)
+        self._fill(width, height, stated_names(classes, numbering), found, clipped)
 
     @classmethod
     def of_checked(
@@ -62,7 +66,10 @@ class Detections:
         scores: NDArray[np.float64],
         boxes: NDArray[np.float64],
     ) -> Detections:
-        """The same from boxes that are clipped and without ``faults``; nothing is looked at."""
+        """The same from boxes that are clipped and without ``faults``; nothing is looked at.
+
+        ``classes`` are indices into the list of classes of the options that they are used with.
+        """
         detections = cls.__new__(cls)
         detections._fill(*size, classes, scores, boxes)
         return detections

@@ -1,7 +1,7 @@
 """One line of a detector's text file -> a record, for the formats that people have.
 
 ``paddledet``   class score xmin ymin width height       pixels; with eight coordinates: a polygon
-``yolo``        class cx cy width height score           shares of the image, class as an index;
+``yolo``        class cx cy width height score           shares of the image, class as a number;
                 class x1 y1 x2 y2 x3 y3 x4 y4 score      the oriented form
 ``dota``        image score x1 y1 ... x4 y4              Task1_<class>.txt, pixels
                 image score xmin ymin xmax ymax          Task2_<class>.txt, pixels
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from galr.local_features.classes import ClassNames
-from galr.local_features.records import BadEntry, Record, around, numbers
+from galr.local_features.records import BadEntry, Record, UnknownClass, around, numbers
 
 TASK_FILE = re.compile(r"Task([12])_(.+)\.txt")
 
@@ -32,22 +32,27 @@ def paddledet_parser(classes: ClassNames) -> Callable[[str], Record]:
                     return Record(index, score, around(corners))
                 left, top, width, height = corners
                 return Record(index, score, (left, top, left + width, top + height))
-        raise BadEntry(_what_is_wrong(tokens, classes))
+        raise _what_is_wrong(tokens, classes)
 
     return parse
 
 
-def _what_is_wrong(tokens: list[str], classes: ClassNames) -> str:
+def _what_is_wrong(tokens: list[str], classes: ClassNames) -> BadEntry:
     words = [n for n in range(1, len(tokens)) if classes.find(" ".join(tokens[:n])) is not None]
     if words:
         count = len(tokens) - words[-1]
-        return f"expected score xmin ymin width height after the class, got {count} values"
+        return BadEntry(
+            f"expected score xmin ymin width height after the class, got {count} values"
+        )
     name = " ".join(tokens[: max(len(tokens) - 5, 1)])
-    return f"there is no class {name!r} in the list of classes"
+    return UnknownClass(f"there is no class {name!r} in the store's list of classes", name)
 
 
 def yolo_parser(classes: ClassNames) -> Callable[[str], Record]:
-    """Reads lines that ultralytics saves with ``save_txt=True save_conf=True``."""
+    """Reads lines that ultralytics saves with ``save_txt=True save_conf=True``.
+
+    ``classes.numbering`` says what the class numbers mean.
+    """
 
     def parse(line: str) -> Record:
         tokens = line.split()
@@ -59,9 +64,7 @@ def yolo_parser(classes: ClassNames) -> Callable[[str], Record]:
                 f"got {len(tokens)} values"
             )
         number, *corners, score = numbers(tokens)
-        index = int(number)
-        if index != number or not 0 <= index < len(classes.classes):
-            raise BadEntry(f"there is no class {tokens[0]} in the list of {len(classes.classes)}")
+        index = classes.numbered(int(number) if number.is_integer() else number)
         if len(corners) == 8:
             return Record(index, score, around(corners))
         x, y, width, height = corners

@@ -12,6 +12,7 @@ from galr.local_features.classes import ClassNames
 from galr.local_features.coco import Size, read_coco
 from galr.local_features.formats import TASK_FILE, dota_parser, paddledet_parser, yolo_parser
 from galr.local_features.image_folder import ImageFolder
+from galr.local_features.numbering import CHOICES
 from galr.local_features.records import (
     BadEntry,
     Fault,
@@ -31,6 +32,7 @@ _PARSERS: dict[str, Callable[[ClassNames], Callable[[str], Record]]] = {
     "paddledet": paddledet_parser,
     "yolo": yolo_parser,
 }
+NUMBERED: tuple[Format, ...] = ("yolo", "coco")  # formats that may hold class numbers
 
 
 class Job(NamedTuple):
@@ -53,11 +55,11 @@ def read_jobs(
     detections: Sequence[str | Path],
     images: ImageFolder,
     classes: ClassNames,
-    first_category: int | None = None,
 ) -> tuple[list[Job], list[Fault]]:
     """A job for every image in ``images``, and detections that belong to none.
 
     ``detections`` is a folder or a file, with ``coco`` also the results and the list of images.
+    Raises UserError for class numbers whose meaning is not stated by ``classes.numbering``.
     """
     paths = [Path(path) for path in detections]
     for path in paths:
@@ -67,11 +69,23 @@ def read_jobs(
         raise UserError(
             "--detections", f"{len(paths)} paths for format {kind}", "name one folder or file"
         )
+    if classes.numbering is not None and kind not in NUMBERED:
+        raise UserError(
+            "--classes",
+            f"says what class numbers mean, and format {kind} holds names",
+            "leave it out; --store-classes lists the classes that the store has",
+        )
     if kind == "coco":
-        return _coco_jobs(paths, images, classes, first_category)
+        return _coco_jobs(paths, images, classes)
     files = _text_files(paths[0])
     if kind == "dota":
         return _dota_jobs(files, images, classes)
+    if kind == "yolo" and classes.numbering is None:
+        raise UserError(
+            paths[0],
+            "holds class numbers, and nothing says what they mean",
+            f"say it by --classes: {CHOICES}",
+        )
     return _image_jobs(files, images)
 
 
@@ -95,17 +109,17 @@ def _image_jobs(files: list[Path], images: ImageFolder) -> tuple[list[Job], list
                 raise BadEntry(f"{of_image[row].name} is of the same image, {images.names[row]}")
             of_image[row] = file
         except BadEntry as error:
-            strangers += _all_lines(file, str(error))
+            strangers += _all_lines(file, error)
     jobs = [
         Job(images.folder / name, file=of_image.get(row)) for row, name in enumerate(images.names)
     ]
     return jobs, strangers
 
 
-def _all_lines(file: Path, what: str) -> list[Fault]:
+def _all_lines(file: Path, what: BadEntry) -> list[Fault]:
     """A fault for each line; a file without lines loses nothing."""
     try:
-        return [Fault(f"{file}:{number}", what) for number, _ in numbered_lines(file)]
+        return [Fault.of(f"{file}:{number}", what) for number, _ in numbered_lines(file)]
     except BadEntry as error:
         return [Fault(str(file), str(error))]
 
@@ -118,15 +132,13 @@ def _dota_jobs(
     rows: dict[str, int] = {}
     tasks: dict[int, str] = {}  # of each class, as seen first
     for file in files:
-        name = TASK_FILE.fullmatch(file.name)
-        index = classes.find(name[2]) if name else None
-        if name is None or index is None:
-            what = (
-                f"there is no class {name[2]!r} in the list of classes"
-                if name
-                else ("is not named Task1_<class>.txt or Task2_<class>.txt")
-            )
-            strangers += _all_lines(file, what)
+        try:
+            name = TASK_FILE.fullmatch(file.name)
+            if name is None:
+                raise BadEntry("is not named Task1_<class>.txt or Task2_<class>.txt")
+            index = classes.named(name[2])
+        except BadEntry as error:
+            strangers += _all_lines(file, error)
             continue
         if tasks.setdefault(index, name[1]) != name[1]:
             logger.warning(
@@ -158,11 +170,11 @@ def _dota_jobs(
 
 
 def _coco_jobs(
-    paths: list[Path], images: ImageFolder, classes: ClassNames, first_category: int | None
+    paths: list[Path], images: ImageFolder, classes: ClassNames
 ) -> tuple[list[Job], list[Fault]]:
     results = paths[0] / "results.json" if paths[0].is_dir() else paths[0]
     listed = paths[1] if len(paths) == 2 else results.with_name("images.json")
-    files = read_coco(results, listed, classes, first_category)
+    files = read_coco(results, listed, classes)
     jobs = [Job(images.folder / name) for name in images.names]
     strangers = list(files.faults)
     for key, found in files.found.items():

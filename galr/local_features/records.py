@@ -14,11 +14,25 @@ class BadEntry(Exception):
     """What is wrong with a line or an entry."""
 
 
+class UnknownClass(BadEntry):
+    """The class of a line or an entry is none of the store's."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(what)
+        self.name = name
+
+
 class Fault(NamedTuple):
     """A detection that cannot be used: where it stands and why."""
 
     place: str
     what: str
+    unknown_class: str | None = None  # its name, where the class alone is what is wrong
+
+    @classmethod
+    def of(cls, place: str, error: BadEntry) -> Fault:
+        """What was raised while the entry at ``place`` was read."""
+        return cls(place, str(error), error.name if isinstance(error, UnknownClass) else None)
 
 
 class Record(NamedTuple):
@@ -71,7 +85,7 @@ def read_records(path: Path, parse: Callable[[str], Record]) -> Found:
                 found.records.append(parse(line))
                 found.places.append((prefix, number))
             except BadEntry as error:
-                found.faults.append(Fault(f"{path}:{number}", str(error)))
+                found.faults.append(Fault.of(f"{path}:{number}", error))
     except BadEntry as error:
         found.faults.append(Fault(str(path), str(error)))
     return found

@@ -13,7 +13,7 @@ from PIL import Image
 from galr.data.images import decode_image
 from galr.errors import UserError
 from galr.local_features.build import checked_detections
-from galr.local_features.classes import class_names
+from galr.local_features.classes import ClassNames
 from galr.local_features.drea import kept_objects
 from galr.local_features.image_folder import ImageFolder
 from galr.local_features.inspect import StoredObject, class_name, objects_of
@@ -61,7 +61,11 @@ def read_scenes(
         raise UserError(store.path, "does not say where the images lie", "name them by --images")
     if (kind is None) != (detections is None):
         raise UserError("--format and --detections", "one is missing", "give both or neither")
-    origin = Origin(kind or origin.format, tuple(detections or origin.detections), folder)
+    # files that have moved still have the numbering that the store was built with
+    numbering = origin.numbering if kind in (None, origin.format) else None
+    origin = Origin(
+        kind or origin.format, tuple(detections or origin.detections), folder, numbering
+    )
     files = ImageFolder(folder)
     jobs = _jobs(store, origin, files)
     scenes = []
@@ -92,9 +96,8 @@ def _jobs(store: Store, origin: Origin, files: ImageFolder) -> dict[str, Job]:
     if store.drea is None or origin.format not in FORMATS:
         return {}
     try:
-        jobs, _ = read_jobs(
-            origin.format, origin.detections, files, class_names(store.drea.classes)
-        )
+        classes = ClassNames(store.drea.classes, origin.numbering)
+        jobs, _ = read_jobs(origin.format, origin.detections, files, classes)
     except UserError as error:
         logger.warning("%s: dropped detections are not drawn", error)
         return {}
@@ -104,7 +107,7 @@ def _jobs(store: Store, origin: Origin, files: ImageFolder) -> dict[str, Job]:
 def _dropped(store: Store, origin: Origin, job: Job | None) -> Floats | None:
     if job is None or store.drea is None or origin.format not in FORMATS:
         return None
-    found = job.read(origin.format, class_names(store.drea.classes))
+    found = job.read(origin.format, ClassNames(store.drea.classes, origin.numbering))
     detections, _ = checked_detections(job, found, relative=origin.format == "yolo")
     if detections is None:
         return np.zeros((0, 4))

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
+from torchvision.ops import box_area, nms
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -43,8 +45,9 @@ def find_regions(picture: Image.Image) -> Regions:
     lab = rgb2lab(rgb)
     parts = [_regions_of(lab, _cut(rgb, scale)) for scale in SCALES]
     scores, boxes, descriptors = (np.concatenate(part) for part in zip(*parts, strict=True))
-    prominence = scores * np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-    order = _without_repeats(boxes, np.argsort(-prominence, kind="stable"))
+    corners = torch.from_numpy(boxes)
+    prominence = torch.from_numpy(scores) * box_area(corners).sqrt()
+    order = nms(corners, prominence, SAME)[:MOST].numpy()
     ratio = np.array(picture.size) / small.size
     return Regions(scores[order], boxes[order] * np.tile(ratio, 2), descriptors[order])
 
@@ -122,20 +125,3 @@ def _descriptors(lab: Floats, labels: Labels, areas: Floats, boxes: Labels) -> F
     shape = [np.log(areas / labels.size), slenderness, filled, _sums(border * 1.0, labels) / areas]
     colours = [*means[:3], *deviations[:3], means[3], deviations[3]]
     return np.stack([*colours, *shape], axis=1)
-
-
-def _without_repeats(boxes: Floats, order: NDArray[np.intp]) -> list[int]:
-    """The first regions in ``order`` of which no two have nearly the same box."""
-    kept: list[int] = []
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    for row in order.tolist():
-        others = boxes[kept]
-        sides = np.minimum(others[:, 2:], boxes[row, 2:]) - np.maximum(
-            others[:, :2], boxes[row, :2]
-        )
-        shared = np.maximum(sides, 0).prod(axis=1)
-        if not (shared > SAME * (areas[kept] + areas[row] - shared)).any():
-            kept.append(row)
-        if len(kept) == MOST:
-            break
-    return kept

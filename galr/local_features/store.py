@@ -2,12 +2,13 @@
 
 ``names`` (I,), ``representation`` (I, N, F) and ``adjacency`` (I, N, N) float32, every DREA option
 as an attribute; ``source`` says where the matrices come from, ``format``, ``detections`` and
-``images`` which files they were built from. A store that was converted from released files carries
-no options, since nobody knows them.
+``images`` which files they were built from, ``numbering`` what class numbers in these mean. A store
+that was converted from released files carries no options, since nobody knows them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from galr.atomic import atomic_path
 from galr.errors import UserError
 from galr.local_features.names import NameIndex, shown
+from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
 
 VERSION = 1
@@ -46,6 +48,7 @@ class Origin(NamedTuple):
     format: str
     detections: tuple[str, ...]
     images: str
+    numbering: Numbering | None = None  # what class numbers in the detections mean
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def write_local_features(
         file.attrs["version"] = VERSION
         file.attrs["source"] = source
         if origin is not None:
-            options |= origin._asdict()
+            options |= origin._asdict() | {"numbering": json.dumps(origin.numbering)}
         for option, value in options.items():
             file.attrs[option] = value
         file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
@@ -162,7 +165,13 @@ def _read(path: Path) -> Store:
 
 def _origin(attributes: h5py.AttributeManager) -> Origin:
     detections = [str(path) for path in attributes["detections"]]
-    return Origin(str(attributes["format"]), tuple(detections), str(attributes["images"]))
+    numbering = json.loads(attributes.get("numbering", "null"))
+    return Origin(
+        str(attributes["format"]),
+        tuple(detections),
+        str(attributes["images"]),
+        None if numbering is None else {int(key): str(numbering[key]) for key in numbering},
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the attribute holds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from galr.errors import UserError
 from galr.options.schema import RELEASED_UNUSED, Options
+from galr.options.yaml_file import UniqueKeyLoader, read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -45,21 +46,6 @@ def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = 
         raise _user_error(error.errors()[0], place) from None
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would take the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen and key != "<<":
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
     if path.resolve() in seen:
         raise UserError(path, "its base files name each other in a circle", "break the circle")
@@ -78,22 +64,9 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
 
 
 def _read_yaml(path: Path) -> Tree:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(
-            path, "there is no such options file", "name one of options/ by --path_opt"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, f"cannot be read ({error})", "give a YAML text file") from None
-    try:
-        tree = _UniqueKeyLoader(text).get_single_data()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError(place, f"not valid YAML ({error.problem})", "correct the line") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(path, f"not valid YAML ({error})", "correct the file") from None
+    if not path.exists():
+        raise UserError(path, "there is no such options file", "name one of options/ by --path_opt")
+    tree = read_yaml(path)
     if tree is None:
         return {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
@@ -119,7 +92,7 @@ def _apply_override(tree: Tree, override: str) -> None:
             f"--set {override}", "expected key=value", "write for example --set optim.lr=1e-4"
         )
     try:
-        value = _UniqueKeyLoader(text).get_single_data()
+        value = UniqueKeyLoader(text).get_single_data()
     except (yaml.YAMLError, ValueError) as error:
         problem = getattr(error, "problem", error)
         raise UserError(f"--set {override}", f"not a YAML value ({problem})", "quote it") from None

@@ -249,7 +249,8 @@ class DreaOptions(Section):
     classes: tuple[str, ...] = Field(
         DOTA_CLASSES,
         min_length=1,
-        description="classes of the detector; the default is DOTA's fifteen",
+        description="classes of the objects, in the order of their one-hot; a detection's class is "
+        "matched by name. The default is DOTA's fifteen",
     )
     objects: PositiveInt = Field(20, description="N, the most objects kept of an image")
     min_score: float = Field(0.3, ge=0.0, le=1.0, description="lowest score of a detection used")

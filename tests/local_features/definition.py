@@ -14,7 +14,7 @@ def built_slowly(detections, drea):
     ):
         if s >= drea.min_score:
             w, h = x2 - x1, y2 - y1
-            row = [float(i == c) for i in range(len(drea.classes))]
+            row = [float(name == c) for name in drea.classes]
             row += [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, w / width, h / height, s]
             found.append((c, s, row, s * math.sqrt(w * h / (width * height))))
     largest = max((p for *_, p in found), default=1.0) or 1.0

@@ -11,109 +11,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from galr.errors import UserError
-from galr.local_features.__main__ import main
 from galr.local_features.detections import Detections
-from galr.local_features.store import read_store
 from galr.options import DreaOptions
 from galr.options.schema import DOTA_CLASSES
 from tests.local_features.definition import built_slowly
-
-SIZES = {"a.png": (120, 80), "b b.jpg": (50, 200), "c.tif": (64, 64), "none.png": (10, 10)}
-
-
-@pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name, size in SIZES.items():
-        Image.new("RGB", size).save(folder / name)
-    (folder / "Thumbs.db").write_bytes(b"no image")
-    return folder
-
-
-@pytest.fixture
-def detections(tmp_path):
-    folder = tmp_path / "detections"
-    folder.mkdir()
-    return folder
-
-
-def drawn(seed=0, classes=DOTA_CLASSES):
-    """(image, class name, score, x1, y1, x2, y2) in whole pixels, all scores different."""
-    rng = np.random.default_rng(seed)
-    scores = rng.permutation(np.arange(100, 999))[:45] / 1000
-    rows = []
-    for number, name in enumerate(["a.png", "b b.jpg", "c.tif"]):
-        width, height = SIZES[name]
-        for score in scores[number::3]:
-            x, y = rng.integers(0, width - 5), rng.integers(0, height - 5)
-            w, h = rng.integers(1, width - x + 1), rng.integers(1, height - y + 1)
-            kind = classes[rng.integers(min(len(classes), 3))]
-            rows.append((name, kind, score, int(x), int(y), int(x + w), int(y + h)))
-    return rows
-
-
-def polygon(x1, y1, x2, y2):
-    """A diamond whose bounds are the box."""
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    return f"{x} {y1} {x2} {y} {x} {y2} {x1} {y}"
-
-
-def write_lines(path, lines):
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
-        file.writelines(f"{line}\n" for line in lines)
-
-
-def write_paddledet(folder, rows, *, oriented=False):
-    for name, kind, score, *box in rows:
-        x1, y1, x2, y2 = box
-        coordinates = polygon(*box) if oriented else f"{x1} {y1} {x2 - x1} {y2 - y1}"
-        path = folder / f"{name.rpartition('.')[0]}.txt"
-        write_lines(path, [f"{kind.replace('-', ' ')} {score} {coordinates}"])
-
-
-def write_yolo(folder, rows, *, oriented=False, classes=DOTA_CLASSES):
-    for name, kind, score, *box in rows:
-        w, h = SIZES[name]
-        x1, x2, y1, y2 = box[0] / w, box[2] / w, box[1] / h, box[3] / h
-        shares = f"{(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}"
-        if oriented:
-            shares = polygon(x1, y1, x2, y2)
-        path = folder / f"{name.rpartition('.')[0]}.txt"
-        write_lines(path, [f"{classes.index(kind)} {shares} {score}"])
-
-
-def write_dota(folder, rows, *, task):
-    for name, kind, score, *box in rows:
-        coordinates = polygon(*box) if task == 1 else " ".join(map(str, box))
-        image = name.rpartition(".")[0]
-        write_lines(folder / f"Task{task}_{kind}.txt", [f"{image} {score} {coordinates}"])
-
-
-def write_coco(folder, rows, *, categories=True, first=7):
-    listed = {
-        "images": [
-            {"id": 10 + number, "file_name": name, "width": width, "height": height}
-            for number, (name, (width, height)) in enumerate(SIZES.items())
-        ],
-        "categories": [
-            {"id": first + number, "name": kind} for number, kind in enumerate(DOTA_CLASSES)
-        ],
-    }
-    ids = {entry["file_name"]: entry["id"] for entry in listed["images"]}
-    results = [
-        {
-            "image_id": ids[name],
-            "category_id": first + DOTA_CLASSES.index(kind),
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": score,
-        }
-        for name, kind, score, x1, y1, x2, y2 in rows
-    ]
-    (folder / "results.json").write_text(json.dumps(results))
-    (folder / "images.json").write_text(json.dumps(listed if categories else listed["images"]))
-
+from tests.local_features.detector_files import (
+    SIZES,
+    build,
+    drawn,
+    error_of,
+    write_coco,
+    write_dota,
+    write_lines,
+    write_paddledet,
+    write_yolo,
+)
 
 WRITERS = {
     "paddledet": ("paddledet", lambda folder, rows: write_paddledet(folder, rows)),
@@ -123,24 +35,16 @@ WRITERS = {
     "dota task 1": ("dota", lambda folder, rows: write_dota(folder, rows, task=1)),
     "dota task 2": ("dota", lambda folder, rows: write_dota(folder, rows, task=2)),
     "coco": ("coco", lambda folder, rows: write_coco(folder, rows)),
-    "coco by number": ("coco", lambda f, rows: write_coco(f, rows, categories=False, first=1)),
+    "coco from 1": ("coco", lambda f, rows: write_coco(f, rows, categories=False, first=1)),
     "coco from 0": ("coco", lambda f, rows: write_coco(f, rows, categories=False, first=0)),
 }
-
-
-def build(kind, detections, images, *flags):
-    out = images.parent / "out.h5"
-    paths = ["--images", str(images), "--out", str(out)]
-    given = [str(path) for path in (detections if isinstance(detections, list) else [detections])]
-    main(["build", "--format", kind, "--detections", *given, *paths, *flags])
-    return read_store(out)
-
-
-def error_of(*arguments):
-    with pytest.raises(UserError) as caught:
-        build(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+DOTA = ("--classes", "dota")
+STATED = {
+    "yolo": DOTA,
+    "yolo oriented": DOTA,
+    "coco from 1": (*DOTA, "--first-category", "1"),
+    "coco from 0": (*DOTA, "--first-category", "0"),
+}
 
 
 def check(store, rows, drea):
@@ -149,7 +53,7 @@ def check(store, rows, drea):
         here = [entry for entry in rows if entry[0] == name]
         found = Detections(
             *SIZES[name],
-            [drea.classes.index(entry[1]) for entry in here],
+            [entry[1] for entry in here],
             [entry[2] for entry in here],
             [entry[3:] for entry in here],
         )
@@ -162,7 +66,7 @@ def check(store, rows, drea):
 def test_every_format_gives_what_its_definition_says(images, detections, writer):
     kind, write = WRITERS[writer]
     write(detections, drawn())
-    store = build(kind, detections, images)
+    store = build(kind, detections, images, *STATED.get(writer, ()))
     assert store.drea == DreaOptions()
     check(store, drawn(), store.drea)
     assert store.features.representation[:3].any(axis=(1, 2)).all()
@@ -185,15 +89,16 @@ def test_every_option_is_a_flag_over_those_of_a_file(images, detections, tmp_pat
 
 def test_other_classes_change_the_numbers_of_an_object(images, detections, tmp_path):
     classes = ("tree", "hot tub", "ship 2")
-    (tmp_path / "classes.txt").write_text("tree\nhot tub\n\nship 2\n")
+    (tmp_path / "classes.txt").write_text("tree\nhot tub\nship 2\n\n")
+    stored = ("--store-classes", str(tmp_path / "classes.txt"))
     rows = drawn(1, classes)
     write_paddledet(detections, rows)
-    store = build("paddledet", detections, images, "--classes", str(tmp_path / "classes.txt"))
+    store = build("paddledet", detections, images, *stored)
     assert store.features.representation.shape == (4, 20, 8)
     check(store, rows, DreaOptions(classes=classes))
     shutil.rmtree(detections)
     write_yolo(detections, rows, classes=classes)
-    store = build("yolo", detections, images, "--classes", str(tmp_path / "classes.txt"))
+    store = build("yolo", detections, images, *stored, "--classes", stored[1])
     check(store, rows, DreaOptions(classes=classes))
 
 
@@ -257,7 +162,7 @@ BAD_LINES = {
         "6 0.5 0.5 0.1 0.1": "there is no score",
         "6 0 0 0.5 0 0.5 0.5 0 0.5": "there is no score",
         "6 0.5 0.5 0.1 0.1 0.9 1": "got 7 values",
-        "15 0.5 0.5 0.1 0.1 0.9": "there is no class 15",
+        "15 0.5 0.5 0.1 0.1 0.9": "there is no class 15 in the numbering of 15 classes",
         "-1 0.5 0.5 0.1 0.1 0.9": "there is no class -1",
         "1.5 0.5 0.5 0.1 0.1 0.9": "there is no class 1.5",
         "ship 0.5 0.5 0.1 0.1 0.9": "'ship' is not a finite number",
@@ -290,13 +195,13 @@ def test_a_bad_line_is_named_or_left_out_and_listed(
     }[kind]
     file = detections / ("Task1_ship.txt" if kind == "dota" else "a.txt")
     file.write_text(f"{good}\n\n{line}\n{line}\n{good}\n")
-    said = error_of(kind, detections, images)
+    said = error_of(kind, detections, images, *STATED.get(kind, ()))
     assert said.startswith(f"{file}:3: ")
     assert message in said
     assert "(and 1 more are bad)" in said
     assert "--skip-bad" in said
     assert not (images.parent / "out.h5").exists()
-    store = build(kind, detections, images, "--skip-bad")
+    store = build(kind, detections, images, "--skip-bad", *STATED.get(kind, ()))
     assert store.features.representation[0].any()
     assert f"left out: {file}:3: " in caplog.text
     assert f"left out: {file}:4: " in caplog.text
@@ -308,9 +213,9 @@ def test_detections_of_unknown_images_are_bad(images, detections, kind):
     line = {"paddledet": "ship 0.5 1 2 3 4", "yolo": "6 0.5 0.5 0.1 0.1 0.9"}[kind]
     write_lines(detections / "a.txt", [line])
     write_lines(detections / "empty.txt", ["", " "])
-    build(kind, detections, images)
+    build(kind, detections, images, *STATED.get(kind, ()))
     write_lines(detections / "x.txt", [line, line])
-    said = error_of(kind, detections, images)
+    said = error_of(kind, detections, images, *STATED.get(kind, ()))
     assert f"x.txt:1: there is no image x.txt in {images} (and 1 more" in said
 
 
@@ -375,9 +280,12 @@ BAD_ENTRIES = [
     (entry(image_id=[1]), "there is no image of image_id [1]"),
     (entry(image_id=2), "there is no image gone.png"),
     (entry(image_id=3), "has 50 x 200 pixels, and the list of images says 7 x 7"),
-    (entry(category_id=6), "there is no class of category_id 6"),
-    (entry(category_id=True), "there is no class of category_id True"),
-    (entry(category_id=8), "there is no class of category_id 8"),
+    (entry(category_id=6), "there is no class 6 in the numbering"),
+    (entry(category_id="6"), "there is no class '6'"),
+    (entry(category_id=True), "category_id True is neither a number nor a name"),
+    (entry(category_id=[5]), "category_id [5] is neither a number nor a name"),
+    (entry(category_id=8), "class 8 is 'boat', and there is no such class in the store's list"),
+    (entry(category_id="boat"), "there is no class 'boat'"),
     (entry(bbox=[1, 2, 3]), "bbox is not"),
     (entry(bbox="1 2 3 4"), "bbox is not"),
     (entry(bbox=[1, 2, 3, None]), "None is not a finite number"),
@@ -439,15 +347,19 @@ def test_bad_json_is_an_error(images, detections, file, text, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no class"), ("a\n\nb\na\n", "classes.txt:4: the class a stands in line 1")],
+    [
+        ("", "holds no class"),
+        ("a\nb\na\n", "classes.txt:3: the class a stands in line 1"),
+        ("a\n\nb\n", "classes.txt:2: the line is blank"),
+    ],
 )
 def test_a_bad_list_of_classes_is_an_error(images, detections, tmp_path, text, message):
     path = tmp_path / "classes.txt"
     write_lines(detections / "a.txt", ["ship 0.5 1 2 3 4"])
     path.write_text(text)
-    assert message in error_of("paddledet", detections, images, "--classes", str(path))
+    assert message in error_of("paddledet", detections, images, "--store-classes", str(path))
     path.unlink()
-    assert "no such file" in error_of("paddledet", detections, images, "--classes", str(path))
+    assert "no such file" in error_of("paddledet", detections, images, "--store-classes", str(path))
 
 
 def test_impossible_options_are_errors(images, detections):
@@ -478,10 +390,11 @@ def test_nothing_is_lost_in_silence(tmp_path_factory, kind, content, end):
     from galr.local_features.build import build_store
 
     arguments = (kind, [path], folder / "images", folder / "out.h5", DreaOptions())
-    report = build_store(*arguments, skip_bad=True)
+    stated = {"numbering": dict(enumerate(DOTA_CLASSES))} if kind == "yolo" else {}
+    report = build_store(*arguments, skip_bad=True, **stated)
     assert report.detections == sum(1 for line in content if line.strip())
     good = report.detections - len(report.left_out)
     assert report.kept + report.weak <= good
     if report.left_out:
         with pytest.raises(UserError):
-            build_store(*arguments)
+            build_store(*arguments, **stated)

@@ -212,12 +212,13 @@ def test_an_oriented_model_writes_polygons(images, tmp_path, package):
     np.testing.assert_allclose(row[-5:] * [96, 96, 96, 96, 1], [16, 22, 30, 40, 0.9], atol=1e-4)
 
 
-def test_classes_of_a_model_that_are_not_in_the_list(images, tmp_path, package):
+def test_classes_of_a_model_that_are_not_in_the_list(images, tmp_path, package, caplog):
     package.YOLO.names = {0: "dog", 1: "ship"}
     arguments = ["--weights", tmp_path / "model.pt", "--images", images, "--out", tmp_path / "out"]
     assert "classes that are not in the list: dog" in error_of(*arguments)
     detect(*arguments, "--skip-bad")
     assert (tmp_path / "out" / "0.txt").read_text().startswith("ship 0.9")
+    assert "left out: 12 detections: the class dog is not in the list" in caplog.text
     (tmp_path / "classes.txt").write_text("cat\n")
     arguments[-1] = tmp_path / "other"
     assert "dog, ship" in error_of(*arguments, "--skip-bad", "--classes", tmp_path / "classes.txt")
@@ -254,7 +255,7 @@ def test_an_untrained_model_of_the_package_runs(images, tmp_path, kind):
     lines = (tmp_path / "out" / "0.txt").read_text().splitlines()
     assert lines
     assert {len(line.split()) for line in lines} == {10 if "obb" in kind else 6}
-    flags = ["--classes", str(tmp_path / "classes.txt"), "--min-score", "0"]
+    flags = ["--store-classes", str(tmp_path / "classes.txt"), "--min-score", "0"]
     flags += ["--images", str(images), "--out", str(tmp_path / "s.h5")]
     main(["build", "--format", "paddledet", "--detections", str(tmp_path / "out"), *flags])
     assert read_store(tmp_path / "s.h5").features.representation.any()

@@ -18,7 +18,7 @@ DREA = DreaOptions(classes=CLASSES, objects=5)
 
 places = st.floats(0, 0.9)
 sizes = st.floats(0.01, 0.9)
-objects = st.tuples(st.integers(0, 2), st.floats(0, 1), places, places, sizes, sizes)
+objects = st.tuples(st.sampled_from(CLASSES), st.floats(0, 1), places, places, sizes, sizes)
 images = st.tuples(st.integers(1, 2000), st.integers(1, 2000), st.lists(objects, max_size=12))
 options = st.builds(
     DreaOptions,
@@ -148,7 +148,7 @@ def test_more_gain_never_lowers_the_share_of_the_most_prominent_in_a_row(image, 
 
 def test_ties_keep_the_order_of_the_input():
     boxes = [[0, 0, 10, 10], [90, 90, 100, 100], [45, 0, 55, 10]]
-    detections = Detections(100, 100, [0, 0, 1], [0.5, 0.5, 0.5], boxes)
+    detections = Detections(100, 100, ["plane", "plane", "ship"], [0.5, 0.5, 0.5], boxes)
     for denoise in (True, False):
         which = kept_objects(detections, DREA.model_copy(update={"denoise": denoise}))[3]
         assert which.tolist() == [0, 1, 2]
@@ -159,7 +159,11 @@ def test_nothing_exceeds_a_similarity_of_1():
     drea = DREA.model_copy(update={"max_similarity": 1.0, "objects": 40})
     boxes = np.repeat(rng.random((20, 2)) * 40, 2, axis=0)
     found = Detections(
-        97, 89, [0] * 40, np.repeat(rng.uniform(0.3, 1, 20), 2), np.hstack([boxes, boxes + 37])
+        97,
+        89,
+        ["plane"] * 40,
+        np.repeat(rng.uniform(0.3, 1, 20), 2),
+        np.hstack([boxes, boxes + 37]),
     )
     assert len(kept_objects(found, drea)[3]) == 40
 
@@ -167,7 +171,7 @@ def test_nothing_exceeds_a_similarity_of_1():
 def test_an_image_without_objects_is_zero():
     for detections in (
         Detections(10, 10, [], [], []),
-        Detections(10, 10, [0], [0.29], [[1, 1, 2, 2]]),
+        Detections(10, 10, ["plane"], [0.29], [[1, 1, 2, 2]]),
     ):
         representation, adjacency = galr.build_local_features(detections, DREA)
         assert representation.shape == (5, 8)
@@ -185,16 +189,17 @@ def test_one_object_has_an_edge_of_1_to_itself():
 
 
 def test_the_smallest_score_is_used():
-    detections = Detections(10, 10, [0], [0.3], [[1, 1, 2, 2]])
+    detections = Detections(10, 10, ["plane"], [0.3], [[1, 1, 2, 2]])
     assert build_local_features(detections, DREA)[0].any()
 
 
 def test_objects_of_score_0_are_alike_without_prominence():
     drea = DREA.model_copy(update={"min_score": 0.0})
     boxes = [[0, 0, 10, 10], [50, 50, 100, 100]]
-    _, adjacency = build_local_features(Detections(100, 100, [0, 1], [0.0, 0.0], boxes), drea)
+    found = Detections(100, 100, ["plane", "ship"], [0.0, 0.0], boxes)
+    _, adjacency = build_local_features(found, drea)
     plain = drea.model_copy(update={"enhance": False})
-    _, proximity = build_local_features(Detections(100, 100, [0, 1], [0.0, 0.0], boxes), plain)
+    _, proximity = build_local_features(found, plain)
     assert np.array_equal(adjacency, proximity)
 
 
@@ -209,33 +214,36 @@ def test_the_options_may_be_those_of_an_experiment_or_the_defaults():
 
 
 def test_polygons_become_the_boxes_around_them():
-    box = Detections(100, 100, [0], [0.5], [[10, 20, 40, 60]])
+    box = Detections(100, 100, ["ship"], [0.5], [[10, 20, 40, 60]])
     diamond = [[25, 20], [40, 40], [25, 60], [10, 40]]
     for polygons in ([diamond], [np.ravel(diamond)], np.array([diamond])):
-        assert np.array_equal(Detections(100, 100, [0], [0.5], polygons).boxes, box.boxes)
-    ragged = Detections(100, 100, [0, 1], [0.5, 0.5], [diamond, [[0, 0], [5, 0], [5, 9]]])
+        assert np.array_equal(Detections(100, 100, ["ship"], [0.5], polygons).boxes, box.boxes)
+    ragged = Detections(100, 100, ["ship"] * 2, [0.5, 0.5], [diamond, [[0, 0], [5, 0], [5, 9]]])
     assert ragged.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 5, 9]]
 
 
 def test_boxes_are_clipped_to_the_image():
-    boxes = Detections(100, 50, [0], [0.5], [[-10, 20, 400, 60]]).boxes
+    boxes = Detections(100, 50, ["ship"], [0.5], [[-10, 20, 400, 60]]).boxes
     assert boxes.tolist() == [[0, 20, 100, 50]]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 10, [0], [0.5], [[0, 0, 1, 1]]), "width and a height"),
-        ((math.nan, 10, [0], [0.5], [[0, 0, 1, 1]]), "width and a height"),
-        ((10, 10, [0], [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
-        ((10, 10, [0, 1], [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
-        ((10, 10, [0], [1.5], [[0, 0, 1, 1]]), "object 0: the score"),
-        ((10, 10, [0], [math.nan], [[0, 0, 1, 1]]), "object 0: the score"),
-        ((10, 10, [0, 0], [0.5, 0.5], [[0, 0, 1, 1], [3, 3, 3, 4]]), "object 1: the box has no"),
-        ((10, 10, [0], [0.5], [[20, 20, 30, 30]]), "outside the image"),
-        ((10, 10, [0], [0.5], [[0, 0, math.inf, 1]]), "not finite"),
-        ((10, 10, [0], [0.5], [[0, 0, 1]]), "boxes must be"),
-        ((10, 10, [0], [0.5], [[[0, 0], [1, 1]]]), "boxes must be"),
+        ((0, 10, ["ship"], [0.5], [[0, 0, 1, 1]]), "width and a height"),
+        ((math.nan, 10, ["ship"], [0.5], [[0, 0, 1, 1]]), "width and a height"),
+        ((10, 10, ["ship"], [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
+        ((10, 10, ["ship"] * 2, [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
+        ((10, 10, ["ship"], [1.5], [[0, 0, 1, 1]]), "object 0: the score"),
+        ((10, 10, ["ship"], [math.nan], [[0, 0, 1, 1]]), "object 0: the score"),
+        (
+            (10, 10, ["ship"] * 2, [0.5, 0.5], [[0, 0, 1, 1], [3, 3, 3, 4]]),
+            "object 1: the box has no",
+        ),
+        ((10, 10, ["ship"], [0.5], [[20, 20, 30, 30]]), "outside the image"),
+        ((10, 10, ["ship"], [0.5], [[0, 0, math.inf, 1]]), "not finite"),
+        ((10, 10, ["ship"], [0.5], [[0, 0, 1]]), "boxes must be"),
+        ((10, 10, ["ship"], [0.5], [[[0, 0], [1, 1]]]), "boxes must be"),
     ],
 )
 def test_a_wrong_call_says_what_was_wrong(arguments, message):
@@ -243,7 +251,25 @@ def test_a_wrong_call_says_what_was_wrong(arguments, message):
         Detections(*arguments)
 
 
-@pytest.mark.parametrize("classes", [[3], [-1], ["boat"], [0.5]])
-def test_classes_that_are_not_in_the_list_are_refused(classes):
+def test_a_class_that_is_not_in_the_list_is_refused():
+    with pytest.raises(ValueError, match="there is no class boat among plane, ship"):
+        build_local_features(Detections(10, 10, ["boat"], [0.5], [[0, 0, 1, 1]]), DREA)
+
+
+def test_class_numbers_mean_what_the_caller_says():
+    arguments = (10, 10, np.array([1, 0]), [0.9, 0.8], [[0, 0, 5, 5], [5, 5, 9, 9]])
+    with pytest.raises(ValueError, match="numbering does not say"):
+        Detections(*arguments)
+    for numbering in (["ship", "plane"], {0: "Ship", 1: "plane", 7: "boat"}):
+        named = Detections(10, 10, ["plane", "ship"], *arguments[3:])
+        numbered = Detections(*arguments, numbering=numbering)
+        for first, second in zip(
+            build_local_features(named, DREA), build_local_features(numbered, DREA), strict=True
+        ):
+            assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("number", [2, -1, 0.5, True])
+def test_a_class_number_without_a_name_is_refused(number):
     with pytest.raises(ValueError, match="class"):
-        build_local_features(Detections(10, 10, classes, [0.5], [[0, 0, 1, 1]]), DREA)
+        Detections(10, 10, [number], [0.5], [[0, 0, 1, 1]], ["plane", "ship"])

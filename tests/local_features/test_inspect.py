@@ -15,7 +15,7 @@ DREA = DreaOptions(classes=("ship", "plane"), objects=4)
 def store(tmp_path):
     boxes = [[0, 0, 50, 50], [60, 60, 70, 70], [50, 40, 60, 50]]
     images = [
-        Detections(100, 100, [0, 1, 0], [0.9, 0.8, 0.5], boxes),
+        Detections(100, 100, ["ship", "plane", "ship"], [0.9, 0.8, 0.5], boxes),
         Detections(100, 100, [], [], []),
     ]
     built = [build_local_features(image, DREA) for image in images]
