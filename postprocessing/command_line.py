@@ -126,8 +126,8 @@ def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ties", choices=("released", "stable"), default=default.ties,
-        help="equal ranks in --reverse relative: as numpy.argsort leaves them on this processor, "
-        "like the released code, or in plain order (default: %(default)s)",
+        help="equal ranks in --reverse relative: in plain order, or as numpy.argsort leaves them "
+        "on this processor, like the released code (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--l", type=cli.at_least_1, metavar="N",

@@ -42,7 +42,7 @@ def rerank(
     xi: float = 0.05,
     reverse: Literal["relative", "absolute"] = "relative",
     l: int | None = None,  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "released",
+    ties: Literal["released", "stable"] = "stable",
 ) -> Reranked:
     """The k best candidates of each query, best first, by the combined score.
 
@@ -57,9 +57,9 @@ def rerank(
     ``reverse``: the reverse rank is that of q in c's own list (``absolute``; beyond the first
     ``l`` it counts nothing, as in the paper), or the place of c among the K when these are sorted
     by that rank (``relative``, as in the released code; ``l`` plays no part). ``ties`` says how
-    equal ones are sorted there: ``released`` as numpy.argsort does on this machine, ``stable`` in
-    plain order. Equal similarities and equal scores keep the order of the candidates' indices,
-    or of the plain ranking.
+    equal ones are sorted there: ``stable`` in plain order, the same on every machine; ``released``
+    as numpy.argsort does on this processor, like the released code. Equal similarities and equal
+    scores keep the order of the candidates' indices, or of the plain ranking.
 
     A candidate whose sum is 0 has no saliency; a negative sum turns its sign. Raises ValueError
     on NaN or infinity, and on arguments without a meaning.
@@ -79,7 +79,7 @@ def rerank_features(
     xi: float = 0.05,
     reverse: Literal["relative", "absolute"] = "relative",
     l: int | None = None,  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "released",
+    ties: Literal["released", "stable"] = "stable",
     memory_mib: float = 512,
 ) -> Reranked:
     """``rerank(queries @ candidates.T, ...)`` without ever holding Q x C numbers.

@@ -570,9 +570,10 @@ class RerankOptions(Section):
         None, description="with `absolute`: reverse ranks beyond the first l count nothing"
     )
     ties: Literal["released", "stable"] = Field(
-        "released",
-        description="with `relative`: equal reverse ranks in the order that numpy.argsort gives on "
-        "the machine (`released`), or in the plain order (`stable`)",
+        "stable",
+        description="with `relative`: equal reverse ranks in the plain order, the same on every "
+        "machine (`stable`), or as numpy.argsort leaves them on this processor (`released`, as in "
+        "the released code)",
     )
 
 
