@@ -98,11 +98,11 @@ def rerank_with(
     similarity: Array | FeatureProduct, settings: RerankSettings, memory_mib: float = 512
 ) -> Reranked:
     """``rerank`` or ``rerank_features`` with the settings in one."""
-    kept = _checked(similarity)
+    kept = checked_similarity(similarity)
     if isinstance(kept, FeatureProduct):
         kept = _whole_if_small(kept, memory_mib)
-    block = _block_numbers(kept, settings.k, memory_mib)
-    candidates, scores = _scored(find_neighbours(kept, settings.k, block), settings)
+    block = block_numbers_within(kept, settings.k, memory_mib)
+    candidates, scores = scored(find_neighbours(kept, settings.k, block), settings)
     in_numpy = (
         similarity.by_numpy
         if isinstance(similarity, FeatureProduct)
@@ -113,8 +113,8 @@ def rerank_with(
     return Reranked(candidates, scores)
 
 
-def _scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, Tensor]:
-    """The neighbours in the order of their scores, some queries at a time."""
+def scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, Tensor]:
+    """Candidates (Q, K) in the order of their scores (Q, K) float32, some queries at a time."""
     candidates = torch.empty_like(neighbours.candidates)
     scores = torch.empty_like(neighbours.share, dtype=torch.float32)
     for rows in even_blocks(len(candidates), SCORED_AT_A_TIME // max(1, candidates.shape[1])):
@@ -127,7 +127,8 @@ def _scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, T
     return candidates, scores
 
 
-def _checked(similarity: Array | FeatureProduct) -> Similarities:
+def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
+    """The similarities as rows that can be read; raises ValueError where they are no matrix."""
     if isinstance(similarity, FeatureProduct):
         return similarity
     matrix = as_floats(similarity)
@@ -143,7 +144,7 @@ def _whole_if_small(product: FeatureProduct, memory_mib: float) -> Similarities:
     return product[:] if size <= max(memory_mib, LEAST_MIB) * MIB / 2 else product
 
 
-def _block_numbers(similarity: Similarities, k: int, memory_mib: float) -> int:
+def block_numbers_within(similarity: Similarities, k: int, memory_mib: float) -> int:
     """How many similarities may be made at a time, beside what is kept for every pair."""
     queries, candidates = similarity.shape
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES

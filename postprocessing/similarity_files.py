@@ -57,6 +57,21 @@ def read_part(
     return Part(similarity, _read_images(Path(caption_to_image), images, captions), path)
 
 
+def read_bank(path: str | Path, candidates: int) -> NDArray[np.floating]:
+    """Similarities of a bank's queries and ``candidates``: (B, candidates).
+
+    Raises UserError on a file that does not fit.
+    """
+    found = _read_similarity(Path(path))
+    if found.shape[1] != candidates:
+        raise UserError(
+            path,
+            f"has {found.shape[1]} columns, and there are {candidates} candidates",
+            "write similarities (bank queries, candidates)",
+        )
+    return found
+
+
 def saved_folds(folder: str | Path, part: str) -> dict[int, Path]:
     """The files of ``part`` that test.py --save-similarity wrote to ``folder``, by fold.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,6 +75,26 @@ def encode_captions(
     return _in_order(encoded(), total, "captions")
 
 
+class Embeddings(NamedTuple):
+    """Of a part: images (I, D), captions (C, D)."""
+
+    images: Tensor
+    captions: Tensor
+
+    def similarity(self) -> Tensor:
+        """Cosine similarities (I, C), on the CPU."""
+        return (self.images @ self.captions.T).cpu()
+
+
+def encode_part(
+    model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
+) -> Embeddings:
+    """All images and captions of ``part``. The model is left in evaluation mode."""
+    model.eval()
+    images = encode_images(model, part, options)
+    return Embeddings(images, encode_captions(model, part, vocabulary, options))
+
+
 def encode_similarity(
     model: GaLR, part: Part, vocabulary: Vocabulary, options: DatasetOptions
 ) -> Tensor:
@@ -81,10 +102,7 @@ def encode_similarity(
 
     Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
     """
-    model.eval()
-    images = encode_images(model, part, options)
-    captions = encode_captions(model, part, vocabulary, options)
-    return (images @ captions.T).cpu()
+    return encode_part(model, part, vocabulary, options).similarity()
 
 
 def _in_order(batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str) -> Tensor:

@@ -19,8 +19,9 @@ from galr.data.part import Part, read_split
 from galr.data.vocabulary import Vocabulary
 from galr.device import choose_device
 from galr.errors import UserError
-from galr.evaluation.encode import encode_similarity
+from galr.evaluation.encode import encode_part, encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
+from galr.evaluation.fold_rerank import fold_rerank, images_of_training_part
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
 from galr.model.build import load_model, read_checkpoint
 from galr.options import Options
@@ -95,16 +96,18 @@ def _results(
         state = read_checkpoint(path)
         model = load_model(path, options, device, words=vocabulary.words)
         fold = state.get("fold", {"index": number})
-        similarity = encode_similarity(model, test, vocabulary, options.dataset)
+        embeddings = encode_part(model, test, vocabulary, options.dataset)
+        similarity = embeddings.similarity()
         if seen is not None:
             seen(number, similarity)
-        recalls = evaluate_similarity(similarity, test.annotations, options.rerank)
+        rerank = fold_rerank(options, model, vocabulary, fold, path, embeddings)
+        recalls = evaluate_similarity(similarity, test.annotations, options.rerank, rerank)
         folds.append(FoldResult(fold["index"], str(path), _describe(test, fold), *recalls))
         if save_similarity is not None:
             place = Path(save_similarity)
             _save(place, fold["index"], "test", similarity, test.annotations)
             if "validation" in fold:
-                part = _validation_part(options, path, fold["validation"])
+                part = images_of_training_part(options, path, fold["validation"])
                 similarity = encode_similarity(model, part, vocabulary, options.dataset)
                 _save(place, fold["index"], "validation", similarity, part.annotations)
     return folds
@@ -119,20 +122,6 @@ def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
     return described
-
-
-def _validation_part(options: Options, checkpoint: Path, names: Sequence[str]) -> Part:
-    split = read_split(options, "train")
-    place = {name: index for index, name in enumerate(split.annotations.images)}
-    unknown = [name for name in names if name not in place]
-    if unknown:
-        raise UserError(
-            checkpoint,
-            f"its validation image {unknown[0]} is not in {options.dataset.data_path}",
-            "name the data folder that it was trained on by dataset.data_path",
-        )
-    indices = np.array([place[name] for name in names], dtype=np.int64)
-    return split.at(options.dataset.image_size).select(indices)
 
 
 def _save(folder: Path, fold: int, part: str, similarity: Tensor, annotations: Annotations) -> None:

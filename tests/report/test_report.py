@@ -97,7 +97,7 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
     out, similarities = tmp_path / "k50.json", {}
     evaluate_experiment(options, str(out), seen=similarities.__setitem__)
     assert sorted(similarities) == [0, 1]
-    monkeypatch.setattr("galr.report.outcome.encode_similarity", None)
+    monkeypatch.setattr("galr.report.outcome.encode_part", None)
     assert report_of_test(options, similarities, out) == tmp_path / "k50_report.html"
     results = json.loads(out.read_text())
     with (tmp_path / "k50_report_files" / "recall.csv").open(newline="") as file:
