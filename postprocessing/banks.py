@@ -10,7 +10,7 @@ from torch import Tensor
 from galr.evaluation.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
 from postprocessing.chunks import LARGEST_SHARE
 from postprocessing.neighbours import Neighbours
-from postprocessing.scores import COPIES
+from postprocessing.scores import rows_in_block
 
 
 class Bank(NamedTuple):
@@ -58,7 +58,7 @@ def met_by_bank(
     above, total = torch.empty_like(flat), torch.empty_like(values)
     longest = max(bank.shape[0], int(counts.max()) if len(counts) else 0)
     lists = bank.T
-    for rows in even_blocks(len(asked), block_numbers // COPIES // max(1, longest)):
+    for rows in even_blocks(len(asked), rows_in_block(block_numbers, longest)):
         own = asked[rows]
         block = lists[own].double()  # (b, B)
         if not bool(block.isfinite().all()):

@@ -100,7 +100,7 @@ def rerank_with(
     """``rerank`` or ``rerank_features`` with the settings in one."""
     kept = checked_similarity(similarity)
     if isinstance(kept, FeatureProduct):
-        kept = _whole_if_small(kept, memory_mib)
+        kept = whole_if_small(kept, memory_mib)
     block = block_numbers_within(kept, settings.k, memory_mib)
     candidates, scores = scored(find_neighbours(kept, settings.k, block), settings)
     in_numpy = (
@@ -137,7 +137,7 @@ def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
     return matrix
 
 
-def _whole_if_small(product: FeatureProduct, memory_mib: float) -> Similarities:
+def whole_if_small(product: FeatureProduct, memory_mib: float = 512) -> Similarities:
     """The matrix itself where it takes at most half of the memory: it is multiplied once then."""
     queries, candidates = product.shape
     size = queries * candidates * product.dtype.itemsize

@@ -19,7 +19,13 @@ from postprocessing.lists import fill_best
 Statistic = Callable[[Tensor], Tensor]  # of lists (b, n) -> (b,)
 Transform = Callable[[Tensor], Tensor]  # of similarities (b, C) -> scores (b, C)
 
-COPIES = 6  # of a block that a correction holds at a time, in float32
+COPIES = 12  # of a block in float32 that a correction holds at a time: some are in float64
+MOST_NUMBERS = 1 << 22  # similarities in a block: more are not corrected any faster
+
+
+def rows_in_block(block_numbers: int, length: int) -> int:
+    """Rows of ``length`` that are corrected at a time, with all that it takes: at least one."""
+    return max(1, min(block_numbers // COPIES, MOST_NUMBERS) // max(1, length))
 
 
 class Scores:
@@ -27,7 +33,7 @@ class Scores:
 
     def __init__(self, similarity: Similarities, transform: Transform, block_numbers: int) -> None:
         self._similarity, self._transform = similarity, transform
-        self._rows = max(1, block_numbers // COPIES // max(1, similarity.shape[1]))
+        self._rows = rows_in_block(block_numbers, similarity.shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,8 +75,7 @@ def of_each_candidate(similarity: Similarities, statistic: Statistic, block_numb
     """
     lists = similarity.T
     count, length = lists.shape
-    # float64 and what the statistic makes of it
-    blocks = even_blocks(count, block_numbers // COPIES // max(1, length))
+    blocks = even_blocks(count, rows_in_block(block_numbers, length))
     parts = [statistic(lists[rows].double().contiguous()) for rows in blocks]
     none = torch.empty(0, dtype=similarity.dtype, device=similarity.device)
     return torch.cat([none, *(part.to(similarity.dtype) for part in parts)])

@@ -23,6 +23,7 @@ from galr.evaluation.encode import encode_part, encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.fold_rerank import fold_rerank, images_of_training_part
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
+from galr.evaluation.save_features import save_features
 from galr.model.build import load_model, read_checkpoint
 from galr.options import Options
 
@@ -34,11 +35,13 @@ def evaluate_experiment(
     out: str | None = None,
     save_similarity: str | None = None,
     seen: Callable[[int, Tensor], None] | None = None,
+    features: str | None = None,
 ) -> str:
     """Evaluates the best checkpoint of every fold; returns the table, writes results.json.
 
     ``out`` names the file instead; ``save_similarity`` a folder for the similarity matrices of the
-    test part and of each fold's validation part. ``seen`` is called with each fold's number and its
+    test part and of each fold's validation part, ``features`` one for the embeddings of
+    these and of each fold's training part. ``seen`` is called with each fold's number and its
     similarities (I, C) of the test part.
     """
     folder = options.experiment_folder
@@ -51,7 +54,7 @@ def evaluate_experiment(
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
     place = Path(out or folder / "results.json")
-    return _evaluate(options, checkpoints, place, save_similarity, seen)
+    return _evaluate(options, checkpoints, place, save_similarity, seen, features)
 
 
 def evaluate_checkpoint(
@@ -71,10 +74,11 @@ def _evaluate(
     out: Path,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None = None,
+    features: str | None = None,
 ) -> str:
     device = choose_device(distributed.local_device(options.device))
     with distributed.process_group(device):
-        folds = _results(options, checkpoints, device, save_similarity, seen)
+        folds = _results(options, checkpoints, device, save_similarity, seen, features)
         results = results_of(options, folds)
         if distributed.is_main():
             write_results(out, results)
@@ -87,6 +91,7 @@ def _results(
     device: torch.device,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None,
+    features: str | None,
 ) -> list[FoldResult]:
     vocabulary = Vocabulary.load(options.dataset.vocab_path)
     with distributed.main_first():
@@ -103,6 +108,14 @@ def _results(
         rerank = fold_rerank(options, model, vocabulary, fold, path, embeddings)
         recalls = evaluate_similarity(similarity, test.annotations, options.rerank, rerank)
         folds.append(FoldResult(fold["index"], str(path), _describe(test, fold), *recalls))
+        if features is not None:
+            place = Path(features)
+            save_features(place / f"{fold['index']}_test", embeddings, test.annotations)
+            for name in ("validation", "train"):
+                if name in fold:
+                    part = images_of_training_part(options, path, fold[name])
+                    own = encode_part(model, part, vocabulary, options.dataset)
+                    save_features(place / f"{fold['index']}_{name}", own, part.annotations)
         if save_similarity is not None:
             place = Path(save_similarity)
             _save(place, fold["index"], "test", similarity, test.annotations)

@@ -11,10 +11,11 @@ from galr.data.vocabulary import Vocabulary
 from galr.errors import UserError
 from galr.evaluation.encode import encode_part
 from galr.evaluation.metrics import retrieval_metrics
-from galr.evaluation.test_part import evaluate_checkpoint
+from galr.evaluation.test_part import evaluate_checkpoint, evaluate_experiment
 from galr.model.build import load_model, read_checkpoint
 from galr.options import load_options
 from galr.training.experiment import train_experiment
+from postprocessing.compare import main as compare_main
 from postprocessing.methods import METHODS
 from postprocessing.tuning import GRIDS
 from tests.postprocessing.method_loops import scores
@@ -131,6 +132,33 @@ def test_numbers_of_every_method_are_chosen_on_validation(checkpoint, tmp_path):
     for name, found in {**fold["methods"], "multivariate": fold["rerank"]}.items():
         for parameter, values in GRIDS[name].items():
             assert found["parameters"][parameter] in values
+
+
+def test_embeddings_are_saved_for_the_comparison(checkpoint, tmp_path, capsys):
+    options = load_options(checkpoint.parent / "options.yaml")
+    evaluate_experiment(options, str(tmp_path / "r.json"), features=str(tmp_path / "features"))
+    own = read_checkpoint(checkpoint)["fold"]
+    for name, images in (
+        ("test", None),
+        ("validation", own["validation"]),
+        ("train", own["train"]),
+    ):
+        split = "test" if name == "test" else "train"
+        expected, annotations = embeddings_of(checkpoint, split, images)
+        folder = tmp_path / "features" / f"0_{name}"
+        torch.testing.assert_close(
+            torch.from_numpy(np.load(folder / "images.npy")), expected.images, rtol=0, atol=1e-6
+        )
+        torch.testing.assert_close(
+            torch.from_numpy(np.load(folder / "captions.npy")), expected.captions, rtol=0, atol=1e-6
+        )
+        assert (folder / "captions.txt").read_text().splitlines() == list(annotations.captions)
+        np.testing.assert_array_equal(
+            np.load(folder / "caption_to_image.npy"), annotations.caption_to_image
+        )
+    folders = [str(tmp_path / "features" / f"0_{name}") for name in ("test", "train")]
+    compare_main(["--features", folders[0], "--bank", folders[1], "--draws", "10"])
+    assert "dual_bank, bank" in capsys.readouterr().out
 
 
 def test_a_checkpoint_that_does_not_name_its_images_has_no_bank(checkpoint, tmp_path):

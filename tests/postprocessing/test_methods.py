@@ -75,7 +75,7 @@ def test_equals_the_loop(
     }  # fmt: skip
     chosen = MethodSettings(method, **numbers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "COPIES", (1 << 26) // block)
+        patch.setattr(scores, "MOST_NUMBERS", block)
         for direction in (s, s.T):
             count = direction.shape[1]
             bank = None if banked is None else matrix(seed + 1, banked, count, levels)
@@ -121,7 +121,7 @@ def test_with_a_bank_the_list_of_a_candidate_is_the_bank_and_the_query(
     own = {"k": k, "reverse": reverse}
     chosen = MethodSettings(method, multivariate=RerankSettings(**own))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "COPIES", (1 << 26) // block)
+        patch.setattr(scores, "MOST_NUMBERS", block)
         for direction in (s, s.T):
             bank = matrix(seed + 1, banked, direction.shape[1], levels)
             found = rerank_by(direction, chosen, bank_of(bank))
