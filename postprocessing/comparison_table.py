@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from galr.atomic import atomic_path
@@ -72,14 +73,14 @@ def write_csv(path: str | Path, rows: Sequence[Compared]) -> None:
 
 def draw_occurrences(path: str | Path, rows: Sequence[Compared]) -> None:
     """Draws how often each candidate is among the first ten, candidates by falling frequency."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    figure, colours = Figure(figsize=(12, 4.8), layout="constrained"), colormaps["tab20"]
     for number, axes in enumerate(figure.subplots(1, 2)):
         for place, row in enumerate(rows):
             counts = -np.sort(-row.occurrences[number])
             axes.plot(
                 100 * np.arange(1, len(counts) + 1) / len(counts), counts,
                 label=row.name, linestyle="-" if place % 2 == 0 else "--",
-                color="black" if row.name == "none" else None,
+                color="black" if row.name == "none" else colours(place % colours.N),
             )  # fmt: skip
         axes.set_yscale("symlog", linthresh=1)
         axes.set_xscale("log")
