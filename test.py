@@ -30,6 +30,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="also write the similarity matrices of the test and validation parts there, "
         "for python -m postprocessing.rerank",
     )
+    parser.add_argument(
+        "--save-features",
+        metavar="DIR",
+        help="also write the embeddings of the test, validation and training parts there, "
+        "for python -m postprocessing.compare",
+    )
     parser.add_argument("--no-report", action="store_true", help="leave report.html out")
     arguments = parser.parse_args(argv)
 
@@ -47,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.out,
         arguments.save_similarity,
         similarities.__setitem__ if wants_report else None,
+        arguments.save_features,
     )
     if distributed.is_main():
         print(table, flush=True)

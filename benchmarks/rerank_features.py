@@ -26,8 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from galr import cli
 from galr.atomic import write_json
-from galr.evaluation.similarities import even_blocks
-from postprocessing.rerank import rerank_features
+from galr.evaluation.similarities import FeatureProduct, even_blocks
+from postprocessing.banks import Bank
+from postprocessing.methods import METHODS, MethodSettings, rerank_by
+from postprocessing.terms import RerankSettings
 
 ROWS_A_BLOCK = 512
 
@@ -42,17 +44,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         for count in (arguments.queries, arguments.candidates)
     )
     options = {"k": arguments.k, "memory_mib": arguments.memory_mib}
-    rerank_features(queries[:50], candidates[:50], **options)  # what is loaded once
+    settings = MethodSettings(arguments.method, multivariate=RerankSettings(k=arguments.k))
+    others = None
+    if arguments.bank:
+        others = normal_features(arguments.bank, arguments.numbers, generator)
+
+    def rerank_one_way(asking: Tensor, asked: Tensor) -> None:
+        bank = None if others is None else Bank(*2 * [FeatureProduct(others, asked)])
+        rerank_by(FeatureProduct(asking, asked), settings, bank, memory_mib=arguments.memory_mib)
+
+    rerank_one_way(queries[:50], candidates[:50])  # what is loaded once
     before = peak_mib()
     # the product first: its memory is among that of the rerank
     product = seconds(lambda: multiply_in_blocks(queries, candidates))
-    rerank = seconds(lambda: rerank_features(queries, candidates, **options))
-    rerank += seconds(lambda: rerank_features(candidates, queries, **options))
+    rerank = seconds(lambda: rerank_one_way(queries, candidates))
+    rerank += seconds(lambda: rerank_one_way(candidates, queries))
     results: dict[str, Any] = {
         "queries": arguments.queries,
         "candidates": arguments.candidates,
         "numbers": arguments.numbers,
         "threads": arguments.threads,
+        "method": arguments.method,
+        "bank": arguments.bank,
         **options,
         "product_seconds": product,
         "rerank_both_seconds": rerank,
@@ -60,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "peak_beyond_features_mib": peak_mib() - before,
     }
     print(
-        f"{arguments.queries} x {arguments.candidates} x {arguments.numbers}, k {arguments.k}: "
+        f"{arguments.queries} x {arguments.candidates} x {arguments.numbers}, "
+        f"{arguments.method}, k {arguments.k}: "
         f"product {product:.1f} s, rerank both ways {rerank:.1f} s, {rerank / product:.1f} x; "
         f"{results['peak_beyond_features_mib']:.0f} MiB beyond the features"
     )
@@ -92,6 +106,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             f"--{name}", type=cli.at_least_1, default=default, metavar="N",
             help="(default: %(default)s)",
         )  # fmt: skip
+    parser.add_argument(
+        "--method", choices=list(METHODS), default="multivariate", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bank", type=int, default=0, metavar="N",
+        help="queries of a bank; 0: the other queries (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--extrapolate", type=cli.at_least_1, nargs=2, metavar=("Q", "C"),
         help="also say what this size would take",

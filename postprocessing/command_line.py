@@ -7,13 +7,19 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from galr import cli
 from galr.atomic import write_json
 from galr.errors import UserError
-from postprocessing.recalls import RerankRecalls, recall_table
-from postprocessing.similarity_files import Part, read_part
+from galr.evaluation.metrics import metrics_of_ranks
+from galr.evaluation.similarities import as_floats
+from postprocessing.banks import Bank
+from postprocessing.methods import METHODS, MethodSettings, reads
+from postprocessing.recalls import recall_table
+from postprocessing.similarity_files import Part, read_bank, read_part
+from postprocessing.task import Banks, RetrievalTask
 from postprocessing.terms import RerankSettings
 
 PROGRAM = "python -m postprocessing.rerank"
@@ -23,7 +29,7 @@ Reranks the similarities of images and captions, and prints the recalls before a
 (docs/rerank.md).
 
   python -m postprocessing.rerank --similarity sims.npy --captions-per-image 5 --out results.json
-  python -m postprocessing.rerank --similarity DIR/0_test_similarity.npy
+  python -m postprocessing.rerank --similarity DIR/0_test_similarity.npy --method csls
   python -m postprocessing.rerank explain --similarity sims.npy --captions-per-image 5 --query 3
   python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
   python -m postprocessing.rerank ablation --folder DIR
@@ -42,19 +48,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.ArgumentParser(DESCRIPTION, prog=PROGRAM)
     add_part_arguments(parser)
     add_settings_arguments(parser)
+    add_method_arguments(parser)
+    add_bank_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write both recalls there, as JSON")
     arguments = parser.parse_args(argv)
-    settings, part = settings_of(arguments), part_of(arguments)
-    recalls = RerankRecalls(part, settings.k)
-    rows = {"without rerank": recalls.plain(), "with rerank": recalls.reranked(settings)}
-    write(recall_table(rows))
+    settings, part = method_of(arguments), part_of(arguments)
+    task = task_of(arguments, part)
+    variants = {"without rerank": replace(settings, method="none"), "with rerank": settings}
+    rows = {
+        title: metrics_of_ranks(task.ranks(task.orders(own))) for title, own in variants.items()
+    }
+    what = reads(settings.method, task.banks.some)
+    write(f"{recall_table(rows)}\n{settings.method} reads {what}")
     if arguments.out:
         images, captions = part.similarity.shape
         results = {
             "similarity": str(part.place),
             "images": images,
             "captions": captions,
-            "rerank": dataclasses.asdict(settings),
+            "rerank": {"method": settings.method, "reads": what, **settings.parameters()},
             **{title.replace(" ", "_"): metrics for title, metrics in rows.items()},
         }
         write_json(arguments.out, results)
@@ -126,13 +138,74 @@ def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ties", choices=("released", "stable"), default=default.ties,
-        help="equal ranks in --reverse relative: as numpy.argsort leaves them on this processor, "
-        "like the released code, or in plain order (default: %(default)s)",
+        help="equal ranks in --reverse relative: in plain order, or as numpy.argsort leaves them "
+        "on this processor, like the released code (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--l", type=cli.at_least_1, metavar="N",
         help="with --reverse absolute: reverse ranks beyond the first N count nothing",
     )  # fmt: skip
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the method and the numbers of those that are not the paper's."""
+    default = MethodSettings()
+    parser.add_argument(
+        "--method", choices=[name for name in METHODS if name != "dual_bank"],
+        default=default.method, help="how candidates are re-ranked (default: %(default)s)",
+    )  # fmt: skip
+    add_correction_arguments(parser)
+
+
+def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the numbers of the methods that correct a similarity."""
+    default = MethodSettings()
+    for name, kind, what in (
+        ("beta", beta, "inverse temperature of the softmax methods, 1 to 100"),
+        ("neighbours", cli.at_least_1, "csls, nnn: how many of the largest are averaged"),
+        ("alpha", not_negative, "nnn: weight of what is subtracted"),
+        ("activation", cli.at_least_1, "qb_norm: best candidates of a bank query that are hubs"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=kind, default=getattr(default, name), metavar="X",
+            help=f"{what} (default: %(default)s)",
+        )  # fmt: skip
+
+
+def add_bank_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the similarities of banks."""
+    parser.add_argument(
+        "--bank-images", metavar="FILE",
+        help="similarities (bank images, captions): read for image to text in place of those of "
+        "the other test images",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bank-captions", metavar="FILE",
+        help="similarities (bank captions, images): the same for text to image",
+    )  # fmt: skip
+
+
+def method_of(arguments: argparse.Namespace) -> MethodSettings:
+    """The method and numbers that the arguments name."""
+    names = ("method", "beta", "neighbours", "alpha", "activation")
+    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    return MethodSettings(**given, multivariate=settings_of(arguments))
+
+
+def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
+    """The similarities with the banks that the arguments name; both banks, or none."""
+    images, captions = part.similarity.shape
+    files = arguments.bank_images, arguments.bank_captions
+    if files == (None, None):
+        return RetrievalTask.of(part.similarity, part.caption_to_image)
+    if None in files:
+        missing = "--bank-images" if files[0] is None else "--bank-captions"
+        raise UserError(missing, "is missing", "name a bank of each kind, or none")
+    i2t, t2i = (
+        Bank(as_floats(read_bank(path, count)))
+        for path, count in zip(files, (captions, images), strict=True)
+    )
+    return RetrievalTask.of(part.similarity, part.caption_to_image, Banks(i2t, t2i))
 
 
 def part_of(arguments: argparse.Namespace) -> Part:
@@ -148,6 +221,14 @@ def settings_of(arguments: argparse.Namespace) -> RerankSettings:
         if hasattr(arguments, field.name)
     }
     return RerankSettings(**given)
+
+
+def beta(text: str) -> float:
+    """The type of an argument that is an inverse temperature."""
+    number = not_negative(text)
+    if not 1 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 100")
+    return number
 
 
 def not_negative(text: str) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from torch import Tensor
+
 from galr.evaluation.metrics import metrics_of_ranks, reranked_metrics, retrieval_ranks
 from galr.evaluation.similarities import as_floats
+from postprocessing.banks import Bank, met_by_bank
 from postprocessing.neighbours import Neighbours, find_neighbours
 from postprocessing.rerank import Reranked
 from postprocessing.similarity_files import Part
@@ -23,17 +26,22 @@ COLUMNS = {
 
 
 class RerankRecalls:
-    """Metrics of one part for any settings with at most ``most`` candidates."""
+    """Metrics of one part for any settings with at most ``most`` candidates.
 
-    def __init__(self, part: Part, most: int) -> None:
+    ``banks`` (image to text, text to image) stand in place of the other queries.
+    """
+
+    def __init__(
+        self, part: Part, most: int, banks: tuple[Bank | None, Bank | None] = (None, None)
+    ) -> None:
         similarity = as_floats(part.similarity)
         self._caption_to_image = part.caption_to_image
         self._most = most
         self._plain = retrieval_ranks(similarity, part.caption_to_image)
         # contiguous lists are read several times as fast
         self._neighbours = [
-            find_neighbours(matrix, most, BLOCK_NUMBERS)
-            for matrix in (similarity, similarity.T.contiguous())
+            _neighbours(matrix, most, bank)
+            for matrix, bank in zip((similarity, similarity.T.contiguous()), banks, strict=True)
         ]
         self._terms: tuple[tuple[Any, ...], list[Terms]] | None = None
 
@@ -63,6 +71,13 @@ class RerankRecalls:
         if self._terms is None or self._terms[0] != key:
             self._terms = key, [terms(neighbours, settings) for neighbours in own]
         return list(zip(own, self._terms[1], strict=True))
+
+
+def _neighbours(similarity: Tensor, most: int, bank: Bank | None) -> Neighbours:
+    found = find_neighbours(similarity, most, BLOCK_NUMBERS)
+    if bank is None:
+        return found
+    return met_by_bank(found.candidates, found.similarity, bank.queries, BLOCK_NUMBERS)
 
 
 def mean_of(metrics: list[Metrics]) -> Metrics:

@@ -42,7 +42,7 @@ def rerank(
     xi: float = 0.05,
     reverse: Literal["relative", "absolute"] = "relative",
     l: int | None = None,  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "released",
+    ties: Literal["released", "stable"] = "stable",
 ) -> Reranked:
     """The k best candidates of each query, best first, by the combined score.
 
@@ -57,9 +57,9 @@ def rerank(
     ``reverse``: the reverse rank is that of q in c's own list (``absolute``; beyond the first
     ``l`` it counts nothing, as in the paper), or the place of c among the K when these are sorted
     by that rank (``relative``, as in the released code; ``l`` plays no part). ``ties`` says how
-    equal ones are sorted there: ``released`` as numpy.argsort does on this machine, ``stable`` in
-    plain order. Equal similarities and equal scores keep the order of the candidates' indices,
-    or of the plain ranking.
+    equal ones are sorted there: ``stable`` in plain order, the same on every machine; ``released``
+    as numpy.argsort does on this processor, like the released code. Equal similarities and equal
+    scores keep the order of the candidates' indices, or of the plain ranking.
 
     A candidate whose sum is 0 has no saliency; a negative sum turns its sign. Raises ValueError
     on NaN or infinity, and on arguments without a meaning.
@@ -79,7 +79,7 @@ def rerank_features(
     xi: float = 0.05,
     reverse: Literal["relative", "absolute"] = "relative",
     l: int | None = None,  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "released",
+    ties: Literal["released", "stable"] = "stable",
     memory_mib: float = 512,
 ) -> Reranked:
     """``rerank(queries @ candidates.T, ...)`` without ever holding Q x C numbers.
@@ -98,11 +98,11 @@ def rerank_with(
     similarity: Array | FeatureProduct, settings: RerankSettings, memory_mib: float = 512
 ) -> Reranked:
     """``rerank`` or ``rerank_features`` with the settings in one."""
-    kept = _checked(similarity)
+    kept = checked_similarity(similarity)
     if isinstance(kept, FeatureProduct):
-        kept = _whole_if_small(kept, memory_mib)
-    block = _block_numbers(kept, settings.k, memory_mib)
-    candidates, scores = _scored(find_neighbours(kept, settings.k, block), settings)
+        kept = whole_if_small(kept, memory_mib)
+    block = block_numbers_within(kept, settings.k, memory_mib)
+    candidates, scores = scored(find_neighbours(kept, settings.k, block), settings)
     in_numpy = (
         similarity.by_numpy
         if isinstance(similarity, FeatureProduct)
@@ -113,8 +113,8 @@ def rerank_with(
     return Reranked(candidates, scores)
 
 
-def _scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, Tensor]:
-    """The neighbours in the order of their scores, some queries at a time."""
+def scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, Tensor]:
+    """Candidates (Q, K) in the order of their scores (Q, K) float32, some queries at a time."""
     candidates = torch.empty_like(neighbours.candidates)
     scores = torch.empty_like(neighbours.share, dtype=torch.float32)
     for rows in even_blocks(len(candidates), SCORED_AT_A_TIME // max(1, candidates.shape[1])):
@@ -127,7 +127,8 @@ def _scored(neighbours: Neighbours, settings: RerankSettings) -> tuple[Tensor, T
     return candidates, scores
 
 
-def _checked(similarity: Array | FeatureProduct) -> Similarities:
+def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
+    """The similarities as rows that can be read; raises ValueError where they are no matrix."""
     if isinstance(similarity, FeatureProduct):
         return similarity
     matrix = as_floats(similarity)
@@ -136,14 +137,14 @@ def _checked(similarity: Array | FeatureProduct) -> Similarities:
     return matrix
 
 
-def _whole_if_small(product: FeatureProduct, memory_mib: float) -> Similarities:
+def whole_if_small(product: FeatureProduct, memory_mib: float = 512) -> Similarities:
     """The matrix itself where it takes at most half of the memory: it is multiplied once then."""
     queries, candidates = product.shape
     size = queries * candidates * product.dtype.itemsize
     return product[:] if size <= max(memory_mib, LEAST_MIB) * MIB / 2 else product
 
 
-def _block_numbers(similarity: Similarities, k: int, memory_mib: float) -> int:
+def block_numbers_within(similarity: Similarities, k: int, memory_mib: float) -> int:
     """How many similarities may be made at a time, beside what is kept for every pair."""
     queries, candidates = similarity.shape
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES

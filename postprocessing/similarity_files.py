@@ -54,7 +54,22 @@ def read_part(
                 "add --captions-per-image 5 or --caption-to-image FILE",
             )
         caption_to_image = beside
-    return Part(similarity, _read_images(Path(caption_to_image), images, captions), path)
+    return Part(similarity, read_images(Path(caption_to_image), images, captions), path)
+
+
+def read_bank(path: str | Path, candidates: int) -> NDArray[np.floating]:
+    """Similarities of a bank's queries and ``candidates``: (B, candidates).
+
+    Raises UserError on a file that does not fit.
+    """
+    found = _read_similarity(Path(path))
+    if found.shape[1] != candidates:
+        raise UserError(
+            path,
+            f"has {found.shape[1]} columns, and there are {candidates} candidates",
+            "write similarities (bank queries, candidates)",
+        )
+    return found
 
 
 def saved_folds(folder: str | Path, part: str) -> dict[int, Path]:
@@ -78,7 +93,7 @@ def saved_folds(folder: str | Path, part: str) -> dict[int, Path]:
 
 
 def _read_similarity(path: Path) -> NDArray[np.floating]:
-    similarity = _read_array(path)
+    similarity = read_array(path)
     if similarity.ndim != 2 or similarity.size == 0 or similarity.dtype.kind not in "fiu":
         raise UserError(
             path,
@@ -99,8 +114,9 @@ def _read_similarity(path: Path) -> NDArray[np.floating]:
     return numbers
 
 
-def _read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
-    found = _read_array(path)
+def read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
+    """The image of each caption (captions,); raises UserError on a file that does not fit."""
+    found = read_array(path)
     if found.shape != (captions,) or found.dtype.kind not in "iu":
         raise UserError(
             path,
@@ -120,7 +136,8 @@ def _read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
     return numbers
 
 
-def _read_array(path: Path) -> NDArray[np.generic]:
+def read_array(path: Path) -> NDArray[np.generic]:
+    """The array in a .npy file; raises UserError where it cannot be read."""
     try:
         found = np.load(path, allow_pickle=False)
     except OSError as error:

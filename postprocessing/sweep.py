@@ -167,7 +167,7 @@ def described(settings: RerankSettings) -> str:
         f"k {settings.k}, w_saliency {settings.w_saliency:g}, w_rank {settings.w_rank:g}, "
         f"w_reverse {settings.w_reverse:g}, xi {settings.xi:g}, {settings.reverse}"
     )
-    text += ", stable ties" if settings.ties == "stable" else ""
+    text += ", released ties" if settings.ties == "released" else ""
     return text + (f", l {settings.l}" if settings.l is not None else "")
 
 

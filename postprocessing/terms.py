@@ -26,7 +26,7 @@ class RerankSettings:
     xi: float = 0.05
     reverse: Literal["relative", "absolute"] = "relative"
     l: int | None = None  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "released"
+    ties: Literal["released", "stable"] = "stable"
 
     def __post_init__(self) -> None:
         for name, value in (("k", self.k), ("l", self.l)):
@@ -88,8 +88,8 @@ def _worth(rank: Tensor, xi: float) -> Tensor:
 def _relative(reverse_rank: Tensor, ties: Literal["released", "stable"]) -> Tensor:
     """Each candidate's place when a query's candidates are sorted by ``reverse_rank`` (Q, K).
 
-    Many are equal. The released code leaves their order to numpy's unstable sort, and on a GPU too
-    we do; "stable" keeps them in plain order.
+    Many are equal. "stable" keeps them in plain order; the released code leaves their order to
+    numpy's unstable sort, which "released" repeats on the CPU, also for a matrix on a GPU.
     """
     if ties == "released":
         by_numpy = np.argsort(reverse_rank.cpu().numpy(), axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,6 +83,26 @@ def encode_captions(
     return _in_order(model, encoded(), total, "captions")
 
 
+class Embeddings(NamedTuple):
+    """Of a part: images (I, D), captions (C, D)."""
+
+    images: Tensor
+    captions: Tensor
+
+    def similarity(self) -> Tensor:
+        """Cosine similarities (I, C), on the CPU."""
+        return (self.images @ self.captions.T).cpu()
+
+
+def encode_part(
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+) -> Embeddings:
+    """All images and captions of ``part``. The model is left in evaluation mode."""
+    model.eval()
+    images = encode_images(model, part, options)
+    return Embeddings(images, encode_captions(model, part, tokenizer, options))
+
+
 def encode_similarity(
     model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Tensor:
@@ -89,10 +110,7 @@ def encode_similarity(
 
     Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
     """
-    model.eval()
-    images = encode_images(model, part, options)
-    captions = encode_captions(model, part, tokenizer, options)
-    return (images @ captions.T).cpu()
+    return encode_part(model, part, tokenizer, options).similarity()
 
 
 def _in_order(

@@ -15,7 +15,6 @@ from torch import Tensor
 from galr.evaluation.similarities import (
     Array,
     FeatureProduct,
-    Similarities,
     as_floats,
     as_tensor,
     even_blocks,
@@ -37,6 +36,17 @@ class Pairs(NamedTuple):
 
     caption: Tensor
     image: Tensor
+
+
+class Rows(Protocol):
+    """Scores (Q, C) of which rows can be read: a matrix, features, or what is made of them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Q, C)."""
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """The block (rows, C)."""
 
 
 class Reranked(Protocol):
@@ -143,7 +153,7 @@ def _checked_images(caption_to_image: Array, images: int) -> Tensor:
     return image
 
 
-def best_ranks(similarity: Similarities, query: Tensor, candidate: Tensor) -> Tensor:
+def best_ranks(similarity: Rows, query: Tensor, candidate: Tensor) -> Tensor:
     """Rank of each query's best right candidate among the wrong ones.
 
     similarity (Q, C); query, candidate (P,) the right pairs, ordered by query, at least one a
@@ -196,14 +206,19 @@ def reranked_ranks(
     """
     pairs = right_pairs(caption_to_image, len(plain.i2t), caption_group)
     return Ranks(
-        i2t=_reranked_ranks(i2t, plain.i2t, pairs.image, pairs.caption, len(plain.t2i)),
-        t2i=_reranked_ranks(t2i, plain.t2i, pairs.caption, pairs.image, len(plain.i2t)),
+        i2t=head_ranks(i2t, plain.i2t, pairs.image, pairs.caption, len(plain.t2i)),
+        t2i=head_ranks(t2i, plain.t2i, pairs.caption, pairs.image, len(plain.i2t)),
     )
 
 
-def _reranked_ranks(
+def head_ranks(
     reranked: Reranked, plain: Tensor, query: Tensor, candidate: Tensor, candidates: int
 ) -> Tensor:
+    """One direction's ranks (Q,) after rerank; ``plain`` (Q,) are those before.
+
+    query, candidate (P,) are the right pairs, ``candidates`` how many there are. Raises ValueError
+    on shapes that do not fit.
+    """
     chosen, scores = as_tensor(reranked.candidates).cpu(), as_tensor(reranked.scores).cpu()
     if chosen.shape != scores.shape or len(chosen) != len(plain):
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,8 @@ class FoldResult(NamedTuple):
     split: dict[str, Any]
     standard: dict[str, Metrics | None]
     duplicate_aware: dict[str, Metrics | None]
+    rerank: dict[str, Any] | None = None
+    methods: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never changed
     trained: Options | None = None  # None where the checkpoint does not say
 
 
@@ -114,9 +116,10 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
                 "checkpoint": fold.checkpoint,
                 "split": fold.split,
                 "differs_from_options": _of_this_fold(trained, fold.trained),
-                "epochs": None if fold.trained is None else fold.trained.optim.epochs,
                 **fold.standard,
                 "duplicate_aware": fold.duplicate_aware,
+                "rerank": fold.rerank,
+                "methods": fold.methods,
             }
             for fold in folds
         ],
@@ -125,6 +128,26 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
         "duplicate_aware": {
             "mean": _over_folds(folds, "duplicate_aware", _mean),
             "std": _over_folds(folds, "duplicate_aware", _spread),
+        },
+        "methods": {name: _method(folds, name) for name in folds[0].methods},
+    }
+
+
+def _method(folds: Sequence[FoldResult], name: str) -> dict[str, Any]:
+    """What a compared method reads, and its metrics over the folds."""
+    own = [fold.methods[name] for fold in folds]
+
+    def over(kind: str, statistic: Callable[[Sequence[float]], float]) -> Metrics:
+        metrics = [each[kind] for each in own]
+        return {key: statistic([each[key] for each in metrics]) for key in metrics[0]}
+
+    return {
+        "reads": own[0]["reads"],
+        "mean": over("standard", _mean),
+        "std": over("standard", _spread),
+        "duplicate_aware": {
+            "mean": over("duplicate_aware", _mean),
+            "std": over("duplicate_aware", _spread),
         },
     }
 
@@ -169,6 +192,14 @@ def results_table(results: dict[str, Any]) -> str:
         aware = results["duplicate_aware"]["mean"][variant]
         rows += [("mean, same text counts*", aware)]
         lines += _rows(rows)
+    if results["methods"]:
+        lines.append("re-ranking methods, mean of all folds, and what each reads")
+        for name, method in results["methods"].items():
+            lines += _rows([(name, method["mean"])])
+            lines[-1] += f"  {method['reads']}"
+    used = results["folds"][0]["rerank"]
+    if used is not None:
+        lines.append(f"rerank: {used['method']}, which reads {used['reads']}")
     lines.append("* any image that carries the query's text, or any caption of that text, is right")
     return "\n".join(lines)
 

@@ -20,9 +20,11 @@ from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.device import choose_device
 from galr.errors import UserError
-from galr.evaluation.encode import encode_similarity
+from galr.evaluation.encode import encode_part, encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
+from galr.evaluation.fold_rerank import fold_rerank, images_of_training_part
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
+from galr.evaluation.save_features import save_features
 from galr.model.build import model_of, read_checkpoint
 from galr.options import Options, options_from_dict, yaml_value
 
@@ -34,11 +36,13 @@ def evaluate_experiment(
     out: str | None = None,
     save_similarity: str | None = None,
     seen: Callable[[int, Tensor], None] | None = None,
+    features: str | None = None,
 ) -> str:
     """Evaluates the best checkpoint of every fold; returns the table, writes results.json.
 
     ``out`` names the file instead; ``save_similarity`` a folder for the similarity matrices of the
-    test part and of each fold's validation part. ``seen`` is called with each fold's number and its
+    test part and of each fold's validation part, ``features`` one for the embeddings of
+    these and of each fold's training part. ``seen`` is called with each fold's number and its
     similarities (I, C) of the test part.
     """
     folder = options.experiment_folder
@@ -51,7 +55,7 @@ def evaluate_experiment(
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
     place = Path(out or folder / "results.json")
-    return _evaluate(options, checkpoints, place, save_similarity, seen)
+    return _evaluate(options, checkpoints, place, save_similarity, seen, features)
 
 
 def evaluate_checkpoint(
@@ -71,10 +75,11 @@ def _evaluate(
     out: Path,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None = None,
+    features: str | None = None,
 ) -> str:
     device = choose_device(distributed.local_device(options.device))
     with distributed.process_group(device):
-        folds = _results(options, checkpoints, device, save_similarity, seen)
+        folds = _results(options, checkpoints, device, save_similarity, seen, features)
         results = results_of(options, folds)
         _name_differences(results)
         if distributed.is_main():
@@ -99,6 +104,7 @@ def _results(
     device: torch.device,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None,
+    features: str | None,
 ) -> list[FoldResult]:
     tokenizer = read_tokenizer(options)
     with distributed.main_first():
@@ -116,11 +122,13 @@ def _results(
         state = _checkpoint_of_main(path, device)
         model = model_of(state, path, options, device, words=tokenizer.words)
         fold = state.get("fold", {"index": number})
-        trained = state.get("options")
-        similarity = encode_similarity(model, test, tokenizer, options.dataset)
+        embeddings = encode_part(model, test, tokenizer, options.dataset)
+        similarity = embeddings.similarity()
         if seen is not None:
             seen(number, similarity)
-        recalls = evaluate_similarity(similarity, test.annotations, options.rerank)
+        rerank = fold_rerank(options, model, tokenizer, fold, path, embeddings)
+        recalls = evaluate_similarity(similarity, test.annotations, options.rerank, rerank)
+        trained = state.get("options")
         folds.append(
             FoldResult(
                 fold["index"],
@@ -130,11 +138,19 @@ def _results(
                 trained=options_from_dict(trained, f"{path} (its options)") if trained else None,
             )
         )
+        if features is not None:
+            place = Path(features)
+            save_features(place / f"{fold['index']}_test", embeddings, test.annotations)
+            for name in ("validation", "train"):
+                if name in fold:
+                    part = images_of_training_part(options, path, fold[name])
+                    own = encode_part(model, part, tokenizer, options.dataset)
+                    save_features(place / f"{fold['index']}_{name}", own, part.annotations)
         if save_similarity is not None:
             place = Path(save_similarity)
             _save(place, fold["index"], "test", similarity, test.annotations)
             if "validation" in fold:
-                part = _validation_part(options, path, fold["validation"])
+                part = images_of_training_part(options, path, fold["validation"])
                 similarity = encode_similarity(model, part, tokenizer, options.dataset)
                 _save(place, fold["index"], "validation", similarity, part.annotations)
     return folds
@@ -162,20 +178,6 @@ def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
     return described
-
-
-def _validation_part(options: Options, checkpoint: Path, names: Sequence[str]) -> Part:
-    split = read_split(options, "train")
-    place = {name: index for index, name in enumerate(split.annotations.images)}
-    unknown = [name for name in names if name not in place]
-    if unknown:
-        raise UserError(
-            checkpoint,
-            f"its validation image {unknown[0]} is not in {options.dataset.data_path}",
-            "name the data folder that it was trained on by dataset.data_path",
-        )
-    indices = np.array([place[name] for name in names], dtype=np.int64)
-    return split.at(options.dataset.image_size).select(indices)
 
 
 def _save(folder: Path, fold: int, part: str, similarity: Tensor, annotations: Annotations) -> None:

@@ -104,7 +104,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return _cell(", ".join(value))
+        return _cell(", ".join(value)) or "`[]`"
     return f"`{value}`"
 
 

@@ -571,11 +571,57 @@ class KFoldOptions(Section):
         return self
 
 
+RerankMethod = Literal[
+    "none",
+    "multivariate",
+    "saliency",
+    "rank",
+    "reverse",
+    "inverted_softmax",
+    "qb_norm",
+    "dual_softmax",
+    "csls",
+    "nnn",
+    "dual_bank",
+]
+
+
 class RerankOptions(Section):
-    """Multivariate rerank at test time (docs/rerank.md)."""
+    """Re-ranking at test time (docs/rerank.md)."""
 
     enabled: bool = Field(True, description="report results with rerank beside those without")
-    k: PositiveInt = Field(30, description="candidates of a query that are reranked")
+    method: RerankMethod = Field(
+        "multivariate",
+        description="how candidates are re-ranked: `multivariate` is the paper's",
+    )
+    compare: tuple[RerankMethod, ...] = Field(
+        (), description="further methods, reported beside it by `test.py`"
+    )
+    bank: str | None = Field(
+        None,
+        description="queries that methods read in place of the other test queries: `train`, the "
+        "training images and captions of the fold, or a data folder, whose training part is taken",
+    )
+    tune: Literal["validation"] | None = Field(
+        None,
+        description="`validation`: the numbers of every method are chosen on the fold's validation "
+        "part, by mR over the grids of docs/rerank.md",
+    )
+    beta: float = Field(
+        20.0, ge=1, le=100, description="inverse temperature of the softmax methods"
+    )
+    neighbours: PositiveInt = Field(
+        10, description="`csls`, `nnn`: how many of the largest similarities are averaged"
+    )
+    alpha: NonNegativeFloat = Field(
+        0.75, description="`nnn`: weight of what is subtracted from a similarity"
+    )
+    activation: PositiveInt = Field(
+        1, description="`qb_norm`: how many best candidates of each bank query count as hubs"
+    )
+    k: PositiveInt = Field(
+        30, description="candidates of a query that are reranked by `multivariate` and its terms"
+    )
     w_saliency: NonNegativeFloat = Field(0.3, description="weight of the saliency term")
     w_rank: NonNegativeFloat = Field(1.0, description="weight of the rank term")
     w_reverse: NonNegativeFloat = Field(1.1, description="weight of the reverse rank term")
@@ -589,10 +635,17 @@ class RerankOptions(Section):
         None, description="with `absolute`: reverse ranks beyond the first l count nothing"
     )
     ties: Literal["released", "stable"] = Field(
-        "released",
-        description="with `relative`: equal reverse ranks in the order that numpy.argsort gives on "
-        "the machine (`released`), or in the plain order (`stable`)",
+        "stable",
+        description="with `relative`: equal reverse ranks in the plain order, the same on every "
+        "machine (`stable`), or as numpy.argsort leaves them on this processor (`released`, as in "
+        "the released code)",
     )
+
+    @model_validator(mode="after")
+    def _dual_bank_has_a_bank(self) -> RerankOptions:
+        if self.bank is None and "dual_bank" in (self.method, *self.compare):
+            raise ValueError("rerank method dual_bank needs rerank.bank: train, or a data folder")
+        return self
 
 
 class Options(Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from galr.evaluation.evaluate import method_settings
 from galr.evaluation.metrics import RECALLS_AT
 from galr.options import RerankOptions
 from galr.report.direction import Direction
@@ -27,12 +28,15 @@ def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOpt
     """Counts, ranks before and after, and the queries with the greatest gain and loss."""
     if not options.enabled:
         return element("p", "Rerank is off (rerank.enabled).", class_="note")
+    if options.method != "multivariate" or options.bank is not None or options.tune is not None:
+        about = f"Candidates are in the order of {options.method} (docs/rerank.md)."
+        return joined([element("p", about), _counts(pair), _scatter(files, pair)])
     about = element(
         "p",
         f"Rerank puts the first {options.k} answers of a query in a new order: an answer rises "
         "whose own list, asked the other way round, has the query near the top.",
     )
-    settings = RerankSettings(**options.model_dump(exclude={"enabled"}))
+    settings = method_settings(options).multivariate
     examples = [example for direction in pair for example in _examples(files, direction, settings)]
     return joined([about, _counts(pair), _scatter(files, pair), *examples])
 

@@ -13,10 +13,11 @@ from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.device import choose_device
 from galr.errors import UserError
-from galr.evaluation.encode import encode_similarity
-from galr.evaluation.evaluate import rerank_both
+from galr.evaluation.encode import encode_part
+from galr.evaluation.evaluate import FoldRerank, rerank_both
+from galr.evaluation.fold_rerank import fold_rerank, reads_more_than_the_test_part
 from galr.evaluation.metrics import Ranks, reranked_ranks, retrieval_ranks
-from galr.model.build import load_model
+from galr.model.build import load_model, read_checkpoint
 from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
 from galr.options import RerankOptions
@@ -90,12 +91,19 @@ def evaluate_folds(
     folds, shown = [], []
     for run in experiment.folds:
         similarity = (similarities or {}).get(run.index)
-        if similarity is None or run.index == wanted:
+        more = options.rerank.enabled and reads_more_than_the_test_part(options)
+        if similarity is None or run.index == wanted or more:
             model = load_model(run.checkpoint, options, device, words=vocabulary.words)
-        if similarity is None:
+        embeddings = None
+        if similarity is None or more:
             logger.info("encoding the test part by %s", run.checkpoint)
-            similarity = encode_similarity(model, test, vocabulary, options.dataset)
-        ranks, reranked = _ranks(run.index, similarity, test, options.rerank)
+            embeddings = encode_part(model, test, vocabulary, options.dataset)
+            similarity = embeddings.similarity()
+        rerank = None
+        if more:
+            fold_of = read_checkpoint(run.checkpoint).get("fold", {})
+            rerank = fold_rerank(options, model, vocabulary, fold_of, run.checkpoint, embeddings)
+        ranks, reranked = _ranks(run.index, similarity, test, options.rerank, rerank)
         folds.append(ranks)
         if run.index == wanted:
             shown = [Shown(wanted, model, similarity, reranked, ranks.standard)]
@@ -103,10 +111,14 @@ def evaluate_folds(
 
 
 def _ranks(
-    fold: int, similarity: Tensor, test: Part, options: RerankOptions
+    fold: int,
+    similarity: Tensor,
+    test: Part,
+    options: RerankOptions,
+    rerank: FoldRerank | None,
 ) -> tuple[FoldRanks, tuple[Reranked, Reranked] | None]:
     own_image = test.annotations.caption_to_image
-    reranked = rerank_both(similarity, options) if options.enabled else None
+    reranked = rerank_both(similarity, options, rerank) if options.enabled else None
     kinds = []
     for group in (None, test.annotations.caption_group):
         ranks = {"without_rerank": retrieval_ranks(similarity, own_image, group)}

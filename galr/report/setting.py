@@ -7,12 +7,14 @@ from importlib import metadata
 
 import yaml
 
+from galr.evaluation.evaluate import method_settings
 from galr.evaluation.results import evaluation_differences, versions
 from galr.model.build import read_checkpoint
 from galr.options import Options, yaml_value
 from galr.report.experiment import Experiment
 from galr.report.outcome import Outcome
 from galr.report.page import Html, element, joined, table
+from postprocessing.methods import reads
 
 
 def setting_part(experiment: Experiment, outcome: Outcome) -> Html:
@@ -68,8 +70,16 @@ def _rerank(experiment: Experiment) -> str:
     rerank = experiment.options.rerank
     if not rerank.enabled:
         return "off (rerank.enabled)"
-    weights = f"{rerank.w_saliency:g}, {rerank.w_rank:g}, {rerank.w_reverse:g}"
-    return f"the first {rerank.k}; weights {weights}; xi {rerank.xi:g}; reverse {rerank.reverse}"
+    what = f"{rerank.method}, which reads {reads(rerank.method, rerank.bank is not None)}"
+    what += f" ({rerank.bank})" if rerank.bank is not None else ""
+    if rerank.tune is not None:
+        return f"{what}; numbers chosen on each fold's {rerank.tune} part"
+    numbers = method_settings(rerank).parameters()
+    return "; ".join([what, *(f"{name} {_short(value)}" for name, value in numbers.items())])
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _versions(experiment: Experiment) -> Html:

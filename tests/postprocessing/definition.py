@@ -14,7 +14,7 @@ def loop_rerank(
     xi=0.05,
     reverse="relative",
     l=None,  # noqa: E741 - the paper's letter
-    ties="released",
+    ties="stable",
 ):
     """One query and one candidate at a time: candidates (Q, K) and float64 scores (Q, K)."""
     s = np.asarray(similarity).astype(np.float64)

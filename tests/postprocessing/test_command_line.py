@@ -9,6 +9,7 @@ from galr import cli
 from galr.evaluation.metrics import reranked_metrics, retrieval_metrics, retrieval_ranks
 from postprocessing.command_line import main
 from postprocessing.rerank import rerank
+from tests.postprocessing.method_loops import scores
 
 
 def expected(similarity, caption_to_image, **settings):
@@ -48,6 +49,41 @@ def test_ties_may_be_stable(saved, tmp_path):
         found.append(json.loads(out.read_text())["with_rerank"])
         assert found[-1] == expected(np.load(path), captions, ties=ties)
     assert found[0] != found[1]
+
+
+def test_a_method_is_chosen_with_or_without_banks(saved, tmp_path, capsys):
+    path, out = saved / "0_test_similarity.npy", tmp_path / "results.json"
+    similarity, own = np.load(path), np.load(saved / "0_test_caption_to_image.npy")
+    banks = [saved / "bank_images.npy", saved / "bank_captions.npy"]
+    np.save(banks[0], similarity[:7])
+    np.save(banks[1], similarity.T[:50])
+    named = ["--bank-images", str(banks[0]), "--bank-captions", str(banks[1])]
+    for more, given in (([], [None, None]), (named, [similarity[:7], similarity.T[:50]])):
+        main(["--similarity", str(path), "--method", "nnn", "--alpha", "0.4", "--neighbours", "3",
+              *more, "--out", str(out)])  # fmt: skip
+        result = json.loads(out.read_text())
+        corrected = [
+            np.array(scores("nnn", s, bank, beta=1, neighbours=3, alpha=0.4, activation=1))
+            for s, bank in zip((similarity, similarity.T), given, strict=True)
+        ]
+        for name, s in (("i2t", corrected[0]), ("t2i", corrected[1].T)):
+            whole = retrieval_metrics(s, own)
+            for key in ("r1", "r5", "r10"):
+                assert result["with_rerank"][f"{name}_{key}"] == whole[f"{name}_{key}"]
+        what = "a bank" if more else "the other test queries"
+        assert result["rerank"] == {
+            "method": "nnn", "reads": what, "alpha": 0.4, "neighbours": 3
+        }  # fmt: skip
+        assert f"nnn reads {what}" in capsys.readouterr().out
+
+
+def test_banks_that_do_not_fit_are_one_line(saved, capsys):
+    path = str(saved / "0_test_similarity.npy")
+    assert cli.run(main, ["--similarity", path, "--bank-images", path]) == 2
+    assert "--bank-captions: is missing" in capsys.readouterr().err
+    both = ["--bank-images", path, "--bank-captions", path]
+    assert cli.run(main, ["--similarity", path, *both]) == 2
+    assert "has 100 columns, and there are 20 candidates" in capsys.readouterr().err
 
 
 def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tmp_path):

@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.evaluation.similarities import FeatureProduct
+from galr.options import RerankOptions
 from postprocessing import chunks, lists, sorted_lists
 from postprocessing import rerank as module
 from postprocessing.rerank import rerank, rerank_features
+from postprocessing.terms import RerankSettings
+from tests.golden import rerank as golden_rerank
 from tests.postprocessing.definition import loop_rerank
 
 
@@ -255,6 +258,30 @@ def test_features_never_make_the_whole_matrix(monkeypatch):
     assert len(largest) > 20
 
 
+@pytest.mark.parametrize("name", golden_rerank.SETTINGS)
+def test_golden_scores(name):
+    stored = np.load(golden_rerank.PATH)
+    for direction, matrix in (("i2t", stored["similarity"]), ("t2i", stored["similarity"].T)):
+        found = rerank(matrix, **golden_rerank.SETTINGS[name])
+        candidates, scores = (
+            stored[f"{name}_{direction}_{what}"] for what in ("candidates", "scores")
+        )
+        np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-6)
+        # scores that are equal but for rounding may change places
+        clear = np.abs(np.diff(scores, axis=1, prepend=np.inf, append=-np.inf)) > 1e-6
+        clear = clear[:, 1:] & clear[:, :-1]
+        np.testing.assert_array_equal(found.candidates[clear], candidates[clear])
+
+
+def test_ties_are_stable_by_default():
+    s = similarities(12, 40, 60, levels=2)
+    stable, released = (rerank(s, k=40, ties=ties) for ties in ("stable", "released"))
+    assert_same(rerank(s, k=40), stable, rtol=0)
+    assert (stable.candidates != released.candidates).any()
+    assert RerankSettings().ties == RerankOptions().ties == "stable"
+    assert_same(rerank_features(s, np.eye(60), k=40), stable, rtol=0)
+
+
 def test_released_scores(parity_root):
     golden = np.load(parity_root / "golden_rerank.npz")
     for name, direction in (("i2t", golden["similarity"]), ("t2i", golden["similarity"].T)):
@@ -262,14 +289,14 @@ def test_released_scores(parity_root):
             expected, order = (golden[f"{name}_{what}_k{k}"] for what in ("score", "order"))
             if name == "t2i":
                 expected, order = expected.T, order.T
-            found = rerank(direction, k=k, w_saliency=0.3, w_reverse=1.1)
+            found = rerank(direction, k=k, w_saliency=0.3, w_reverse=1.1, ties="released")
             scores = np.zeros_like(expected)
             np.put_along_axis(scores, found.candidates, found.scores, axis=1)
             np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
             width = found.candidates.shape[1]
             best = np.argsort(-expected, axis=1, kind="stable")[:, :width]
             np.testing.assert_array_equal(found.candidates, best)
-            alone = rerank(direction, k=k, w_saliency=0, w_rank=0)
+            alone = rerank(direction, k=k, w_saliency=0, w_rank=0, ties="released")
             np.testing.assert_array_equal(alone.candidates, order[:, :width])
 
 

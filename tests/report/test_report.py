@@ -97,7 +97,7 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
     out, similarities = tmp_path / "k50.json", {}
     evaluate_experiment(options, str(out), seen=similarities.__setitem__)
     assert sorted(similarities) == [0, 1]
-    monkeypatch.setattr("galr.report.outcome.encode_similarity", None)
+    monkeypatch.setattr("galr.report.outcome.encode_part", None)
     assert report_of_test(options, similarities, out) == tmp_path / "k50_report.html"
     results = json.loads(out.read_text())
     with (tmp_path / "k50_report_files" / "recall.csv").open(newline="") as file:
@@ -107,6 +107,21 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
             row = rows[part, variant]
             for name in ("i2t_r1", "t2i_r10", "mR"):
                 assert float(row[name]) == pytest.approx(results[part][variant][name], abs=1e-9)
+
+
+def test_another_method_with_a_bank_has_the_recalls_of_the_test(experiment, tmp_path):
+    overrides = ["rerank.method=csls", "rerank.bank=train", "rerank.tune=validation"]
+    options = load_options(experiment / "0" / "options.yaml", overrides)
+    out, similarities = tmp_path / "csls.json", {}
+    evaluate_experiment(options, str(out), seen=similarities.__setitem__)
+    page = report_of_test(options, similarities, out)
+    assert "csls, which reads a bank (train); numbers chosen on each fold" in page.read_text()
+    results = json.loads(out.read_text())
+    with (tmp_path / "csls_report_files" / "recall.csv").open(newline="") as file:
+        rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
+    for name in ("i2t_r1", "i2t_r5", "t2i_r1", "t2i_r5", "mR"):
+        expected = results["mean"]["with_rerank"][name]
+        assert float(rows["mean", "with_rerank"][name]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_bad_input_is_told_in_one_line(capsys, experiment, tmp_path):
