@@ -22,7 +22,7 @@ def fold(number, value, with_rerank=True):
         "with_rerank": dict.fromkeys(KEYS, value + 1) if with_rerank else None,
     }
     split = {"test_images": 6}
-    return FoldResult(number, f"{number}/best.pth", split, variants, variants, OPTIONS)
+    return FoldResult(number, f"{number}/best.pth", split, variants, variants, trained=OPTIONS)
 
 
 def test_results_hold_what_makes_a_number_reproducible(tmp_path):

@@ -16,7 +16,7 @@ from galr.model.build import build_model
 from galr.options.reading import options_from_dict
 from galr.training.loss import triplet_loss
 
-WIDTH, SIDE, EPOCHS, SEEDS = 64, 32, 3, 3
+WIDTH, SIDE, EPOCHS, SEEDS = 64, 32, 5, 3
 
 
 @pytest.fixture(scope="module")
