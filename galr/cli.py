@@ -13,13 +13,16 @@ from typing import NoReturn
 from galr.errors import UserError
 from galr.memory import keep_freed_memory
 
+# the name that the console command was called by; None for a script or module
+called_as: str | None = None
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """argparse with help that keeps its line breaks and errors in one line."""
 
     def __init__(self, description: str, *, prog: str | None = None) -> None:
         super().__init__(
-            prog=prog,
+            prog=prog if called_as is None else called_as,
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -36,7 +39,8 @@ def add_options_arguments(parser: argparse.ArgumentParser) -> None:
         "--path_opt",
         metavar="FILE",
         default="options/RSITMD_GaLR.yaml",
-        help="the options (default: %(default)s); docs/options.md explains every key",
+        help="the options, a file or the name of a shipped one such as UCM_GaLR "
+        "(default: %(default)s); docs/options.md explains every key",
     )
     parser.add_argument(
         "--set",

@@ -66,7 +66,7 @@ def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional
         raise UserError(
             "detect --weights",
             f"needs the package ultralytics ({error})",
-            "install it by pip install -r requirements-detect.txt",
+            "install it by pip install ultralytics",
         ) from None
     try:
         return YOLO(str(weights))

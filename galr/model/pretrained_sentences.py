@@ -68,7 +68,7 @@ def _load(directory: Path) -> Any:  # noqa: ANN401 - of a package without types
         raise UserError(
             f"model.seq2vec.type: {KIND}",
             "the optional package sentence-transformers is not installed",
-            "pip install -r requirements-sentences.txt, or choose another type",
+            "pip install sentence-transformers, or choose another type",
         )
     if not (directory / "modules.json").is_file():
         raise UserError(directory, "holds no sentence-transformers model (modules.json)", _REMEDY)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from galr.errors import UserError
+from galr.options.find import find_options
 from galr.options.schema import RELEASED_UNUSED, Options
 from galr.options.yaml_file import UniqueKeyLoader, read_yaml
 
@@ -22,12 +23,13 @@ Tree = dict[str, Any]
 
 
 def load_options(path: str | Path, overrides: Iterable[str] = ()) -> Options:
-    """The checked options of a YAML file.
+    """The checked options of a YAML file, or of a shipped one by its name (``find_options``).
 
     Later wins: defaults, the files named by ``base``, the file itself, ``overrides`` (each
     ``key.path=value``, the value read as YAML). Raises UserError naming file, key and remedy.
     """
-    return options_from_dict(_read_with_bases(Path(path), seen=()), path, overrides)
+    path = find_options(path)
+    return options_from_dict(_read_with_bases(path, seen=()), path, overrides)
 
 
 def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = ()) -> Options:
@@ -64,8 +66,6 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
 
 
 def _read_yaml(path: Path) -> Tree:
-    if not path.exists():
-        raise UserError(path, "there is no such options file", "name one of options/ by --path_opt")
     tree = read_yaml(path)
     if tree is None:
         return {}

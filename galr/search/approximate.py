@@ -43,7 +43,7 @@ def import_faiss() -> Any:  # noqa: ANN401 - a module without types
         raise UserError(
             "faiss",
             "is not installed, and the kinds hnsw and ivfpq need it",
-            "pip install -r requirements-search.txt, or take --kind flat, which is exact",
+            "pip install faiss-cpu, or take --kind flat, which is exact",
         ) from None
     return faiss
 

@@ -22,8 +22,6 @@ from galr.options import Options, load_options
 
 logger = logging.getLogger(__name__)
 
-SCRIPTS = Path(__file__).resolve().parents[2]
-
 
 class Run(NamedTuple):
     """An options file with its overrides, and the seed among them."""
@@ -162,7 +160,8 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
         for script in scripts:
             # what a sweep is read by is its table; python -m galr.report makes a page of any run
             more = ["--resume"] if script == "train.py" else ["--no-report"]
-            command = [sys.executable, str(SCRIPTS / script), *arguments, *more]
+            module = f"galr.commands.{Path(script).stem}"
+            command = [sys.executable, "-m", module, *arguments, *more]
             done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
             if done.returncode != 0:
                 logger.error("%s: %s failed: %s", run.name, script, _last_line(run.log))

@@ -191,7 +191,7 @@ def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
         build_skipthoughts(KIND, tmp_path)
     assert str(error.value) == (
         "model.seq2vec.type: sentence-transformers: the optional package sentence-transformers is "
-        "not installed; pip install -r requirements-sentences.txt, or choose another type"
+        "not installed; pip install sentence-transformers, or choose another type"
     )
 
 

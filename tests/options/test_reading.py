@@ -177,7 +177,7 @@ def test_a_broken_file_is_one_line_that_names_the_place(tmp_path, text, expected
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path):
     assert "no such options file" in message(load_options, tmp_path / "none.yaml")
-    assert "cannot be read" in message(load_options, tmp_path)
+    assert "is a folder" in message(load_options, tmp_path)
     (tmp_path / "noise.yaml").write_bytes(b"\xff\xfe\x80")
     assert "cannot be read" in message(load_options, tmp_path / "noise.yaml")
 

@@ -363,7 +363,7 @@ def test_without_faiss_the_package_is_named(learned, test_images, tmp_path, monk
         capsys, "index", "--images", test_images, "--checkpoint", learned.checkpoint,
         "--out", tmp_path / "a", "--kind", "hnsw",
     )  # fmt: skip
-    assert "pip install -r requirements-search.txt" in error
+    assert "pip install faiss-cpu" in error
 
 
 def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_path, capsys):

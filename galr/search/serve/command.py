@@ -53,7 +53,7 @@ def serve(
         raise UserError(
             f"the package {error.name}",
             "is not installed",
-            "pip install -r requirements-search.txt",
+            "pip install fastapi uvicorn",
         ) from None
     archive = Archive.open(index, images=images, device=choose_device(device))
     objects = None if local is None else Objects(local, archive.manifest)
