@@ -17,7 +17,8 @@ FLOORS = {
     "model": 2,
     "evaluation": 3,
     "training": 4,
-    "skipthoughts_training": 5, "report": 5, "search": 5, "sweep": 5, "warm_start": 5, "export": 5, "commands": 6, "console": 7,
+    "skipthoughts_training": 5, "report": 5, "search": 5, "sweep": 5, "warm_start": 5, "export": 5,
+    "commands": 6, "console": 7,
 }  # fmt: skip
 
 

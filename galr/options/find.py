@@ -19,12 +19,12 @@ def find_options(name: str | Path) -> Path:
     """
     path = Path(name).expanduser()
     folders = [Path("options"), *_shipped_folders()]
-    for folder in (Path(), *([] if path.is_absolute() else folders)):
-        inside = path.relative_to("options") if path.parts[:1] == ("options",) else path
-        for candidate in (folder / (path if folder == Path() else inside),):
-            for file in (candidate, candidate.with_name(f"{candidate.name}.yaml")):
-                if file.is_file():
-                    return file
+    inside = path.relative_to("options") if path.parts[:1] == ("options",) else path
+    places = [path] if path.is_absolute() else [path, *(folder / inside for folder in folders)]
+    for place in places:
+        for file in (place, place.parent / f"{place.name}.yaml"):
+            if file.is_file():
+                return file
     what = "is a folder" if path.is_dir() else "there is no such options file"
     raise UserError(name, f"{what} (looked for in {Path.cwd()} and among the shipped ones)",
                     _remedy(path, folders))  # fmt: skip

@@ -1,0 +1,1 @@
+"""The commands that are also scripts at the top level."""

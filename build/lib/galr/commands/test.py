@@ -1,0 +1,68 @@
+"""``galr test``, the same as the script test.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from galr import cli
+
+DESCRIPTION = """\
+Evaluates the best checkpoint of each fold on the test part, without and with rerank.
+
+Prints a row a fold with mean and standard deviation, and writes results.json and a page about
+them, report.html, to <logs.ckpt_save_path>/<k_fold.experiment_name>/ (or to --out, and beside it).
+
+  python test.py --path_opt options/RSITMD_GaLR.yaml
+  python test.py --path_opt options/RSITMD_GaLR.yaml --set rerank.k=50 --out k50.json --no-report
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, evaluates and prints the table."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="test.py")
+    cli.add_options_arguments(parser)
+    parser.add_argument("--out", metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--save-similarity",
+        metavar="DIR",
+        help="also write the similarity matrices of the test and validation parts there, "
+        "for python -m postprocessing.rerank",
+    )
+    parser.add_argument(
+        "--save-features",
+        metavar="DIR",
+        help="also write the embeddings of the test, validation and training parts there, "
+        "for python -m postprocessing.compare",
+    )
+    parser.add_argument("--no-report", action="store_true", help="leave report.html out")
+    arguments = parser.parse_args(argv)
+
+    from torch import Tensor
+
+    from galr import distributed
+    from galr.evaluation.test_part import evaluate_experiment
+    from galr.options import load_options
+
+    options = load_options(arguments.path_opt, arguments.overrides)
+    wants_report = distributed.is_main() and not arguments.no_report
+    similarities: dict[int, Tensor] = {}
+    table = evaluate_experiment(
+        options,
+        arguments.out,
+        arguments.save_similarity,
+        similarities.__setitem__ if wants_report else None,
+        arguments.save_features,
+    )
+    if distributed.is_main():
+        print(table, flush=True)
+    if wants_report:
+        from galr.report.write import report_of_test
+
+        path = report_of_test(options, similarities, arguments.out)
+        if path is not None:
+            print(f"report: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,46 @@
+"""``galr test-single``, the same as the script test_single.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from galr import cli
+
+DESCRIPTION = """\
+Evaluates one checkpoint on the test part, without and with rerank.
+
+The checkpoint may be ours or of the released code. Prints the table and writes results.json
+beside the checkpoint (or to --out).
+
+  python test_single.py --path_opt options/UCM_GaLR.yaml --resume checkpoint/ucm_GaLR/0/best.pth
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, evaluates and prints the table."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="test_single.py")
+    cli.add_options_arguments(parser)
+    parser.add_argument(
+        "--resume", metavar="CHECKPOINT", required=True, help="the checkpoint to evaluate"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--save-similarity",
+        metavar="DIR",
+        help="also write the similarity matrix there, for python -m postprocessing.rerank",
+    )
+    arguments = parser.parse_args(argv)
+
+    from galr import distributed
+    from galr.evaluation.test_part import evaluate_checkpoint
+    from galr.options import load_options
+
+    options = load_options(arguments.path_opt, arguments.overrides)
+    table = evaluate_checkpoint(options, arguments.resume, arguments.out, arguments.save_similarity)
+    if distributed.is_main():
+        print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,78 @@
+"""``galr vocab``, the same as the script vocab.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from galr import cli
+
+DESCRIPTION = """\
+Builds the vocabulary of a data set from its captions.
+
+With the defaults this is the vocabulary of the released code, word for word: words that occur five
+times or more in the captions of the training and the test part, English stop words left out.
+--training-only is the clean protocol, which leaves the test captions unread.
+
+  python vocab.py --path_opt options/RSITMD_GaLR.yaml
+  python vocab.py --data_path data --data_name rsitmd_precomp --out vocab/rsitmd_splits_vocab.json
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv`` and writes the vocabulary."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="vocab.py")
+    cli.add_options_arguments(parser)
+    parser.add_argument(
+        "--data_path",
+        metavar="DIR",
+        help="the folder that holds the data sets (default: dataset.data_path of the options)",
+    )
+    parser.add_argument(
+        "--data_name", metavar="NAME", default="", help="the data set's folder inside --data_path"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the JSON file (default: dataset.vocab_path of the options or, with --data_name, "
+        "vocab/NAME_splits_vocab.json)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=cli.at_least_1,
+        default=5,
+        help="how often a word must occur (default: %(default)s)",
+    )
+    parser.add_argument("--keep-stop-words", action="store_true", help="keep English stop words")
+    parser.add_argument(
+        "--training-only", action="store_true", help="do not read the captions of the test part"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.data_name and arguments.data_path is None:
+        arguments.data_path = "data"
+
+    from galr.data.annotations import annotation_files, read_lines
+    from galr.data.vocabulary import build_vocabulary
+    from galr.options import load_options
+
+    if arguments.data_path is None:
+        dataset = load_options(arguments.path_opt, arguments.overrides).dataset
+        folder, out = Path(dataset.data_path), dataset.vocab_path
+    else:
+        folder = Path(arguments.data_path, arguments.data_name)
+        name = folder.resolve().name.removesuffix("_precomp")
+        out = f"vocab/{name}_splits_vocab.json"
+    out = arguments.out or out
+
+    splits = ("train",) if arguments.training_only else ("train", "test")
+    captions = [line for split in splits for line in read_lines(annotation_files(folder, split)[0])]
+    vocabulary = build_vocabulary(
+        captions, threshold=arguments.threshold, stop_words=arguments.keep_stop_words
+    )
+    vocabulary.save(out)
+    print(f"{out}: {len(vocabulary.words)} words of {len(captions)} captions ({', '.join(splits)})")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

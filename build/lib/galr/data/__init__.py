@@ -1,0 +1,1 @@
+"""From files to batches: annotations, vocabulary, folds, images, data sets."""

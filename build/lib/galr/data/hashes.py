@@ -1,0 +1,40 @@
+"""Perceptual hashes: images that look the same, whatever their size, format or compression."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.fft import dctn
+
+BITS = 64
+# of 64 bits; a JPEG saved anew differs in 0 to 4, two different scenes rarely in fewer than 10
+NEAR = 4
+
+
+def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
+    """(64,) bits: which of the 8 x 8 lowest frequencies of the grey image exceed their median."""
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), np.float64)
+    low = dctn(grey, norm="ortho")[:8, :8].ravel()
+    # the first is the mean brightness, which is large always and would say nothing
+    bits: NDArray[np.bool_] = low > np.median(low[1:])
+    return bits
+
+
+def near_pairs(
+    left: NDArray[np.bool_], right: NDArray[np.bool_], limit: int = NEAR
+) -> NDArray[np.int64]:
+    """(P, 3) rows of left index, right index, differing bits (at most ``limit``), nearest first.
+
+    left: (I, 64), right: (J, 64).
+    """
+    signs_left, signs_right = (bits.astype(np.float32) * 2 - 1 for bits in (left, right))
+    found = [np.zeros((0, 3), dtype=np.int64)]
+    # blocks keep the product at a hundred megabytes for any number of images
+    step = max(1, 25_000_000 // max(len(right), 1))
+    for start in range(0, len(left), step):
+        distance = ((BITS - signs_left[start : start + step] @ signs_right.T) / 2).astype(np.int64)
+        rows, columns = np.nonzero(distance <= limit)
+        found.append(np.stack([rows + start, columns, distance[rows, columns]], axis=1))
+    pairs = np.concatenate(found)
+    return pairs[np.argsort(pairs[:, 2], kind="stable")]

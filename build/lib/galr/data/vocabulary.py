@@ -1,0 +1,136 @@
+"""Words <-> ids: built from captions, kept in the JSON format of the released code."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from galr.atomic import write_text
+from galr.data.words import STOP_WORDS, tokenize
+from galr.errors import UserError
+from galr.options import Options
+
+UNKNOWN = "<unk>"
+
+# kinds of model.seq2vec.type that tokenise captions themselves
+OWN_TOKENIZER = frozenset({"sentence-transformers"})
+
+
+class Vocabulary:
+    """Words with the ids 1 to n, in the order given; id 0 pads.
+
+    Words that are not in it become ``<unk>``, which must be among ``words`` and whose id is
+    ``unknown``. ``len`` is n + 1, the rows of an embedding. Raises ValueError for a word that is
+    there twice or without ``<unk>``.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        self._ids = {word: number for number, word in enumerate(self.words, start=1)}
+        if len(self._ids) != len(self.words):
+            raise ValueError("a word is in the vocabulary twice")
+        if UNKNOWN not in self._ids:
+            raise ValueError(f"the vocabulary has no {UNKNOWN}")
+        self.unknown = self._ids[UNKNOWN]
+
+    def __len__(self) -> int:
+        return len(self.words) + 1
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def encode(self, caption: str) -> list[int]:
+        """The ids of the caption's tokens; empty where it holds nothing but punctuation."""
+        return [self._ids.get(token, self.unknown) for token in tokenize(caption)]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the released JSON format: word2idx, idx2word and idx, the next free id."""
+        content = {
+            "word2idx": self._ids,
+            "idx2word": {number: word for word, number in self._ids.items()},
+            "idx": len(self),
+        }
+        write_text(path, json.dumps(content))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Reads what ``save`` or the released code wrote; raises UserError if it is not that."""
+        make = "make it with python vocab.py (docs/data.md)"
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(path, "there is no such vocabulary", make) from None
+        except OSError as error:
+            raise UserError(path, f"cannot be read ({error.strerror})", make) from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(path, f"is not a vocabulary: no JSON ({error})", make) from None
+        try:
+            return cls(_words_in_order(content))
+        except ValueError as error:
+            raise UserError(path, f"is not a vocabulary: {error}", make) from None
+
+
+class RawText:
+    """Captions for a text encoder that has a tokeniser of its own: nothing is changed or left out.
+
+    The ids are the bytes of the caption's UTF-8 text plus 1, so that 0 pads as in ``Vocabulary``.
+    """
+
+    words: tuple[str, ...] = ()
+    ids = 257
+
+    def encode(self, caption: str) -> list[int]:
+        """The ids of the caption's bytes."""
+        return [byte + 1 for byte in caption.encode()]
+
+    @staticmethod
+    def decode(ids: Sequence[int]) -> str:
+        """The caption that ``encode`` was given."""
+        return bytes(number - 1 for number in ids).decode()
+
+
+Tokenizer = Vocabulary | RawText
+
+
+def read_tokenizer(options: Options) -> Tokenizer:
+    """What turns captions into the ids that the text encoder of ``options`` reads.
+
+    Raises UserError for a vocabulary that is missing or damaged.
+    """
+    if options.model.seq2vec.type in OWN_TOKENIZER:
+        return RawText()
+    return Vocabulary.load(options.dataset.vocab_path)
+
+
+def build_vocabulary(
+    captions: Iterable[str], *, threshold: int = 5, stop_words: bool = False
+) -> Vocabulary:
+    """The words that occur ``threshold`` times or more, by first appearance, and ``<unk>`` last.
+
+    English stop words are left out as in the released code, unless ``stop_words`` keeps them.
+    """
+    # the order of a Counter is that of first appearance, of captions as of words
+    times = Counter(captions)
+    counts: Counter[str] = Counter()
+    for caption, repeats in times.items():
+        for token in tokenize(caption):
+            counts[token] += repeats
+    words = [
+        word
+        for word, count in counts.items()
+        if count >= threshold and word != UNKNOWN and (stop_words or word not in STOP_WORDS)
+    ]
+    return Vocabulary([*words, UNKNOWN])
+
+
+def _words_in_order(content: Any) -> list[str]:  # noqa: ANN401 - whatever the JSON held
+    ids = content.get("word2idx") if isinstance(content, dict) else None
+    if not isinstance(ids, dict):
+        raise ValueError("it has no word2idx")
+    words = sorted(ids, key=lambda word: ids[word] if isinstance(ids[word], int) else 0)
+    if [ids[word] for word in words] != list(range(1, len(words) + 1)):
+        raise ValueError(f"the ids of its {len(words)} words are not 1 to {len(words)}")
+    return words

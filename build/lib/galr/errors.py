@@ -1,0 +1,30 @@
+"""The one exception that scripts turn into a line and an exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something a person can mend: a wrong file, option or argument.
+
+    Printed as one line, ``place: what; remedy``, and the script exits with ``status``.
+    """
+
+    status = 2
+
+    def __init__(self, place: str | Path, what: str, remedy: str) -> None:
+        super().__init__(place, what, remedy)
+        self.place = str(place)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        # one line, whatever an exception of another library put into the parts
+        return " ".join(f"{self.place}: {self.what}; {self.remedy}".split())
+
+
+class RunError(UserError):
+    """A failure at run time with good input: a full disk, a loss that is not a number."""
+
+    status = 1

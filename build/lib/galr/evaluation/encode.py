@@ -1,0 +1,134 @@
+"""Every image and every caption through the model, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from galr import distributed
+from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
+from galr.data.part import Part
+from galr.data.transforms import normalise
+from galr.data.vocabulary import Tokenizer
+from galr.errors import UserError
+from galr.model.galr import GaLR
+from galr.model.gcn import NoLocalBranch
+from galr.options import DatasetOptions
+from galr.progress import Progress
+
+
+def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:
+    """Embeddings (B, D) of the images of a batch on the model's device, in its precision."""
+    kind = next(model.parameters()).dtype
+    local = (
+        None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
+    )
+    if batch.images.dim() == 2:  # maps of the trunk in place of pixels
+        return model.encode_maps(batch.images, *local)
+    return model.encode_image(normalise(batch.images).to(kind), *local)
+
+
+@torch.inference_mode()
+def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
+    """Embeddings (I, D) of the images of ``part``, on the model's device.
+
+    Each rank encodes its share, and all get the whole.
+    """
+    if part.local is None and not isinstance(model.local_encoder, NoLocalBranch):
+        raise UserError(
+            "dataset.local_path",
+            "is null, and the model has a local branch",
+            "name the store of local features as in training, or zeros for images without objects",
+        )
+    device = _device(model)
+    total = len(part.images)
+    loader = image_loader(
+        part.images,
+        part.local,
+        options,
+        indices=_own_share(total),
+        pin_memory=device.type == "cuda",
+    )
+
+    def encoded() -> Iterable[tuple[Tensor, Tensor]]:
+        for loaded in loader:
+            batch = loaded.to(device)
+            yield batch.image_index, image_embeddings(model, batch)
+
+    return _in_order(model, encoded(), total, "images")
+
+
+@torch.inference_mode()
+def encode_captions(
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+) -> Tensor:
+    """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once.
+
+    Each rank encodes its share, and all get the whole.
+    """
+    device = _device(model)
+    total = len(part.annotations.captions)
+
+    def encoded() -> Iterable[tuple[Tensor, Tensor]]:
+        for loaded in caption_loader(
+            part.annotations, tokenizer, options, indices=_own_share(total)
+        ):
+            batch = loaded.to(device)
+            distinct = model.encode_text(batch.tokens, batch.lengths)
+            yield batch.caption_index, distinct[batch.rows]
+
+    return _in_order(model, encoded(), total, "captions")
+
+
+class Embeddings(NamedTuple):
+    """Of a part: images (I, D), captions (C, D)."""
+
+    images: Tensor
+    captions: Tensor
+
+    def similarity(self) -> Tensor:
+        """Cosine similarities (I, C), on the CPU."""
+        return (self.images @ self.captions.T).cpu()
+
+
+def encode_part(
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+) -> Embeddings:
+    """All images and captions of ``part``. The model is left in evaluation mode."""
+    model.eval()
+    images = encode_images(model, part, options)
+    return Embeddings(images, encode_captions(model, part, tokenizer, options))
+
+
+def encode_similarity(
+    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+) -> Tensor:
+    """Cosine similarities (I, C) of all images and captions of ``part``, on the CPU.
+
+    Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
+    """
+    return encode_part(model, part, tokenizer, options).similarity()
+
+
+def _in_order(
+    model: GaLR, batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str
+) -> Tensor:
+    """Rows (total, D) in the order of their indices, from this rank's batches of both."""
+    own = _own_share(total)
+    rows = next(model.parameters()).new_empty(len(own), model.embed_dim)  # of 0 rows, too
+    with Progress(f"encoding {unit}", len(own), unit) as progress:
+        for index, embeddings in batches:
+            rows[index // own.step] = embeddings
+            progress.advance(len(index))
+    return distributed.gather_rows(rows, total)
+
+
+def _own_share(total: int) -> range:
+    return range(distributed.rank(), total, distributed.world_size())
+
+
+def _device(model: GaLR) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,133 @@
+"""python -m galr.export: a checkpoint as a folder to share, which nothing is unpickled of."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from galr import cli
+from galr.data.vocabulary import Vocabulary
+from galr.errors import UserError
+from galr.model.build import model_of, read_checkpoint
+from galr.model.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
+from galr.model.released import from_released, is_released
+from galr.options import Options, load_options, options_from_dict
+
+DESCRIPTION = """\
+Writes a checkpoint as a folder to share: model.safetensors, options.yaml, training.json
+(vocabulary, images of the fold, versions) and README.md, a model card.
+
+galr.load_model(FOLDER) reads it back, and every command that takes a checkpoint takes the folder.
+
+  python -m galr.export --checkpoint checkpoint/demo_GaLR/0/best.pth --out shared/demo_GaLR
+  python -m galr.export --checkpoint released.pth.tar --path_opt options/RSITMD_GaLR.yaml \\
+    --vocab vocab/rsitmd_splits_vocab.json --out shared/released
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv`` and writes the folder."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.export")
+    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="best.pth of train.py")
+    parser.add_argument("--out", metavar="DIR", required=True, help="the folder; must be empty")
+    parser.add_argument(
+        "--path_opt", metavar="FILE", help="options, where the checkpoint holds none"
+    )
+    parser.add_argument("--vocab", metavar="FILE", help="vocabulary, where it holds none")
+    arguments = parser.parse_args(argv)
+    folder = Path(arguments.out)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(folder, "is not an empty folder", "name another one by --out")
+    export(arguments.checkpoint, folder, arguments.path_opt, arguments.vocab)
+    sys.stdout.write(f"wrote {folder}\n")
+
+
+def export(
+    checkpoint: str | Path,
+    folder: str | Path,
+    path_opt: str | Path | None = None,
+    vocab: str | Path | None = None,
+) -> None:
+    """Writes ``checkpoint`` to ``folder``; ``path_opt`` and ``vocab`` where it holds none itself.
+
+    Raises UserError for a checkpoint that is damaged, does not fit its options, or lacks one of
+    these.
+    """
+    entries = read_checkpoint(checkpoint)
+    options = _options(entries, checkpoint, path_opt)
+    if entries.get("vocabulary") is None:
+        if vocab is None:
+            what = "does not hold the vocabulary that it was trained with"
+            raise UserError(checkpoint, what, "name it by --vocab FILE")
+        entries["vocabulary"] = list(Vocabulary.load(vocab).words)
+    model_of(entries, checkpoint, options, words=entries["vocabulary"])  # refused here if wrong
+    if is_released(entries["model"]):
+        entries["model"] = from_released(entries["model"], checkpoint)
+    write_exported(Path(folder), entries, options, model_card(entries, options))
+
+
+def _options(
+    entries: dict[str, Any], checkpoint: str | Path, path_opt: str | Path | None
+) -> Options:
+    stored = entries.get("options")
+    if isinstance(stored, dict) and stored:
+        return options_from_dict(stored, f"{checkpoint} (its options)")
+    if path_opt is None:
+        what = "does not hold the options that it was trained with"
+        raise UserError(checkpoint, what, "name them by --path_opt FILE")
+    return load_options(path_opt)
+
+
+def model_card(entries: dict[str, Any], options: Options) -> str:
+    """What the model is, what it was trained on and how to use it, as Markdown."""
+    model, dataset, fold = options.model, options.dataset, entries.get("fold", {})
+    weights = sum(tensor.numel() for tensor in entries["model"].values())
+    validated = (entries.get("progress") or {}).get("best_mR", -1.0)
+    figures = {
+        "backbone": f"{model.backbone.name}, images of {dataset.image_size} pixels",
+        "global branch": "MVSA" if model.multiscale.enabled else "pooled last map",
+        "fusion": f"{model.fusion.type}, gate {model.fusion.gate}",
+        "text encoder": model.seq2vec.type,
+        "embedding": f"{model.embed.embed_dim} numbers",
+        "parameters and buffers": f"{weights:,}",
+        "training data": dataset.datatype,
+        "training images": len(fold["train"]) if "train" in fold else "unknown",
+        "loss, learning rate": f"{options.optim.loss}, {options.optim.lr:g}",
+        "seed, fold": f"{options.seed}, {fold.get('index', 'unknown')}",
+        "epoch": entries.get("epoch", "unknown"),
+        "mR on its validation images": f"{validated:.2f}" if validated >= 0 else "unknown",
+        "versions": ", ".join(f"{k} {v}" for k, v in (entries.get("versions") or {}).items()),
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+    return f"""\
+---
+library_name: galr-torch
+pipeline_tag: feature-extraction
+tags: [remote-sensing, image-text-retrieval, galr]
+---
+
+# GaLR: {options.k_fold.experiment_name}
+
+Encodes remote-sensing images and English captions into one space, in which the cosine similarity
+ranks captions for an image and images for a caption (Yuan et al., IEEE TGRS 2022).
+
+| | |
+| --- | --- |
+{rows}
+
+```python
+import galr
+
+model = galr.load_model("THIS_FOLDER")
+```
+
+Validation chose the epoch, so its mR is optimistic and of a smaller gallery than a test part's.
+`{WEIGHTS}` holds the weights, `{OPTIONS}` the options of the training, `{TRAINING}` the vocabulary
+and the names of the fold's images. No file of the folder is a pickle.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""From detections to the matrices of the local branch (DREA)."""

@@ -1,0 +1,113 @@
+"""What is in a store, in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from galr.local_features.store import Store
+
+
+class StoredObject(NamedTuple):
+    """A kept object as its row tells it; places and sizes as shares of the image."""
+
+    category: int
+    score: float
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    prominence: float  # the most prominent kept one has 1
+
+
+def objects_of(store: Store, row: int) -> list[StoredObject]:
+    """The kept objects of an image, as DREA orders them."""
+    rows = store.features.representation[row].astype(np.float64)
+    rows = rows[rows.any(axis=1)]
+    classes = rows.shape[1] - 5
+    prominence = rows[:, -1] * np.sqrt(np.maximum(rows[:, -3] * rows[:, -2], 0))
+    prominence = prominence / (prominence.max(initial=0.0) or 1.0)
+    return [
+        StoredObject(
+            int(values[:classes].argmax()),
+            float(values[-1]),
+            values[classes : classes + 2],
+            values[classes + 2 : classes + 4],
+            float(share),
+        )
+        for values, share in zip(rows, prominence, strict=True)
+    ]
+
+
+def class_name(store: Store, category: int) -> str:
+    """The name of a class, or its number where the names are unknown."""
+    return f"class {category}" if store.drea is None else store.drea.classes[category]
+
+
+def store_lines(store: Store) -> list[str]:
+    """Images, objects an image, objects a class, options."""
+    representation = store.features.representation
+    images, objects, features = representation.shape
+    filled = representation.any(axis=2)
+    counts = filled.sum(axis=1)
+    lines = [
+        f"{store.path}: {images} images, {objects} objects of {features} numbers each at most",
+        f"source: {store.source or 'unknown'}",
+        f"objects an image: {_spread(counts)}",
+        f"images without objects: {int((counts == 0).sum())}",
+    ]
+    lines += ["", "objects  images  class"]
+    one_hot = representation[:, :, : features - 5] > 0
+    for category in range(features - 5):
+        here = one_hot[:, :, category]
+        name = class_name(store, category)
+        lines.append(f"{int(here.sum()):7d} {int(here.any(axis=1).sum()):7d}  {name}")
+    return [*lines, "", *_options(store)]
+
+
+def _spread(counts: NDArray[np.int64]) -> str:
+    if len(counts) == 0:
+        return "no images"
+    return (
+        f"{counts.min()} to {counts.max()}, median {np.median(counts):g}, mean {counts.mean():.2f}"
+    )
+
+
+def _options(store: Store) -> list[str]:
+    if store.drea is None:
+        return ["The options behind the matrices are unknown."]
+    tree = {"dataset": {"drea": store.drea.model_dump(mode="json")}}
+    return [
+        "An options file for it holds:",
+        *yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).splitlines(),
+    ]
+
+
+def image_lines(store: Store, image: str) -> list[str]:
+    """A line an object, then the strongest edges."""
+    row = store.row(image)
+    objects = objects_of(store, row)
+    lines = [f"{store.names[row]}: {len(objects)} objects"]
+    if not objects:
+        return lines
+    lines += ["", "  no  class                 score  prominence  centre x, y    width, height"]
+    for number, entry in enumerate(objects):
+        lines.append(
+            f"{number:4d}  {class_name(store, entry.category):20.20s}  {entry.score:.3f}  "
+            f"{entry.prominence:10.3f}  {entry.centre[0]:.3f}, {entry.centre[1]:.3f}   "
+            f"{entry.size[0]:.3f}, {entry.size[1]:.3f}"
+        )
+    edges = strongest_edges(store.features.adjacency[row])
+    lines += ["", "strongest edges:"] if edges else []
+    return lines + [f"{first:4d} - {second:<3d} {weight:.3f}" for first, second, weight in edges]
+
+
+def strongest_edges(adjacency: NDArray[np.float32], most: int = 10) -> list[tuple[int, int, float]]:
+    """Pairs of different objects and their edge, the strongest first; those of 0 are no edges."""
+    first, second = np.triu_indices(len(adjacency), k=1)
+    weights = adjacency[first, second]
+    order = np.argsort(-weights, kind="stable")[:most]
+    return [
+        (int(first[at]), int(second[at]), float(weights[at])) for at in order if weights[at] > 0
+    ]

@@ -1,0 +1,103 @@
+"""GaLR: images and captions in one space, images by their global and local information."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from galr.model.mvsa import ImageEncoder
+from galr.model.normalise import l2_normalise
+from galr.model.text import TextEncoder
+
+
+class GaLR(nn.Module):
+    """The network of the paper's figure 2, given its four parts.
+
+    image_encoder: image -> global feature (B, D); ``mvsa.ImageEncoder``.
+    local_encoder: representation, adjacency -> local feature (B, D); ``gcn.GCN``, or
+    ``gcn.NoLocalBranch`` for a model with the global branch alone.
+    fusion: global feature, local feature -> visual feature (B, D); ``midf.MIDF`` or one of
+    ``fusion``.
+    text_encoder: tokens, lengths -> text feature (B, D); ``text.TextEncoder``.
+    """
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        local_encoder: nn.Module,
+        fusion: nn.Module,
+        text_encoder: TextEncoder,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.local_encoder = local_encoder
+        self.fusion = fusion
+        self.text_encoder = text_encoder
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the numbers of an embedding."""
+        return self.text_encoder.embed_dim
+
+    def global_feature(self, image: Tensor) -> Tensor:
+        """image (B, 3, S, S), normalised by ImageNet's mean and deviation -> (B, D)."""
+        feature: Tensor = self.image_encoder(image)
+        return feature
+
+    def local_feature(
+        self, representation: Tensor | None, adjacency: Tensor | None
+    ) -> Tensor | None:
+        """representation (B, N, F), adjacency (B, N, N) -> (B, D); None without a local branch."""
+        feature: Tensor | None = self.local_encoder(representation, adjacency)
+        return feature
+
+    def visual_feature(
+        self, image: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
+    ) -> Tensor:
+        """Both branches fused, before the norm: (B, D). Arguments as above."""
+        return self._fused(self.global_feature(image), representation, adjacency)
+
+    def _fused(
+        self, global_feature: Tensor, representation: Tensor | None, adjacency: Tensor | None
+    ) -> Tensor:
+        local_feature = self.local_feature(representation, adjacency)
+        feature: Tensor = self.fusion(global_feature, local_feature)
+        return feature
+
+    def text_feature(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, D), before the norm.
+
+        ``lengths`` of None are the numbers of non-zero ids.
+        """
+        feature: Tensor = self.text_encoder(tokens, lengths)
+        return feature
+
+    def encode_image(
+        self, image: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings of images, (B, D) of length 1; arguments as in ``visual_feature``."""
+        return l2_normalise(self.visual_feature(image, representation, adjacency))
+
+    def encode_maps(
+        self, rows: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
+    ) -> Tensor:
+        """``encode_image`` without the trunk: rows (B, L) are of ``ImageEncoder.kept_maps``."""
+        assert isinstance(self.image_encoder, ImageEncoder)
+        global_feature = self.image_encoder.feature_of_kept(rows)
+        return l2_normalise(self._fused(global_feature, representation, adjacency))
+
+    def encode_text(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embeddings of captions, (B, D) of length 1; arguments as in ``text_feature``."""
+        return l2_normalise(self.text_feature(tokens, lengths))
+
+    def forward(
+        self,
+        image: Tensor,
+        representation: Tensor | None,
+        adjacency: Tensor | None,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Cosine similarity of each of I images with each of C captions: (I, C)."""
+        images = self.encode_image(image, representation, adjacency)  # (I, D)
+        captions = self.encode_text(tokens, lengths)  # (C, D)
+        return images @ captions.T

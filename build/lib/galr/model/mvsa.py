@@ -1,0 +1,136 @@
+"""The global branch: MVSA, multiscale visual self-attention, on the maps of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from galr.model.backbone import STRIDES, Backbone
+from galr.model.normalise import l2_normalise
+
+
+class PooledProjection(nn.Module):
+    """The last map alone: its mean over positions, projected."""
+
+    def __init__(self, channels: int, embed_dim: int) -> None:
+        """``channels`` of the last map."""
+        super().__init__()
+        self.projection = nn.Linear(channels, embed_dim)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The maps of ``Backbone``, or their last alone -> (B, D)."""
+        feature: Tensor = self.projection(maps[-1].mean(dim=(2, 3)))
+        return feature
+
+
+class MVSA(nn.Module):
+    """Multiscale visual self-attention (paper, section on the global branch).
+
+    The two lower maps L and the two higher ones H meet on one grid of S/16 x S/16 positions:
+
+    L' = conv3x3(L), H' = conv1x1(H), M = [L', H'] + mean over channels of H'
+    A = conv1x1(M) * sigmoid(conv1x1(M)), one channel
+    v = normalise(sigmoid(W A + b) * solo), solo the pooled and projected last map.
+    """
+
+    def __init__(self, of_maps: Sequence[int], embed_dim: int, channels: int, grid: int) -> None:
+        """``of_maps``: channels of the four maps; ``channels`` of L' and of H'; ``grid`` is S/16.
+
+        Maps of images of another size give an A of another grid, which is resampled to this one.
+        """
+        super().__init__()
+        self.grid = grid
+        self.solo = PooledProjection(of_maps[3], embed_dim)
+        self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=4)
+        self.high = nn.Conv2d(of_maps[2] + of_maps[3], channels, 1)
+        self.main = nn.Conv2d(2 * channels, 1, 1)
+        self.attention = nn.Conv2d(2 * channels, 1, 1)
+        self.solo_attention = nn.Linear(grid**2, embed_dim)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The four maps of ``Backbone`` -> (B, D) of length 1."""
+        attended = self.attended(maps)
+        if attended.shape[2] != self.grid:
+            attended = interpolate(attended, (self.grid, self.grid), mode="bilinear")
+        weights = torch.sigmoid(self.solo_attention(attended.flatten(1)))  # (B, D)
+        return l2_normalise(weights * self.solo(maps))
+
+    def attended(self, maps: Sequence[Tensor]) -> Tensor:
+        """The map A of the image's places: (B, 1, S/16, S/16)."""
+        low = self.low(_joined(maps[0], maps[1]))  # (B, channels, S/16, S/16)
+        high = self.high(_joined(maps[2], maps[3]))  # (B, channels, S/16, S/16)
+        mixed = torch.cat([low, high], dim=1) + high.mean(dim=1, keepdim=True)
+        attended: Tensor = self.main(mixed) * torch.sigmoid(self.attention(mixed))
+        return attended
+
+
+class ImageEncoder(nn.Module):
+    """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
+
+    def __init__(
+        self, trunk: Backbone, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
+    ) -> None:
+        """Images have a side of ``image_size`` or, in training, of ``train_sizes``."""
+        super().__init__()
+        self.trunk = trunk
+        self.head = head
+        self.image_size = image_size
+        self.sides = {image_size, *train_sizes}
+        # a plain function, so that the names of the weights stay (training.compiled)
+        self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
+        self.levels = (3,) if isinstance(head, PooledProjection) else (0, 1, 2, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
+        feature: Tensor = self.head(self.maps(image))
+        return feature
+
+    def maps(self, image: Tensor) -> Sequence[Tensor]:
+        """The four maps of the trunk; arguments as in ``forward``."""
+        side = image.shape[-1] if image.shape[-1] in self.sides else self.image_size
+        if image.dim() != 4 or image.shape[1:] != (3, side, side):
+            raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
+        if self.training and self.compiled_trunk is not None:
+            return self.compiled_trunk(image)
+        maps: Sequence[Tensor] = self.trunk(image)
+        return maps
+
+    @property
+    def kept_length(self) -> int:
+        """L, the numbers that the head reads of an image of ``image_size``."""
+        return sum(side**2 * channels for side, channels in self._kept_sizes())
+
+    def kept_maps(self, image: Tensor) -> Tensor:
+        """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
+        maps = self.maps(image)
+        # by place and then by channel, the order that the head's convolutions are fastest in
+        rows = [maps[level].permute(0, 2, 3, 1).flatten(1) for level in self.levels]
+        return torch.cat(rows, dim=1)
+
+    def feature_of_kept(self, rows: Tensor) -> Tensor:
+        """What ``kept_maps`` gave, (B, L) in any precision -> (B, D) as ``forward``."""
+        if rows.dim() != 2 or rows.shape[1] != self.kept_length:
+            raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
+        kind, maps, start = next(self.head.parameters()).dtype, [], 0
+        for side, channels in self._kept_sizes():
+            end = start + side**2 * channels
+            level = rows[:, start:end].view(-1, side, side, channels).permute(0, 3, 1, 2)
+            maps.append(level.to(kind, memory_format=torch.channels_last))
+            start = end
+        feature: Tensor = self.head(maps)
+        return feature
+
+    def _kept_sizes(self) -> list[tuple[int, int]]:
+        """Side and channels of each map that the head reads."""
+        return [
+            (self.image_size // STRIDES[level], self.trunk.channels[level]) for level in self.levels
+        ]
+
+
+def _joined(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Both maps on the grid of the finer, whose side is twice the other's."""
+    enlarged = interpolate(coarse, scale_factor=2, mode="nearest")
+    return torch.cat([fine, enlarged], dim=1)

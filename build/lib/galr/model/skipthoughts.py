@@ -1,0 +1,183 @@
+"""Sentence encoders: skip-thoughts in their four kinds, and the bidirectional GRU of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from galr.errors import UserError
+from galr.model.gru import GRU, bayesian_states, dropped_states
+from galr.model.prefixes import shared_prefixes
+from galr.model.pretrained_sentences import KIND as PRETRAINED
+from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.skipthought_files import Skipthoughts, read_skipthoughts
+from galr.model.token_checks import checked_lengths
+
+
+class SentenceEncoder(nn.Module):
+    """What the kinds share: a table of word vectors, a GRU, and checked captions."""
+
+    layout = "uni"
+    """Which of the official files belong to the kind: `uni`, or `bi` for two directions."""
+
+    def __init__(self, words: int, word_dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
+        """``words`` counts the vocabulary without padding; ``hidden_dim`` is the vector's size."""
+        super().__init__()
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if self.layout == "bi" and hidden_dim % 2:
+            raise ValueError(f"hidden_dim must be even for two directions, got {hidden_dim}")
+        self.dropout = dropout
+        self.sentence_dim = hidden_dim
+        self.not_found: tuple[str, ...] = ()  # words that the files do not have
+        self.embedding = nn.Embedding(words + 1, word_dim, padding_idx=0)
+        self.gru = GRU(word_dim, hidden_dim // (2 if self.layout == "bi" else 1))
+        if self.layout == "bi":
+            self.reversed_gru = GRU(word_dim, hidden_dim // 2)
+
+    def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, sentence_dim).
+
+        ``lengths`` of None are the numbers of non-zero ids. Raises ValueError as
+        ``checked_lengths`` does.
+        """
+        lengths = checked_lengths(tokens, lengths, self.embedding.num_embeddings)
+        if not len(tokens):
+            return self.embedding.weight.new_zeros(0, self.sentence_dim)
+        return self.encode(tokens, lengths)
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """``forward`` of checked captions; lengths (B,) on the CPU."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def load_files(self, files: Skipthoughts) -> None:
+        """Takes over word vectors and projections, whose sizes are those of this encoder."""
+        self.not_found = files.not_found
+        self.embedding.weight.copy_(torch.from_numpy(files.embedding))
+        grus = [self.gru, self.reversed_gru] if self.layout == "bi" else [self.gru]
+        for gru, weights in zip(grus, files.grus, strict=True):
+            gru.input.weight.copy_(torch.from_numpy(weights.input_weight))
+            gru.input.bias.copy_(torch.from_numpy(weights.input_bias))
+            gru.recurrent.weight.copy_(torch.from_numpy(weights.recurrent_weight))
+
+
+class UniSkip(SentenceEncoder):
+    """The last state of a GRU over the word vectors (Kiros et al. 2015).
+
+    ``dropout`` has no effect, as in the released code, which gives it to a GRU of one layer.
+    """
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The last state of each caption, (B, H)."""
+        states: Tensor = self.gru(self.embedding, shared_prefixes(tokens, lengths))
+        return states
+
+
+class DropUniSkip(UniSkip):
+    """UniSkip that in training masks word vectors and states, alike for all gates."""
+
+    dropped = staticmethod(dropped_states)
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The last state of each caption, (B, H)."""
+        if not self.training or self.dropout == 0:
+            return super().encode(tokens, lengths)
+        packed = pack_padded_sequence(tokens, lengths, batch_first=True, enforce_sorted=False)
+        return self.dropped(
+            self.gru, packed._replace(data=self.embedding(packed.data)), self.dropout
+        )
+
+
+class BayesianUniSkip(DropUniSkip):
+    """UniSkip with variational dropout in training, each gate under masks of its own."""
+
+    dropped = staticmethod(bayesian_states)
+
+
+class BiSkip(SentenceEncoder):
+    """The last states of a forward and of a reversed GRU, side by side.
+
+    ``dropout`` has no effect, as in the released code.
+    """
+
+    layout = "bi"
+    mean = False
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Both directions' (B, H) as (B, 2H)."""
+        directions = ((self.gru, tokens), (self.reversed_gru, _reversed(tokens, lengths)))
+        return torch.cat(
+            [
+                gru(self.embedding, shared_prefixes(ids, lengths), mean=self.mean)
+                for gru, ids in directions
+            ],
+            dim=1,
+        )
+
+
+class BiGRU(BiSkip):
+    """The mean over words of both directions' states (GaLR, figure 2)."""
+
+    mean = True
+
+
+KINDS = {
+    "UniSkip": UniSkip,
+    "DropUniSkip": DropUniSkip,
+    "BayesianUniSkip": BayesianUniSkip,
+    "BiSkip": BiSkip,
+    "BiGRU": BiGRU,
+}
+
+
+def build_skipthoughts(
+    kind: str,
+    directory: str | Path | None = None,
+    words: Sequence[str] = (),
+    dropout: float = 0.25,
+    fixed_embedding: bool = False,
+    word_dim: int = 620,
+    hidden_dim: int = 2400,
+) -> SentenceEncoder | PretrainedSentences:
+    """A sentence encoder for the vocabulary ``words``, whose ids are 1 to len(words); 0 pads.
+
+    With ``directory`` the weights and sizes come from the official files in it (`BiGRU` starts
+    from those of `BiSkip`); without, they are random, of ``word_dim`` numbers a word and
+    ``hidden_dim`` a sentence. ``fixed_embedding`` keeps the word vectors from training. Words that
+    the files do not have take the vector of their `UNK` and are listed in ``not_found``.
+    The kind `sentence-transformers` needs ``directory``, a model of that package; its vectors'
+    size and dropout are its own, and ``fixed_embedding`` keeps all of it from training.
+    Raises UserError for files that are missing or wrong, ValueError for an unknown kind.
+    """
+    if kind == PRETRAINED:
+        if directory is None:
+            raise UserError(
+                f"model.seq2vec.type: {kind}",
+                "starts from no random weights",
+                "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
+            )
+        return PretrainedSentences(directory, fixed_embedding)
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join((*KINDS, PRETRAINED))}, got {kind!r}")
+    encoder_class = KINDS[kind]
+    if directory is None:
+        encoder = encoder_class(len(words), word_dim, hidden_dim, dropout)
+    else:
+        files = read_skipthoughts(directory, encoder_class.layout, words)
+        encoder = encoder_class(len(words), files.word_dim, files.sentence_dim, dropout)
+        encoder.load_files(files)
+    encoder.embedding.weight.requires_grad_(not fixed_embedding)
+    return encoder
+
+
+def _reversed(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """Each caption's words in reverse order, its padding behind them as before: (B, T)."""
+    position = torch.arange(tokens.shape[1])
+    reverse = lengths[:, None] - 1 - position
+    source = torch.where(reverse >= 0, reverse, position)
+    return tokens.gather(1, source.to(tokens.device))

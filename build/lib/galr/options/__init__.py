@@ -1,0 +1,42 @@
+"""The options of an experiment: their schema, and how a YAML becomes them."""
+
+from galr.options.compare import (
+    RUN_SETTINGS,
+    Difference,
+    differences,
+    flatten_options,
+    is_under,
+    yaml_value,
+)
+from galr.options.reading import load_options, options_from_dict
+from galr.options.schema import (
+    AugmentOptions,
+    BackboneOptions,
+    DatasetOptions,
+    DreaOptions,
+    ModelOptions,
+    OptimOptions,
+    Options,
+    RerankOptions,
+    Seq2vecOptions,
+)
+
+__all__ = [
+    "RUN_SETTINGS",
+    "AugmentOptions",
+    "BackboneOptions",
+    "DatasetOptions",
+    "Difference",
+    "DreaOptions",
+    "ModelOptions",
+    "OptimOptions",
+    "Options",
+    "RerankOptions",
+    "Seq2vecOptions",
+    "differences",
+    "flatten_options",
+    "is_under",
+    "load_options",
+    "options_from_dict",
+    "yaml_value",
+]

@@ -1,0 +1,744 @@
+"""Every option with its type, default, limits and meaning; docs/options.md is made from this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Side = Annotated[int, Field(ge=32, multiple_of=32)]  # of an image, in pixels
+
+DOTA_CLASSES = (
+    "plane",
+    "baseball-diamond",
+    "bridge",
+    "ground-track-field",
+    "small-vehicle",
+    "large-vehicle",
+    "ship",
+    "tennis-court",
+    "basketball-court",
+    "storage-tank",
+    "soccer-ball-field",
+    "roundabout",
+    "harbor",
+    "swimming-pool",
+    "helicopter",
+)
+
+
+def _admits(field: FieldInfo, kind: type) -> bool:
+    annotation = field.annotation
+    return annotation is kind or (
+        get_origin(annotation) is not None and kind in get_args(annotation)
+    )
+
+
+class Section(BaseModel):
+    """A closed, frozen part of the options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        if values is None:  # a section whose keys are all commented out
+            return {}
+        if not isinstance(values, dict):
+            return values
+        plain = dict(values)
+        for name, field in cls.model_fields.items():
+            value = plain.get(name)
+            # the released files write None where YAML reads text
+            if value == "None" and _admits(field, type(None)):
+                plain[name] = None
+            # pydantic would read true as 1; nobody means that
+            elif (
+                isinstance(value, bool)
+                and (_admits(field, int) or _admits(field, float))
+                and not _admits(field, bool)
+            ):
+                raise ValueError(f"{name}: expected a number, got {str(value).lower()}")
+        return plain
+
+
+class BackboneOptions(Section):
+    """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
+
+    name: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+    ] = Field("resnet18", description="its name in torchvision; MVSA's channels follow from it")
+    train: Literal["none", "layer4", "all"] = Field(
+        "all", description="which of its weights are trained: none, those of its last stage, or all"
+    )
+    batch_norm: Literal["batch", "frozen"] = Field(
+        "batch",
+        description="its batch normalisation in training: by the `batch`, or `frozen`, by the "
+        "statistics of `weights`",
+    )
+    unfreeze_at: Share = Field(
+        0.0,
+        description="share of the training in which none of its weights are trained; from the "
+        "next epoch on those of `train` are",
+    )
+    cache_maps: bool = Field(
+        False,
+        description="keep the maps that the backbone makes of the training images on disk, beside "
+        "the cached images and within `dataset.image_cache_gb`, and train the rest of the network "
+        "on them alone; images are then those of evaluation: `dataset.resize_size`, "
+        "`rotation_degrees` and `augment` play no part. Needs `train: none` and `batch_norm: "
+        "frozen`",
+    )
+
+    weights: str | None = Field(
+        "imagenet",
+        description="its start: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once to "
+        "`TORCH_HOME`), another of torchvision's names such as `IMAGENET1K_V2`, the path of a file "
+        "with its weights under torchvision's names (`.pth` or `.safetensors`), or `null` for a "
+        "random start",
+    )
+
+    @model_validator(mode="after")
+    def _maps_stay_the_same(self) -> BackboneOptions:
+        if not self.cache_maps:
+            return self
+        if self.train != "none" or self.batch_norm != "frozen" or self.unfreeze_at > 0:
+            raise ValueError(
+                "cache_maps needs train: none, batch_norm: frozen and unfreeze_at: 0, since maps "
+                f"of a backbone that changes would be stale; they are {self.train}, "
+                f"{self.batch_norm} and {self.unfreeze_at:g}"
+            )
+        return self
+
+
+class MultiscaleOptions(Section):
+    """MVSA, multiscale visual self-attention (paper, global branch)."""
+
+    enabled: bool = Field(
+        True, description="`false`: the pooled last map alone is the global feature"
+    )
+    multiscale_input_channel: PositiveInt = Field(
+        3, description="channels of the low and of the high map inside MVSA"
+    )
+    multiscale_output_channel: Literal[1] = Field(
+        1, description="channels of the attended map; the method has one"
+    )
+
+
+class Seq2vecOptions(Section):
+    """The text encoder."""
+
+    type: Literal[
+        "UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "sentence-transformers"
+    ] = Field("BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)")
+    pretrained: bool = Field(
+        True,
+        description="read the skip-thought files in `dir_st`; `false` starts from random weights "
+        "of the sizes below",
+    )
+    dir_st: str | None = Field(
+        "seq2vec",
+        description="folder of the skip-thought files, or of the sentence-transformers model",
+    )
+    dropout: Share = Field(0.25, description="dropout inside the encoder while training")
+    fixed_emb: bool = Field(
+        False,
+        description="`true`: word vectors are not trained, nor anything of a "
+        "sentence-transformers model",
+    )
+    word_dim: PositiveInt = Field(
+        620, description="numbers a word vector, where no file says (`pretrained: false`)"
+    )
+    hidden_dim: PositiveInt = Field(
+        2400, description="numbers a sentence vector, where no file says (`pretrained: false`)"
+    )
+    word_dict: str | None = Field(
+        None, description="old place of `dataset.vocab_path`; used where that is not given"
+    )
+
+
+class FusionOptions(Section):
+    """MIDF, multi-level information dynamic fusion (paper, section on fusion)."""
+
+    type: Literal["midf", "addition", "concatenation"] = Field(
+        "midf", description="how the global and the local feature become one"
+    )
+    gate: Literal["paper", "released"] = Field(
+        "paper",
+        description="`paper`: each branch has its own dynamic weight; `released`: both are "
+        "multiplied by the first, as the released code does and its checkpoints expect",
+    )
+    mca_DROPOUT_R: Share = Field(0.1, description="dropout in the attention blocks")
+    mca_HIDDEN_SIZE: PositiveInt = Field(
+        512, description="width of the attention blocks; equals `model.embed.embed_dim`"
+    )
+    mca_FF_SIZE: PositiveInt = Field(1024, description="width of their feed-forward layer")
+    mca_MULTI_HEAD: PositiveInt = Field(8, description="heads of the attention")
+    mca_HIDDEN_SIZE_HEAD: PositiveInt = Field(
+        64, description="width of a head; heads times this is `mca_HIDDEN_SIZE`"
+    )
+    dynamic_fusion_dim: PositiveInt = Field(
+        512, description="hidden width of the layer that gives the two dynamic weights"
+    )
+    dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
+
+
+class EmbedOptions(Section):
+    """The common space of images and captions."""
+
+    embed_dim: PositiveInt = Field(512, description="numbers an embedding")
+
+
+class ModelOptions(Section):
+    """The network."""
+
+    name: Literal["GaLR"] = Field("GaLR", description="the model; there is one")
+    local: bool = Field(
+        True,
+        description="the local branch (DREA and GCN); `false`: global features alone",
+    )
+    backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
+    multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
+    seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
+    fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
+    embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> ModelOptions:
+        fusion, width = self.fusion, self.embed.embed_dim
+        if self.local and fusion.type == "midf":
+            if fusion.mca_HIDDEN_SIZE != width:
+                raise ValueError(
+                    f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
+                    f"{width}; they must be equal"
+                )
+            if fusion.mca_MULTI_HEAD * fusion.mca_HIDDEN_SIZE_HEAD != width:
+                raise ValueError(
+                    f"fusion.mca_MULTI_HEAD x fusion.mca_HIDDEN_SIZE_HEAD is "
+                    f"{fusion.mca_MULTI_HEAD} x {fusion.mca_HIDDEN_SIZE_HEAD}; "
+                    f"it must be mca_HIDDEN_SIZE, {width}"
+                )
+        return self
+
+
+class DreaOptions(Section):
+    """DREA: from detections to the representation and adjacency matrices (docs/drea.md)."""
+
+    classes: tuple[str, ...] = Field(
+        DOTA_CLASSES,
+        min_length=1,
+        description="classes of the objects, in the order of their one-hot; a detection's class is "
+        "matched by name. The default is DOTA's fifteen",
+    )
+    objects: PositiveInt = Field(20, description="N, the most objects kept of an image")
+    min_score: float = Field(0.3, ge=0.0, le=1.0, description="lowest score of a detection used")
+    denoise: bool = Field(
+        True, description="drop objects that repeat a kept one; `false`: the most confident N"
+    )
+    max_similarity: float = Field(
+        0.98,
+        ge=-1.0,
+        le=1.0,
+        description="highest cosine similarity of the rows of two kept objects of a class",
+    )
+    enhance: bool = Field(
+        True, description="strengthen the edges of prominent objects; `false`: proximity alone"
+    )
+    radius: PositiveFloat = Field(
+        0.2, description="reach of the proximity, as a share of the image's diagonal"
+    )
+    gain: NonNegativeFloat = Field(1.0, description="how much prominence strengthens an edge")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes) or not all(name.strip() for name in classes):
+            raise ValueError("the names of classes must differ and must not be empty")
+        return classes
+
+    @property
+    def features(self) -> int:
+        """F, the numbers that describe an object: one-hot class, centre, size, score."""
+        return len(self.classes) + 5
+
+
+class AugmentOptions(Section):
+    """Further changes of training images; the paper's own are rotation and crop."""
+
+    right_angles: bool = Field(
+        False, description="turn by one of the four right angles and mirror, or not, at random"
+    )
+    crop_scale: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="smallest share of the image's area that a crop shows; it is resized to "
+        "`image_size`. `null`: crops are `image_size` pixels wide",
+    )
+    colour: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="brightness, contrast and saturation change by up to this share each, as in "
+        "torchvision's ColorJitter",
+    )
+
+
+class DatasetOptions(Section):
+    """Where the data is and how it is read."""
+
+    datatype: str = Field("rsitmd", min_length=1, description="name of the data set in results")
+    data_path: str = Field(
+        "data/rsitmd_precomp", description="folder of `{train,test}_{caps,filename}.txt`"
+    )
+    image_path: str | None = Field(
+        None, description="folder of the images; `null`: `images` inside `data_path`"
+    )
+    empty_captions: NonNegativeInt = Field(
+        0,
+        description="empty lines that the training captions are known to hold; these are left "
+        "out, and any other number of them but 0 is an error",
+    )
+    vocab_path: str = Field(
+        "vocab/rsitmd_splits_vocab.json", description="the vocabulary that `vocab.py` made"
+    )
+    local_path: str | None = Field(
+        None,
+        description="store of local features (HDF5), made by `python -m galr.local_features`; "
+        "`null`: no local features, the local branch is left out; `zeros`: the whole model, with "
+        "no image having objects",
+    )
+    drea: DreaOptions = Field(default_factory=DreaOptions, description="")
+    image_size: Side = Field(256, description="side of the square that the network sees, in pixels")
+    train_sizes: tuple[Side, ...] | None = Field(
+        None,
+        min_length=1,
+        description="sides of training images where these are not of `image_size`: with several, "
+        "each is used for an equal share of the training, in this order; small ones cost less",
+    )
+    resize_size: PositiveInt = Field(
+        278, description="side to which training images are resized before rotation and crop"
+    )
+    rotation_degrees: float = Field(
+        90.0, ge=0.0, le=360.0, description="training images are rotated by 0 to this many degrees"
+    )
+    augment: AugmentOptions = Field(default_factory=AugmentOptions, description="")
+    max_words: PositiveInt = Field(
+        64, description="tokens of a caption that are used; more are cut, and counted in the log"
+    )
+    image_cache: str = Field(
+        "auto",
+        min_length=1,
+        description="where decoded, resized images are kept: `auto` (`image_cache` inside "
+        "`data_path` or, where that cannot be written, `~/.cache/galr`), a folder, or `off` "
+        "(decoded every time)",
+    )
+    image_cache_gb: PositiveFloat = Field(
+        20.0,
+        description="largest cache of a split and size, in 10^9 bytes; above it images are "
+        "decoded every time",
+    )
+    sampling: Literal["captions", "images"] = Field(
+        "captions",
+        description="an epoch of training: `captions`, every caption once with its image, as in "
+        "the released code; `images`, every image once with one of its captions, drawn anew",
+    )
+    captions_per_image: PositiveInt = Field(
+        1,
+        description="with `sampling: images`, captions drawn of an image; each is compared with "
+        "the batch on its own, and the loss is their mean: more text for the same images",
+    )
+    batch_size: PositiveInt = Field(100, description="pairs a training step")
+    batch_size_val: PositiveInt = Field(
+        70, description="images an evaluation step; captions go by 2048 or more"
+    )
+    workers: NonNegativeInt = Field(
+        3, description="processes that load images, at most one a core; 0 loads in the main one"
+    )
+
+    @field_validator("image_cache", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return {False: "off", True: "auto"}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> DatasetOptions:
+        for name, side in (
+            ("image_size", self.image_size),
+            ("the largest of train_sizes", max(self.sides)),
+        ):
+            if self.resize_size < side:
+                raise ValueError(
+                    f"resize_size is {self.resize_size}, less than {name}, {side}; "
+                    "images are resized to the first and cropped to the second"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _captions_are_drawn(self) -> DatasetOptions:
+        if self.captions_per_image > 1 and self.sampling != "images":
+            raise ValueError(
+                f"captions_per_image is {self.captions_per_image}, which needs sampling: images; "
+                "with sampling: captions each pair has its own"
+            )
+        return self
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of training images, one after another in equal shares of the training."""
+        return self.train_sizes or (self.image_size,)
+
+
+class OptimOptions(Section):
+    """Training."""
+
+    epochs: PositiveInt = Field(50, description="passes over the training part of a fold")
+    budget_seconds: PositiveFloat | None = Field(
+        None,
+        description="processor seconds a fold may take, set-up and validations included but for "
+        "the last validation; the training stops by them in place of `epochs`, and the schedule "
+        "is laid over them",
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW")
+    weight_decay: NonNegativeFloat = Field(
+        0.0, description="weight decay of matrices and kernels; norms and biases have none"
+    )
+    lr: PositiveFloat = Field(2e-4, description="learning rate")
+    schedule: Literal["step", "cosine"] = Field(
+        "step",
+        description="`step`, the paper's, by the next two keys; `cosine`: half a cosine from `lr` "
+        "down to `lr_final` of it",
+    )
+    warmup: Share = Field(
+        0.0, description="share of the training in which the learning rate rises linearly to `lr`"
+    )
+    lr_final: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of `lr` that `cosine` ends with"
+    )
+    lr_update_epoch: PositiveInt = Field(
+        20, description="every so many epochs the learning rate is multiplied by the next"
+    )
+    lr_decay_param: float = Field(
+        0.7, gt=0.0, le=1.0, description="factor of the learning rate at each such epoch"
+    )
+    grad_clip: NonNegativeFloat = Field(
+        0.0, description="largest norm of the gradient; 0: it is not clipped"
+    )
+    ema: Share = Field(
+        0.0,
+        description="decay of an exponential moving average of the weights, which is validated and "
+        "saved as `best.pth` in their place; 0: none",
+    )
+    amp: Literal["auto", "off", "bf16", "fp16"] = Field(
+        "off",
+        description="mixed precision: the network in bfloat16 or float16 (CUDA alone), the loss in "
+        "float32; `auto`: bfloat16 where the device has instructions for it",
+    )
+    compile: bool = Field(
+        False,
+        description="the ResNet goes through torch.compile in training, which takes minutes at "
+        "the start and wants a C++ compiler (docs/training.md says where it pays)",
+    )
+    micro_batch: PositiveInt | None = Field(
+        None,
+        description="pairs that go through the network at a time, for batches that do not fit the "
+        "memory (gradient caching: features are kept, gradients replayed). All pairs of the batch "
+        "are compared, and the loss is that of the whole batch where nothing normalises over it: "
+        "with `model.backbone.batch_norm: frozen` or `train: none`. With `batch_norm: batch` each "
+        "part is normalised by its own statistics",
+    )
+    loss: Literal["triplet", "hard_triplet", "soft_triplet", "infonce"] = Field(
+        "triplet",
+        description="`triplet`, the paper's; `hard_triplet`: with the hardest negative alone; "
+        "`soft_triplet`: with a soft margin; `infonce`: softmax over the batch",
+    )
+    temperature: float = Field(
+        0.07,
+        ge=0.01,
+        le=1.0,
+        description="with `infonce`: the start of the learned temperature, which stays in these "
+        "limits",
+    )
+    sharpness: PositiveFloat = Field(
+        10.0, description="with `soft_triplet`: the larger, the harder its margin of 0"
+    )
+    margin: float = Field(
+        0.2, ge=0.0, le=2.0, description="margin of the triplet loss, in cosine similarity"
+    )
+    max_violation: bool = Field(
+        False, description="`true`: the hardest negative alone counts; `false`: all, summed"
+    )
+    same_image: Literal["negative", "ignore", "positive"] = Field(
+        "negative",
+        description="other captions of the same image in a batch: `negative` as in the released "
+        "code, `ignore`, or (with `infonce`) `positive`; no batch has any with `dataset.sampling: "
+        "images`",
+    )
+    same_caption: Literal["negative", "ignore", "positive"] = Field(
+        "negative",
+        description="images of a batch whose captions have the same text in the file (the rule of "
+        "the duplicate-aware recalls): as `same_image`",
+    )
+    early_stop: PositiveInt | None = Field(
+        None, description="stop a fold after so many validations without a better mR"
+    )
+
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return "off" if value is False else value
+
+    @model_validator(mode="after")
+    def _loss_takes_positives(self) -> OptimOptions:
+        for name in ("same_image", "same_caption"):
+            if getattr(self, name) == "positive" and self.loss != "infonce":
+                raise ValueError(
+                    f"{name} is positive, which takes loss infonce and not {self.loss}; "
+                    "set it to ignore"
+                )
+        return self
+
+
+class DistributedOptions(Section):
+    """Several processes, started by torchrun."""
+
+    exact: bool = Field(
+        False,
+        description="no dropout, float64, and batch normalisation over all ranks: any number of "
+        "ranks gives the weights that one gives, at several times the cost; a means to check",
+    )
+
+
+class LogsOptions(Section):
+    """What is reported, and where it goes."""
+
+    eval_step: PositiveInt = Field(1, description="epochs between validations")
+    print_freq: PositiveInt = Field(10, description="steps between updates of the progress line")
+    ckpt_save_path: str = Field(
+        "checkpoint/", description="results go to `<ckpt_save_path>/<experiment_name>/<fold>`"
+    )
+
+
+class KFoldOptions(Section):
+    """The folds of the training images."""
+
+    experiment_name: str = Field(
+        "experiment", min_length=1, description="folder of the experiment's checkpoints and results"
+    )
+    nums: PositiveInt = Field(3, description="folds that are trained and averaged")
+    mode: Literal["random", "kfold"] = Field(
+        "random",
+        description="`random`: each fold is its own random split, as in the released code; "
+        "`kfold`: disjoint validation parts",
+    )
+    validation_share: float = Field(
+        0.2, gt=0.0, lt=1.0, description="share of the images in a `random` validation part"
+    )
+
+    @field_validator("experiment_name")
+    @classmethod
+    def _stays_inside(cls, name: str) -> str:
+        if ".." in name.split("/") or name.startswith("/"):
+            raise ValueError("must be a folder's name inside logs.ckpt_save_path")
+        return name
+
+    @model_validator(mode="after")
+    def _enough_folds(self) -> KFoldOptions:
+        if self.mode == "kfold" and self.nums < 2:
+            raise ValueError("mode kfold needs nums of at least 2; use mode random for one fold")
+        return self
+
+
+RerankMethod = Literal[
+    "none",
+    "multivariate",
+    "saliency",
+    "rank",
+    "reverse",
+    "inverted_softmax",
+    "qb_norm",
+    "dual_softmax",
+    "csls",
+    "nnn",
+    "dual_bank",
+]
+
+
+class RerankOptions(Section):
+    """Re-ranking at test time (docs/rerank.md)."""
+
+    enabled: bool = Field(True, description="report results with rerank beside those without")
+    method: RerankMethod = Field(
+        "multivariate",
+        description="how candidates are re-ranked: `multivariate` is the paper's",
+    )
+    compare: tuple[RerankMethod, ...] = Field(
+        (), description="further methods, reported beside it by `test.py`"
+    )
+    bank: str | None = Field(
+        None,
+        description="queries that methods read in place of the other test queries: `train`, the "
+        "training images and captions of the fold, or a data folder, whose training part is taken",
+    )
+    tune: Literal["validation"] | None = Field(
+        None,
+        description="`validation`: the numbers of every method are chosen on the fold's validation "
+        "part, by mR over the grids of docs/rerank.md",
+    )
+    beta: float = Field(
+        20.0, ge=1, le=100, description="inverse temperature of the softmax methods"
+    )
+    neighbours: PositiveInt = Field(
+        10, description="`csls`, `nnn`: how many of the largest similarities are averaged"
+    )
+    alpha: NonNegativeFloat = Field(
+        0.75, description="`nnn`: weight of what is subtracted from a similarity"
+    )
+    activation: PositiveInt = Field(
+        1, description="`qb_norm`: how many best candidates of each bank query count as hubs"
+    )
+    k: PositiveInt = Field(
+        30, description="candidates of a query that are reranked by `multivariate` and its terms"
+    )
+    w_saliency: NonNegativeFloat = Field(0.3, description="weight of the saliency term")
+    w_rank: NonNegativeFloat = Field(1.0, description="weight of the rank term")
+    w_reverse: NonNegativeFloat = Field(1.1, description="weight of the reverse rank term")
+    xi: PositiveFloat = Field(0.05, description="decay of a rank's worth")
+    reverse: Literal["relative", "absolute"] = Field(
+        "relative",
+        description="the reverse rank: `relative` among the k candidates (released code), or "
+        "`absolute`, the query's rank in the candidate's own list (paper)",
+    )
+    l: PositiveInt | None = Field(  # noqa: E741 - the paper's letter
+        None, description="with `absolute`: reverse ranks beyond the first l count nothing"
+    )
+    ties: Literal["released", "stable"] = Field(
+        "stable",
+        description="with `relative`: equal reverse ranks in the plain order, the same on every "
+        "machine (`stable`), or as numpy.argsort leaves them on this processor (`released`, as in "
+        "the released code)",
+    )
+
+    @model_validator(mode="after")
+    def _dual_bank_has_a_bank(self) -> RerankOptions:
+        if self.bank is None and "dual_bank" in (self.method, *self.compare):
+            raise ValueError("rerank method dual_bank needs rerank.bank: train, or a data folder")
+        return self
+
+
+class Options(Section):
+    """All options of an experiment."""
+
+    base: str | list[str] | None = Field(
+        None,
+        description="another options file that this one changes, relative to this one; of a list, "
+        "each changes those before it",
+    )
+    seed: NonNegativeInt = Field(0, description="drives every random choice")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`",
+    )
+    model: ModelOptions = Field(default_factory=ModelOptions, description="")
+    dataset: DatasetOptions = Field(default_factory=DatasetOptions, description="")
+    optim: OptimOptions = Field(default_factory=OptimOptions, description="")
+    distributed: DistributedOptions = Field(default_factory=DistributedOptions, description="")
+    logs: LogsOptions = Field(default_factory=LogsOptions, description="")
+    k_fold: KFoldOptions = Field(default_factory=KFoldOptions, description="")
+    rerank: RerankOptions = Field(default_factory=RerankOptions, description="")
+
+    @model_validator(mode="after")
+    def _exact_batches(self) -> Options:
+        if (
+            self.distributed.exact
+            and self.optim.micro_batch is not None
+            and self.model.backbone.batch_norm == "batch"
+        ):
+            raise ValueError(
+                "distributed.exact with optim.micro_batch needs model.backbone.batch_norm: frozen, "
+                "since a part of a batch has other statistics"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_is_not_exact(self) -> Options:
+        if self.distributed.exact and self.optim.compile:
+            raise ValueError(
+                "distributed.exact compares to the last digits, which optim.compile changes; "
+                "set optim.compile to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _maps_have_a_place_and_a_size(self) -> Options:
+        if self.model.backbone.cache_maps:
+            if self.dataset.image_cache == "off":
+                raise ValueError(
+                    "model.backbone.cache_maps needs a place for the maps; "
+                    "set dataset.image_cache to auto or a folder"
+                )
+            if set(self.dataset.sides) != {self.dataset.image_size}:
+                raise ValueError(
+                    "model.backbone.cache_maps keeps maps of images of dataset.image_size alone; "
+                    "set dataset.train_sizes to null"
+                )
+        return self
+
+    @property
+    def experiment_folder(self) -> Path:
+        """Where the folds' checkpoints and the results of the experiment lie."""
+        return Path(self.logs.ckpt_save_path) / self.k_fold.experiment_name
+
+    def without_dropout(self) -> Options:
+        """The same options with every dropout at 0."""
+        model = self.model
+        fusion = model.fusion.model_copy(update={"mca_DROPOUT_R": 0.0, "dynamic_fusion_drop": 0.0})
+        seq2vec = model.seq2vec.model_copy(update={"dropout": 0.0})
+        model = model.model_copy(update={"fusion": fusion, "seq2vec": seq2vec})
+        return self.model_copy(update={"model": model})
+
+    @property
+    def uses_local(self) -> bool:
+        """Whether the model has a local branch: it is wanted, and there are features for it."""
+        return self.model.local and self.dataset.local_path is not None
+
+
+# Keys that the released files carry and no code of theirs or ours reads.
+RELEASED_UNUSED = frozenset(
+    {
+        "model.cross_attention",
+        "model.global_local_weight",
+        "model.fusion.correct",
+        "model.fusion.final_relu",
+        "model.fusion.supervised_weight",
+        "global_local_weight",
+        "dataset.data_split",
+        "dataset.data_name",
+        "optim.resume",
+        "logs.logger_name",
+        "k_fold.current_num",
+    }
+)

@@ -1,0 +1,130 @@
+"""The test part through the best model of each fold: similarities and the rank of every query."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from galr.data.part import Part, read_split
+from galr.data.vocabulary import read_tokenizer
+from galr.device import choose_device
+from galr.errors import UserError
+from galr.evaluation.encode import encode_part
+from galr.evaluation.evaluate import FoldRerank, rerank_both
+from galr.evaluation.fold_rerank import fold_rerank, reads_more_than_the_test_part
+from galr.evaluation.metrics import Ranks, reranked_ranks, retrieval_ranks
+from galr.model.build import load_model, read_checkpoint
+from galr.model.galr import GaLR
+from galr.model.gcn import NoLocalBranch
+from galr.options import RerankOptions
+from galr.report.experiment import Experiment
+from postprocessing.rerank import Reranked
+
+logger = logging.getLogger(__name__)
+
+DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
+VARIANTS = {"without_rerank": "without rerank", "with_rerank": "with rerank"}
+
+RanksByVariant = dict[str, Ranks]  # no entry with_rerank where rerank is off
+
+
+class FoldRanks(NamedTuple):
+    """The ranks of a fold; duplicate-aware: any image that carries the query's text is right."""
+
+    fold: int
+    standard: RanksByVariant
+    duplicate_aware: RanksByVariant
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The one fold whose queries are looked at."""
+
+    fold: int
+    model: GaLR
+    similarity: Tensor  # (I, C)
+    reranked: tuple[Reranked, Reranked] | None  # image to text, text to image
+    ranks: RanksByVariant
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the report shows of the test part."""
+
+    test: Part
+    folds: list[FoldRanks]
+    shown: Shown
+
+    @property
+    def has_local(self) -> bool:
+        """Whether the model has a local branch."""
+        return not isinstance(self.shown.model.local_encoder, NoLocalBranch)
+
+    @property
+    def variants(self) -> list[str]:
+        """``without_rerank``, and ``with_rerank`` where it is on."""
+        return list(self.folds[0].standard)
+
+
+def evaluate_folds(
+    experiment: Experiment,
+    fold: int | None = None,
+    similarities: Mapping[int, Tensor] | None = None,
+) -> Outcome:
+    """Encodes the test part with each fold's best model; ``fold`` is shown, or the best one.
+
+    ``similarities`` (I, C) by fold are taken as they are, where they are known already. Raises
+    UserError where there is no such fold, and for data or checkpoints that do not fit.
+    """
+    options = experiment.options
+    wanted = experiment.best_fold if fold is None else fold
+    indices = [run.index for run in experiment.folds]
+    if wanted not in indices:
+        raise UserError("--fold", f"there is no fold {wanted}", f"choose of {indices}")
+    vocabulary = read_tokenizer(options)
+    test = read_split(options, "test").at(options.dataset.image_size)
+    device = choose_device(options.device)
+    folds, shown = [], []
+    for run in experiment.folds:
+        similarity = (similarities or {}).get(run.index)
+        more = options.rerank.enabled and reads_more_than_the_test_part(options)
+        if similarity is None or run.index == wanted or more:
+            model = load_model(run.checkpoint, options, device, words=vocabulary.words)
+        embeddings = None
+        if similarity is None or more:
+            logger.info("encoding the test part by %s", run.checkpoint)
+            embeddings = encode_part(model, test, vocabulary, options.dataset)
+            similarity = embeddings.similarity()
+        rerank = None
+        if more:
+            fold_of = read_checkpoint(run.checkpoint).get("fold", {})
+            rerank = fold_rerank(options, model, vocabulary, fold_of, run.checkpoint, embeddings)
+        ranks, reranked = _ranks(run.index, similarity, test, options.rerank, rerank)
+        folds.append(ranks)
+        if run.index == wanted:
+            shown = [Shown(wanted, model, similarity, reranked, ranks.standard)]
+    return Outcome(test, folds, shown[0])
+
+
+def _ranks(
+    fold: int,
+    similarity: Tensor,
+    test: Part,
+    options: RerankOptions,
+    rerank: FoldRerank | None,
+) -> tuple[FoldRanks, tuple[Reranked, Reranked] | None]:
+    own_image = test.annotations.caption_to_image
+    reranked = rerank_both(similarity, options, rerank) if options.enabled else None
+    kinds = []
+    for group in (None, test.annotations.caption_group):
+        ranks = {"without_rerank": retrieval_ranks(similarity, own_image, group)}
+        if reranked is not None:
+            ranks["with_rerank"] = reranked_ranks(
+                ranks["without_rerank"], *reranked, own_image, caption_group=group
+            )
+        kinds.append(ranks)
+    return FoldRanks(fold, *kinds), reranked

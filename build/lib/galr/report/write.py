@@ -1,0 +1,154 @@
+"""The report of an experiment: report.html, and its figures in a folder beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from torch import Tensor
+
+from galr.atomic import write_text
+from galr.data.cache_files import image_folder
+from galr.errors import UserError
+from galr.options import Options
+from galr.report.attention import attention_part
+from galr.report.classes import class_part, read_classes
+from galr.report.curves import training_curves
+from galr.report.direction import directions
+from galr.report.experiment import Experiment, read_experiment
+from galr.report.files import ReportFiles, drawing
+from galr.report.moved import moved_part
+from galr.report.objects import object_part
+from galr.report.outcome import Outcome, evaluate_folds
+from galr.report.page import Html, element, joined, section, whole_page
+from galr.report.pairs import similarity_distribution
+from galr.report.queries import Thumbnails, best_and_worst, query_part
+from galr.report.recall import rank_histogram, recall_curve, recall_table
+from galr.report.setting import setting_part
+
+logger = logging.getLogger(__name__)
+
+QUERIES = 4  # best ones, and worst ones, that are shown of a direction
+
+
+def write_report(
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    options: Options | None = None,
+    overrides: Sequence[str] = (),
+    fold: int | None = None,
+    similarities: Mapping[int, Tensor] | None = None,
+) -> Path:
+    """Writes the report of an experiment's folder, or of one checkpoint; returns its path.
+
+    ``out`` is report.html in the folder unless it is given; the figures go to report_files beside
+    it. ``options`` are those of the experiment unless they are given; ``fold``, the one whose
+    queries are shown, is the best validated; ``similarities`` (I, C) of the test part by fold spare
+    the encoding. Raises UserError for what is missing, damaged or does not fit.
+    """
+    if out is not None and Path(out).is_dir():
+        raise UserError(out, "is a folder", f"name a file, such as {Path(out) / 'report.html'}")
+    experiment = read_experiment(folder, overrides, options)
+    outcome = evaluate_folds(experiment, fold, similarities)
+    path = Path(out) if out is not None else experiment.folder / "report.html"
+    with drawing():
+        files = ReportFiles(path.with_name(f"{path.stem}_files"))
+        page = _page(experiment, outcome, files)
+    # a folder's name need not be text
+    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def report_of_test(
+    options: Options, similarities: Mapping[int, Tensor], results: str | Path | None = None
+) -> Path | None:
+    """The report of an experiment that was just tested, beside its results; returns its path.
+
+    ``results`` names their file where it is not results.json of the experiment. A test is not lost
+    for want of its page: what stands against it is logged, and the path is None.
+    """
+    out = None
+    if results is not None:
+        out = Path(results).with_name(f"{Path(results).stem}_report.html")
+    folder = options.experiment_folder
+    try:
+        return write_report(folder, out, options=options, similarities=similarities)
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        logger.warning(
+            "no report was written (%s%s); python -m galr.report %s tries again",
+            kind,
+            error,
+            folder,
+            exc_info=os.environ.get("GALR_DEBUG") == "1",
+        )
+        return None
+
+
+def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:
+    options, annotations = experiment.options, outcome.test.annotations
+    dataset = options.dataset.datatype
+    pair = list(directions(outcome))
+    thumbnails = Thumbnails(image_folder(options.dataset), annotations.images)
+    classes = read_classes(annotations.images)
+    looked_at = [image for images in best_and_worst(pair[0], 2) for image in images]
+    sections = [
+        section("recall", "Recall", recall_table(files, outcome, dataset)),
+        section("recall-at-k", "Recall by k", recall_curve(files, outcome)),
+        section("ranks", "Ranks", rank_histogram(files, outcome)),
+        section("similarities", "Similarities", similarity_distribution(files, outcome)),
+        section("classes", "Classes", class_part(files, classes, pair)),
+        section(
+            "queries",
+            "Best and worst queries",
+            _about_queries(experiment, outcome),
+            *(query_part(files, direction, thumbnails, QUERIES) for direction in pair),
+        ),
+        section("rerank", "What rerank moved", moved_part(files, pair, options.rerank)),
+        section("attention", "Where MVSA looks", attention_part(files, outcome, looked_at)),
+        section(
+            "objects",
+            "Objects and edges",
+            object_part(files, outcome, looked_at, options.dataset),
+        ),
+        section("training", "Training", training_curves(files, experiment.folds)),
+        section("setting", "Options and versions", setting_part(experiment, outcome)),
+    ]
+    return whole_page(f"{experiment.name}: report", _lead(outcome, files), sections)
+
+
+def _about_queries(experiment: Experiment, outcome: Outcome) -> Html:
+    fold = f" of fold {outcome.shown.fold}" if len(experiment.folds) > 1 else ""
+    rerank = ", after rerank" if "with_rerank" in outcome.variants else ""
+    return element(
+        "p",
+        f"The first answers of the model{fold}{rerank}, with their cosine similarity. A solid "
+        "green frame is the true answer, a dotted one an answer of the very same text; where the "
+        "true one is not among the first, it stands at the end with its place.",
+    )
+
+
+def _lead(outcome: Outcome, files: ReportFiles) -> Html:
+    test = outcome.test.annotations
+    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return joined(
+        [
+            element(
+                "p",
+                f"How well images find their captions and captions their images, on "
+                f"{len(test.images)} test images and {len(test.captions)} captions that the "
+                "training did not see. A query is ranked against all candidates; rank 1 is best, "
+                "and R@k is the share of queries whose right answer is among the first k.",
+            ),
+            element(
+                "p",
+                f"Made {made}. Every figure lies beside this page in {files.folder.name}/, "
+                "with its numbers as CSV.",
+                class_="note",
+            ),
+        ]
+    )

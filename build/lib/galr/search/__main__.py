@@ -1,0 +1,221 @@
+"""python -m galr.search: an archive of images, and what is found in it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from galr import cli
+from galr.errors import UserError
+
+if TYPE_CHECKING:
+    from galr.search.archive import Match
+
+logger = logging.getLogger(__name__)
+
+Commands = argparse._SubParsersAction
+
+DESCRIPTION = """\
+Makes an archive of a folder of images and searches it by a sentence, an image, or both.
+
+  python -m galr.search index --images DIR --checkpoint best.pth --out archive.index
+  python -m galr.search query "many planes beside a terminal" --k 20
+  python -m galr.search query --image scene.tif --sheet found.png
+  python -m galr.search serve --index archive.index
+"""
+
+INDEX = """\
+Encodes every image below a folder once.
+
+The same command again goes on after it was stopped; on a whole archive it encodes images that are
+new or changed, and drops those that have gone.
+"""
+
+QUERY = """\
+Prints the images nearest to a sentence, to an image, or to both: rank, cosine similarity, name.
+"""
+
+SERVE = """\
+Serves a page to search an archive by, until Ctrl-C (docs/web.md).
+
+Only this machine can reach it, unless --host says otherwise; nobody is asked for a password.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv`` and runs the command."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.search")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_index(commands)
+    _add_query(commands)
+    _add_serve(commands)
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)
+
+
+def _add_command(
+    commands: Commands[cli.ArgumentParser], name: str, text: str
+) -> cli.ArgumentParser:
+    return commands.add_parser(name, description=text, help=text.partition("\n")[0])
+
+
+def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "index", INDEX)
+    parser.add_argument("--images", metavar="DIR", required=True, help="searched with its folders")
+    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="best.pth of train.py")
+    parser.add_argument(
+        "--out", metavar="ARCHIVE", default="archive.index", help="a folder (default: %(default)s)"
+    )
+    parser.add_argument("--local", metavar="FILE", help="store of the images' local features")
+    parser.add_argument(
+        "--captions", metavar="FILE", help="a caption a line, for rerank (train_caps.txt)"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("flat", "hnsw", "ivfpq"),
+        help="flat is exact; hnsw and ivfpq are approximate, for millions "
+        "(default: as the archive is; a new one is flat)",
+    )
+    parser.add_argument("--vocab", metavar="FILE", help="vocabulary of a checkpoint without one")
+    parser.add_argument("--path_opt", metavar="FILE", help="options of a checkpoint without any")
+    parser.add_argument(
+        "--batch-size", type=cli.at_least_1, default=64, help="images at a time (%(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--overwrite", action="store_true", help="begin the archive anew")
+    parser.set_defaults(run=_index)
+
+
+def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "query", QUERY)
+    parser.add_argument("text", nargs="?", help="a sentence")
+    parser.add_argument("--image", metavar="FILE", help="find images like this one")
+    parser.add_argument("--like", metavar="NAME", help="find images like this one of the archive")
+    _add_archive(parser)
+    parser.add_argument(
+        "--k", type=cli.at_least_1, default=20, help="images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weight",
+        type=_share,
+        default=0.5,
+        help="the sentence's share beside an image, 0 to 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rerank", action="store_true", help="order the k by the paper's rerank (needs captions)"
+    )
+    parser.add_argument("--sheet", metavar="FILE", help="write the images on one sheet, a PNG")
+    parser.set_defaults(run=_query)
+
+
+def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "serve", SERVE)
+    _add_archive(parser)
+    parser.add_argument(
+        "--local", metavar="FILE", help="the store the archive was made with, to show objects"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to be reached at (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="0: any that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="another name that the server is called by; may be repeated",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.set_defaults(run=_serve)
+
+
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--index", metavar="ARCHIVE", default="archive.index", help="(default: %(default)s)"
+    )
+    parser.add_argument("--images", metavar="DIR", help="the images, where they have moved")
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    from galr.search.build import build_archive
+
+    values = {key: value for key, value in vars(arguments).items() if key != "run"}
+    built = build_archive(**values)
+    line = f"{arguments.out}: {built.images} images, {built.encoded} of them encoded now"
+    if built.unreadable:
+        line += f"; {len(built.unreadable)} could not be read and were left out"
+    sys.stdout.write(f"{line}\n")
+
+
+def _query(arguments: argparse.Namespace) -> None:
+    from galr.search.archive import Archive
+
+    archive = Archive.open(arguments.index, images=arguments.images)
+    text = arguments.text
+    if text and text.strip() and not archive.encoder.knows_a_word(text):
+        learned = len(archive.encoder.vocabulary.words) - 1  # without <unk>
+        known = f"the {learned} words of its training captions" if learned > 0 else "words"
+        raise UserError("the sentence", "the model knows none of its words", f"use {known}")
+    like = None if arguments.like is None else archive.number_of(arguments.like)
+    matches = archive.query(
+        text,
+        image=arguments.image,
+        like=like,
+        k=arguments.k,
+        weight=arguments.weight,
+        rerank=arguments.rerank,
+    )
+    unknown = archive.encoder.unknown_words(text or "")
+    if unknown:
+        logger.warning("words that the model has not learned: %s", ", ".join(unknown))
+    if arguments.sheet is None:
+        sys.stdout.write(_table(matches))
+        return
+    from galr.search.sheet import contact_sheet, write_sheet
+
+    title = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
+    write_sheet(arguments.sheet, contact_sheet(archive, matches, title))
+    sys.stdout.write(f"{arguments.sheet}\n")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from galr.search.serve.command import serve
+
+    serve(**{key: value for key, value in vars(arguments).items() if key != "run"})
+
+
+def _table(matches: Sequence[Match]) -> str:
+    """A line an image; after rerank with its place before, and the score that decided."""
+    lines = ["rank   score  image"]
+    if any(match.why for match in matches):
+        lines = ["rank  was   score  rerank  image"]
+    for match in matches:
+        why = match.why
+        was, decided = (f"{why.was:>5}", f"  {why.score:6.4f}") if why else ("", "")
+        lines.append(f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {match.name}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number up to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

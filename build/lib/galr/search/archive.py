@@ -1,0 +1,250 @@
+"""An archive opened to be searched."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from galr.data.images import decode_image, resize_to_square
+from galr.errors import UserError
+from galr.search.approximate import Approximate
+from galr.search.encoder import Encoder
+from galr.search.exact import Exact, Found
+from galr.search.storage import (
+    DAMAGED,
+    INDEX,
+    MODEL,
+    Floats,
+    ImageFile,
+    Manifest,
+    read_captions,
+    read_manifest,
+    read_rows,
+)
+from postprocessing.explain import explain
+from postprocessing.terms import RerankSettings
+
+logger = logging.getLogger(__name__)
+
+SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
+
+
+class Why(NamedTuple):
+    """The weighted terms of the rerank score, and the places behind them, 1 is best."""
+
+    score: float
+    saliency: float
+    rank: float
+    reverse: float
+    was: int  # place before rerank
+    own_place: int  # of the query among the captions in the image's list
+
+
+class Match(NamedTuple):
+    """An image that a query found; ``number`` is its place in the archive."""
+
+    rank: int  # 1 is best
+    number: int
+    name: str  # relative to the folder of images
+    score: float  # cosine similarity with the query
+    why: Why | None = None  # with rerank
+
+
+class Archive:
+    """Images by their embeddings, and the model that encodes a query.
+
+    archive = Archive.open("archive.index")
+    archive.query("many planes beside a terminal", k=5)
+    archive.query(image="scene.tif")
+    archive.query("with a pond", image="scene.tif", weight=0.3)
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, device: str | torch.device) -> None:
+        if manifest.images is None:
+            raise UserError(
+                path, "is not finished", f"run the same {INDEX} command again: it goes on"
+            )
+        self.path, self.manifest, self.device = path, manifest, device
+        self.folder = Path(manifest.folder)
+        files, self.embeddings = read_rows(path / manifest.images)
+        self.files: Sequence[ImageFile] = files
+        self._nearest = (
+            Exact(self.embeddings)
+            if manifest.approximate is None
+            else Approximate(path / manifest.approximate, self.embeddings)
+        )
+        self._numbers: dict[str, int] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = "archive.index",
+        *,
+        images: str | Path | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Archive:
+        """Opens what ``python -m galr.search index`` made.
+
+        ``images`` is the folder of images where it has moved. Embeddings are mapped into memory,
+        and the model is read with the first query. Raises UserError where there is no archive.
+        """
+        archive = cls(Path(path), read_manifest(Path(path)), device)
+        if images is not None:
+            archive.folder = Path(images)
+        return archive
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The archive's model."""
+        return Encoder.load(self.path / MODEL, self.device)
+
+    @cached_property
+    def captions(self) -> tuple[list[str], Floats]:
+        """The captions that rerank compares with, and their embeddings; both may be empty."""
+        if self.manifest.captions is None:
+            return [], np.empty((0, self.embeddings.shape[1]), dtype=np.float32)
+        return read_captions(self.path / self.manifest.captions)
+
+    def query(
+        self,
+        text: str | None = None,
+        *,
+        image: str | Path | Image.Image | None = None,
+        like: int | None = None,
+        k: int = 20,
+        weight: float = 0.5,
+        rerank: bool = False,
+    ) -> list[Match]:
+        """The k images nearest to a sentence, to an image, or to both, best first.
+
+        ``image`` is a file or an RGB picture; ``like`` the number of an image of the archive.
+        Where a sentence comes with an image, ``weight`` (0 to 1) is the sentence's share.
+        ``rerank`` orders the k by the paper's score, for a sentence alone (``reranked``). Raises
+        UserError for an empty sentence, no query at all, or an image that cannot be decoded.
+        """
+        if k < 1 or not 0 <= weight <= 1:
+            raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
+        query = self.embed(text, image=image, like=like, weight=weight)
+        if rerank:
+            if text is None or image is not None or like is not None:
+                raise UserError(
+                    "--rerank", "orders what a sentence alone has found", "leave the image out"
+                )
+            return self.reranked(query, k)
+        rows, scores = self.nearest(query[None], k)
+        return [
+            Match(rank, int(row), self.files[row].name, float(score))
+            for rank, (row, score) in enumerate(zip(rows[0], scores[0], strict=True), start=1)
+        ]
+
+    def nearest(self, queries: Floats, k: int) -> Found:
+        """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
+
+        Both (Q, K), best first; K is smaller than k where the archive, or what an approximate index
+        found for any of the queries, is.
+        """
+        return self._nearest.search(queries, k)
+
+    def embed(
+        self,
+        text: str | None = None,
+        *,
+        image: str | Path | Image.Image | None = None,
+        like: int | None = None,
+        weight: float = 0.5,
+    ) -> Floats:
+        """The embedding (D,) of a query, of length 1; arguments as in ``query``."""
+        parts: list[tuple[float, Floats]] = []
+        if text is not None:
+            if not text.strip():
+                raise UserError("the sentence", "is empty", "write what the images should show")
+            if not self.encoder.knows_a_word(text):
+                logger.warning("the model knows no word of the sentence: what it finds is chance")
+            parts.append((weight, self.encoder.texts([text])[0]))
+        if image is not None:
+            picture = image if isinstance(image, Image.Image) else decode_image(image)
+            pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
+            parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
+        if like is not None:
+            parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
+        if not parts:
+            raise UserError("the query", "is empty", "give a sentence, an image or both")
+        if len(parts) == 1:
+            return parts[0][1]
+        mixed = np.sum([share * part for share, part in parts], axis=0, dtype=np.float32)
+        return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32)
+
+    def reranked(self, query: Floats, k: int) -> list[Match]:
+        """The k images nearest to a sentence's embedding (D,), in the order of the paper's score.
+
+        An image's list, which saliency and reverse rank are taken from, holds the archive's
+        reference captions and the query. Raises UserError where the archive holds no captions.
+        """
+        _, references = self.captions
+        if not len(references):
+            raise UserError(
+                self.path,
+                "holds no captions for rerank to compare with",
+                "add some: run the index command again with --captions FILE",
+            )
+        rows = self.nearest(query[None], k).rows[0]
+        # where the sentence is itself a reference, it is in the lists once
+        references = references[references @ query < SAME]
+        lists = np.concatenate([references, query[None]]) @ self.embeddings[rows].T
+        options = self.encoder.options.rerank
+        settings = RerankSettings(
+            k, options.w_saliency, options.w_rank, options.w_reverse, options.xi, options.reverse,
+            options.l, ties="stable",
+        )  # fmt: skip
+        found = []
+        for one in explain(torch.from_numpy(lists), len(references), settings):
+            number = int(rows[one.candidate])
+            why = Why(one.score, one.saliency, one.rank, one.reverse, one.was, one.own_place)
+            found.append(Match(one.now, number, self.files[number].name, one.similarity, why))
+        return found
+
+    def closest_captions(self, number: int, k: int = 5) -> list[tuple[str, float]]:
+        """The reference captions that the model finds nearest to an image, with similarities."""
+        captions, embeddings = self.captions
+        rows, scores = Exact(embeddings).search(self.embeddings[[self._checked(number)]], k)
+        return [
+            (captions[row], float(score)) for row, score in zip(rows[0], scores[0], strict=True)
+        ]
+
+    def number_of(self, name: str) -> int:
+        """The number of the image of that name; UserError where there is none."""
+        if self._numbers is None:
+            self._numbers = {file.name: number for number, file in enumerate(self.files)}
+        if name not in self._numbers:
+            raise UserError(name, "is not in the archive", "names are relative to its folder")
+        return self._numbers[name]
+
+    def image_path(self, number: int) -> Path:
+        """The file of an image; UserError where it has gone."""
+        name = self.files[self._checked(number)].name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UserError(self.path, "names a file outside its folder of images", DAMAGED)
+        path = self.folder / name
+        if not os.path.isfile(path):
+            raise UserError(path, "the image has gone", "name the folder of the images by images=")
+        return path
+
+    def image(self, number: int) -> Image.Image:
+        """An image of the archive as RGB."""
+        return decode_image(self.image_path(number))
+
+    def _checked(self, number: int) -> int:
+        if not 0 <= number < len(self):
+            raise IndexError(f"images have the numbers 0..{len(self) - 1}, got {number}")
+        return number

@@ -1,0 +1,393 @@
+"""A folder of images -> an archive, some images at a time; what was done is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.data.images import decode_image, resize_to_square
+from galr.data.processes import cores
+from galr.device import choose_device
+from galr.errors import UserError
+from galr.local_features.names import IMAGE
+from galr.local_features.store import LocalFeatures, read_local_features
+from galr.progress import Progress
+from galr.search.approximate import import_faiss, write_index
+from galr.search.encoder import Encoder
+from galr.search.kept_model import keep_model
+from galr.search.storage import (
+    MANIFEST,
+    MODEL,
+    ROWS_A_WRITE,
+    Floats,
+    ImageFile,
+    Kind,
+    Manifest,
+    Rows,
+    only_builder,
+    read_manifest,
+    read_rows,
+    write_captions,
+    write_manifest,
+    write_rows,
+)
+
+logger = logging.getLogger(__name__)
+
+SECONDS_A_PART = 10.0
+IMAGES_A_PART = 8192
+BATCHES_AHEAD = 3
+
+
+class Built(NamedTuple):
+    """What a build did."""
+
+    images: int  # in the archive
+    encoded: int  # by this build
+    unreadable: tuple[str, ...]
+
+
+def build_archive(
+    images: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    local: str | Path | None = None,
+    kind: Kind | None = None,
+    captions: str | Path | None = None,
+    vocab: str | Path | None = None,
+    path_opt: str | Path | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Built:
+    """Encodes the images below the folder ``images`` into the archive ``out``.
+
+    ``local`` is a store of local features with an entry for every image; ``kind`` is that of the
+    archive where it is None, and flat for a new one; ``captions`` a file with a caption a line,
+    which rerank needs, and which are kept where it is None; ``vocab`` and ``path_opt`` complete a
+    checkpoint that does not hold its vocabulary and options. Where ``out`` is an archive of the
+    same model and store, only images that are new or changed are encoded, and those that are gone
+    leave it; so a build that was killed goes on. Images that cannot be decoded are left out and
+    reported. Raises UserError for what does not fit together.
+    """
+    folder, out = Path(images), Path(out)
+    if kind in ("hnsw", "ivfpq"):
+        import_faiss()  # before hours of work
+    reference = None if captions is None else _read_lines(Path(captions))
+    files = list_images(folder)
+    manifest = _started(out, folder, Path(checkpoint), local, overwrite)
+    with only_builder(out):
+        fresh = not (out / MANIFEST).is_file()
+        if fresh:
+            keep_model(checkpoint, out / MODEL, vocab, path_opt)
+        sources = _sources(out, manifest)
+        todo, batches = _to_encode(files, sources, manifest, batch_size)
+        unreadable: list[UserError] = []
+        encoder: Encoder | None = None
+        if todo or reference is not None:
+            encoder = Encoder.load(out / MODEL, choose_device(device))
+        if todo and encoder is not None:
+            if len(todo) < len(files):
+                logger.info(
+                    "%d of %d images are in the archive", len(files) - len(todo), len(files)
+                )
+            matrices = _local_features(encoder, local, todo)
+            if fresh:  # from here on a build can go on
+                write_manifest(out, manifest)
+            unreadable = _encode(encoder, folder, batches, matrices, out)
+            if len(unreadable) == len(files):
+                raise unreadable[0]
+            for problem in unreadable[:10]:
+                logger.warning("left out: %s", problem)
+        del sources
+        manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
+        if reference is not None and encoder is not None:
+            manifest = _with_captions(out, manifest, reference, encoder.texts(reference))
+        write_manifest(out, manifest)
+    return Built(len(files) - len(unreadable), len(todo) - len(unreadable), manifest.unreadable)
+
+
+def list_images(folder: Path) -> list[ImageFile]:
+    """The image files below ``folder``, by name; names are relative to it, with slashes.
+
+    Hidden files and folders are passed over, and links to folders are not followed.
+    """
+    if not folder.is_dir():
+        raise UserError(folder, "there is no such folder of images", "name one by --images")
+    files = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            path = Path(place, name)
+            relative = path.relative_to(folder).as_posix()
+            if name.startswith(".") or not IMAGE.search(name) or not path.is_file():
+                continue
+            if not relative.isprintable() or any("\ud800" <= char <= "\udfff" for char in relative):
+                logger.warning("%r is left out: its name cannot be shown", relative)
+                continue
+            stat = path.stat()
+            files.append(ImageFile(relative, stat.st_size, stat.st_mtime_ns))
+    if not files:
+        raise UserError(folder, "holds no images", "name another folder by --images")
+    return sorted(files)
+
+
+def _started(
+    out: Path, folder: Path, checkpoint: Path, local: str | Path | None, overwrite: bool
+) -> Manifest:
+    """The manifest of ``out``, which is made where it is not there; checked against the inputs."""
+    fresh = Manifest(
+        folder=str(folder.resolve()),
+        checkpoint=_digest(checkpoint, "name a checkpoint of train.py (best.pth)"),
+        local=None if local is None else _digest(Path(local), "name a store, or leave --local out"),
+    )
+    if out.is_file():
+        raise UserError(out, "is a file, and an archive is a folder", "give another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        # what a build leaves that was killed while it copied the model
+        ours = all(path.name.startswith(MODEL) for path in out.iterdir())
+        if not ours:
+            raise UserError(out, "is a folder with other files", "give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / MANIFEST).is_file():
+        return fresh
+    if overwrite:
+        with only_builder(out):
+            for pattern in (MANIFEST, MODEL, "*.h5", "*.faiss", "*.tmp"):
+                for path in out.glob(pattern):
+                    path.unlink()
+        return fresh
+    manifest = read_manifest(out)
+    for before, now, what in (
+        (manifest.checkpoint, fresh.checkpoint, "another checkpoint"),
+        (manifest.local, fresh.local, "other local features"),
+    ):
+        if before != now:
+            raise UserError(
+                out, f"was made with {what}", "give another --out, or --overwrite to begin anew"
+            )
+    return manifest
+
+
+def _sources(out: Path, manifest: Manifest) -> list[Rows]:
+    """What earlier builds have encoded."""
+    paths = sorted(out.glob("part-*.h5"))
+    if manifest.images is not None:
+        paths.insert(0, out / manifest.images)
+    return [read_rows(path) for path in paths]
+
+
+def _to_encode(
+    files: Sequence[ImageFile], sources: Sequence[Rows], manifest: Manifest, batch_size: int
+) -> tuple[list[ImageFile], list[list[ImageFile]]]:
+    """The files that no build has encoded, and the batches that they come in.
+
+    A build that goes on has the batches of the one that was stopped, since the last digits of an
+    embedding depend on how many are encoded with it.
+    """
+    finished = sources[: manifest.images is not None]
+    whole = {file for rows in finished for file in rows.files}
+    planned = [file for file in files if file not in whole]
+    done = {file for rows in sources[len(finished) :] for file in rows.files}
+    batches = [
+        [file for file in planned[start : start + batch_size] if file not in done]
+        for start in range(0, len(planned), batch_size)
+    ]
+    return [file for file in planned if file not in done], [batch for batch in batches if batch]
+
+
+def _local_features(
+    encoder: Encoder, local: str | Path | None, files: Sequence[ImageFile]
+) -> LocalFeatures | None:
+    if local is None:
+        if encoder.has_local_branch:
+            logger.warning(
+                "the model has a local branch, and no --local names a store of local features: "
+                "all images are taken to be without objects"
+            )
+        return None
+    if not encoder.has_local_branch:
+        raise UserError(local, "the model has no local branch to use it", "leave --local out")
+    return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
+
+
+def _encode(
+    encoder: Encoder,
+    folder: Path,
+    batches: Sequence[Sequence[ImageFile]],
+    local: LocalFeatures | None,
+    out: Path,
+) -> list[UserError]:
+    """Writes the embeddings of ``batches`` to parts; returns what is wrong with the unreadable."""
+    problems: list[UserError] = []
+    files = [file for batch in batches for file in batch]
+    part = _Part(out)
+    with Progress("index", total=len(files), unit="images") as progress:
+        try:
+            for start, decoded in _decoded(folder, batches, encoder.side):
+                problems += [one for one in decoded if isinstance(one, UserError)]
+                kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
+                if kept:
+                    pixels = np.stack([one for one in decoded if not isinstance(one, UserError)])
+                    rows = [start + i for i in kept]
+                    own = None if local is None else local.select(rows)
+                    embeddings = encoder.images(pixels, own)
+                    if not np.isfinite(embeddings).all():
+                        what = "its embeddings of images are no finite numbers"
+                        raise UserError(out / MODEL, what, "name another --checkpoint")
+                    part.add([files[row] for row in rows], embeddings)
+                progress.advance(len(decoded))
+        finally:  # after Ctrl-C too
+            part.write()
+    return problems
+
+
+class _Part:
+    """Gathers embeddings and writes them every few seconds."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.last_write = out, time.monotonic()
+        self.number = len(list(out.glob("part-*.h5")))
+        self.files: list[ImageFile] = []
+        self.blocks: list[Floats] = []
+
+    def add(self, files: Sequence[ImageFile], embeddings: Floats) -> None:
+        self.files += files
+        self.blocks.append(embeddings)
+        old = time.monotonic() - self.last_write >= SECONDS_A_PART
+        if old or len(self.files) >= IMAGES_A_PART:
+            self.write()
+
+    def write(self) -> None:
+        if self.files:
+            path = self.out / f"part-{self.number:06d}.h5"
+            write_rows(path, self.files, iter(self.blocks), self.blocks[0].shape[1])
+            self.number += 1
+        self.files, self.blocks, self.last_write = [], [], time.monotonic()
+
+
+Decoded = list[NDArray[np.uint8] | UserError]
+
+
+def _decoded(
+    folder: Path, batches: Sequence[Sequence[ImageFile]], side: int
+) -> Iterator[tuple[int, Decoded]]:
+    """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
+
+    With each comes the place of its first image among all.
+    """
+
+    def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
+        try:
+            return resize_to_square(decode_image(folder / file.name), side)
+        except UserError as error:
+            return error
+
+    ahead: deque[tuple[int, list[Future[NDArray[np.uint8] | UserError]]]] = deque()
+    with ThreadPoolExecutor(cores()) as pool:
+        try:
+            start = 0
+            for batch in batches:
+                ahead.append((start, [pool.submit(decode, file) for file in batch]))
+                start += len(batch)
+                if len(ahead) >= BATCHES_AHEAD:
+                    first, futures = ahead.popleft()
+                    yield first, [future.result() for future in futures]
+            while ahead:
+                first, futures = ahead.popleft()
+                yield first, [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(
+    out: Path,
+    manifest: Manifest,
+    folder: Path,
+    files: Sequence[ImageFile],
+    unreadable: Sequence[UserError],
+    kind: Kind,
+) -> Manifest:
+    """Joins the parts to one file in the order of names, and makes its approximate index."""
+    sources = _sources(out, manifest)
+    place = {file: (s, r) for s, rows in enumerate(sources) for r, file in enumerate(rows.files)}
+    kept = [file for file in files if file in place]
+    stamp = hashlib.sha256(repr((manifest.checkpoint, manifest.local, kept)).encode()).hexdigest()
+    name = f"images-{stamp[:12]}.h5"
+    if manifest.images != name:
+        dim = sources[0].embeddings.shape[1]
+        write_rows(out / name, kept, _gathered(sources, [place[file] for file in kept]), dim)
+    approximate = None
+    if kind != "flat":
+        approximate = f"{kind}-{stamp[:12]}.faiss"
+        if not (out / approximate).is_file():
+            logger.info("building the %s index of %d images", kind, len(kept))
+            write_index(out / approximate, kind, read_rows(out / name).embeddings)
+    names = {Path(problem.place) for problem in unreadable}
+    return manifest.model_copy(
+        update={
+            "folder": str(folder.resolve()),
+            "kind": kind,
+            "images": name,
+            "approximate": approximate,
+            "unreadable": tuple(f.name for f in files if folder / f.name in names),
+        }
+    )
+
+
+def _gathered(sources: Sequence[Rows], places: Sequence[tuple[int, int]]) -> Iterator[Floats]:
+    """The embeddings at ``places`` (source, row), some rows at a time."""
+    pairs = np.array(places, dtype=np.int64).reshape(-1, 2)
+    for start in range(0, len(pairs), ROWS_A_WRITE):
+        own = pairs[start : start + ROWS_A_WRITE]
+        block = np.empty((len(own), sources[0].embeddings.shape[1]), dtype=np.float32)
+        for source in np.unique(own[:, 0]):
+            chosen = own[:, 0] == source
+            block[chosen] = sources[source].embeddings[own[chosen, 1]]
+        yield block
+
+
+def _with_captions(
+    out: Path, manifest: Manifest, captions: Sequence[str], embeddings: Floats
+) -> Manifest:
+    stamp = hashlib.sha256(repr((manifest.checkpoint, captions)).encode()).hexdigest()
+    name = f"captions-{stamp[:12]}.h5"
+    write_captions(out / name, captions, embeddings)
+    return manifest.model_copy(update={"captions": name})
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The distinct lines of a file that are not empty, in order."""
+    remedy = "name a file with a caption a line, such as train_caps.txt"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(path, "there is no such file of captions", remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(path, f"cannot be read ({error})", remedy) from None
+    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not lines:
+        raise UserError(path, "holds no captions", remedy)
+    return lines
+
+
+def _digest(path: Path, remedy: str) -> str:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "there is no such file"
+        raise UserError(path, what, remedy)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""What a request may ask for, and how much of the machine it may take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PATIENCE = 4  # times the limit of a body
+
+
+class Limits(NamedTuple):
+    """More than this is refused."""
+
+    sentence: int = 1_000  # letters
+    question_bytes: int = 32 << 10  # JSON, in which a letter may take 12 bytes
+    upload_bytes: int = 16 << 20
+    upload_pixels: int = 25_000_000
+    results: int = 100
+    waiting: int = 16  # requests, for each kind of work
+    seconds: float = 30.0  # to wait and to work
+    body_seconds: float = 30.0  # to send a request
+
+
+class Refused(Exception):
+    """A request that is answered by ``status`` and one line, which holds nothing of the server."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status, self.line = status, line
+
+
+class Question(BaseModel):
+    """What a search asks for; an image comes as the body of its request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = ""
+    like: int | None = Field(default=None, ge=0)  # the number of an image of the archive
+    k: int = Field(default=24, ge=1)
+    weight: float = Field(default=0.5, ge=0, le=1)  # the sentence's share beside an image
+    rerank: bool = False
+
+    @classmethod
+    def from_json(cls, body: bytes, limits: Limits) -> Question:
+        """Raises Refused for what is no question."""
+        try:
+            return cls.model_validate_json(body, strict=True)._within(limits)
+        except ValidationError as error:
+            raise _malformed(error) from None
+
+    @classmethod
+    def from_address(cls, parameters: dict[str, str], limits: Limits) -> Question:
+        """The same from the parameters of an address, where an image is the body."""
+        try:
+            return cls.model_validate_strings(parameters)._within(limits)
+        except ValidationError as error:
+            raise _malformed(error) from None
+
+    @property
+    def sentence(self) -> str | None:
+        """The text in one line without control characters; None where nothing is left."""
+        shown = "".join(letter if letter.isprintable() else " " for letter in self.text)
+        return " ".join(shown.split()) or None
+
+    def _within(self, limits: Limits) -> Question:
+        if len(self.text) > limits.sentence:
+            what = f"The sentence has {len(self.text):,} letters"
+            raise Refused(413, f"{what}; at most {limits.sentence:,} are read.")
+        if self.k > limits.results:
+            raise Refused(422, f"At most {limits.results} results can be asked for.")
+        return self
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body of a request; Refused (413) where it is longer than ``most`` bytes.
+
+    No more than these are held. Of a longer one some more are read and dropped, since many a
+    sender listens only when it has sent all.
+    """
+    too_large = Refused(413, f"This is too large: at most {shown_bytes(most)} are taken.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
+        raise too_large
+    body, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > PATIENCE * most:
+            break
+        if size <= most:
+            body += chunk
+    if size > most:
+        raise too_large
+    return bytes(body)
+
+
+def shown_bytes(count: int) -> str:
+    """16777216 -> 16 MB."""
+    return f"{count >> 20} MB" if count >= 1 << 20 else f"{count >> 10} KB"
+
+
+def _malformed(error: ValidationError) -> Refused:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])[:40]
+    what = str(first["msg"])[:160]
+    return Refused(422, f"This is no question: {place + ': ' if place else ''}{what}.")

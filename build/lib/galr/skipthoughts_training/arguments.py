@@ -1,0 +1,144 @@
+"""The arguments of ``python -m galr.skipthoughts_training``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from galr import cli
+
+DESCRIPTION = """\
+Trains skip-thoughts: an encoder of sentences, by foretelling the sentences before and after.
+Leaves dictionary.txt, utable.npy and uni_skip.npz (or btable.npy and bi_skip.npz) in --out.
+
+The captions of your own data sets (training split only), on a CPU:
+  python -m galr.skipthoughts_training --captions data/rsicd_precomp --out seq2vec \\
+    --word-dim 128 --hidden-dim 256
+Any text, a sentence a line and a blank line between documents, in the official sizes:
+  python -m galr.skipthoughts_training --corpus books.txt --out seq2vec
+docs/text_encoders.md explains the rest."""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The checked arguments."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.skipthoughts_training")
+    _add_text(parser)
+    _add_sizes(parser)
+    _add_training(parser)
+    arguments = parser.parse_args(argv)
+    if not arguments.corpus and not arguments.captions:
+        parser.error("name text files by --corpus or folders by --captions")
+    if arguments.kind == "bi" and arguments.hidden_dim % 2:
+        parser.error("--hidden-dim must be even for --kind bi, which halves it")
+    if arguments.resume and arguments.overwrite:
+        parser.error("--resume and --overwrite exclude each other")
+    return arguments
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("text")
+    for name, metavar, text in (
+        ("--corpus", "FILE", "UTF-8 texts: a sentence a line, blank lines between documents"),
+        ("--captions", "FOLDER", "precomputed folders; an image's training captions: a document"),
+        ("--exclude", "FILE", "leave out sentences of these files, such as test_caps.txt"),
+    ):
+        group.add_argument(name, metavar=metavar, nargs="+", type=Path, default=[], help=text)
+    group.add_argument(
+        "--held-out",
+        metavar="SHARE",
+        type=_number(0, 0.9),
+        default=0.05,
+        help="share of the documents that perplexity is measured on (default: %(default)s)",
+    )
+    for name, default, text in (
+        ("--max-words", 64, "cut sentences after so many words"),
+        ("--vocabulary", 20000, "keep the most frequent words"),
+        ("--min-count", 2, "and of these the ones seen so often"),
+    ):
+        _add_count(group, name, default, f"{text} (default: %(default)s)")
+    group.add_argument(
+        "--expand",
+        metavar="FILE",
+        type=Path,
+        help="add the words of these vectors (word2vec's or GloVe's text) by a linear map",
+    )
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--kind",
+        choices=("uni", "bi"),
+        default="uni",
+        help="uni: UniSkip, DropUniSkip, BayesianUniSkip; bi: BiSkip, BiGRU (default: uni)",
+    )
+    for name, default, text in (
+        ("--word-dim", 620, "numbers a word vector"),
+        ("--hidden-dim", 2400, "numbers a sentence vector"),
+        ("--decoder-dim", None, "width of the decoders (default: --hidden-dim)"),
+    ):
+        _add_count(
+            group, name, default, text if default is None else f"{text} (default: %(default)s)"
+        )
+    group.add_argument(
+        "--softmax",
+        choices=("adaptive", "full"),
+        default="adaptive",
+        help="over the vocabulary (default: adaptive, which is full up to 2000 words)",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    for name, kind, default, text in (
+        ("--epochs", cli.at_least_1, 10, "passes over the sentences"),
+        ("--batch-size", cli.at_least_1, 128, "sentences a step"),
+        ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
+        ("--clip", _number(1e-9, math.inf), 10.0, "largest norm of the gradient"),
+        ("--seed", _seed, 0, "drives every random choice"),
+        ("--checkpoint-steps", cli.at_least_1, 2000, "steps between checkpoints within an epoch"),
+    ):
+        group.add_argument(
+            name, metavar="N", type=kind, default=default, help=f"{text} (default: %(default)s)"
+        )
+    group.add_argument(
+        "--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    group.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("seq2vec"),
+        help="folder of the files (default: %(default)s)",
+    )
+    group.add_argument("--resume", action="store_true", help="go on where a training stopped")
+    group.add_argument("--overwrite", action="store_true", help="start anew over what is there")
+
+
+def _add_count(group: argparse._ArgumentGroup, name: str, default: int | None, text: str) -> None:
+    group.add_argument(name, metavar="N", type=cli.at_least_1, default=default, help=text)
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
+    return text
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low:g} to {high:g}, got {text}")
+        return value
+
+    return number

@@ -1,0 +1,1 @@
+"""Many options files side by side, and one table of them."""

@@ -1,0 +1,88 @@
+"""python -m galr.sweep: trains and tests many options files, and joins their results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from galr import cli
+
+DESCRIPTION = """\
+Trains and tests options files side by side, each in its own process, and joins their results.
+
+What is done already is not done again, and what was interrupted goes on where it stopped. The
+table, mean and deviation over the folds and seeds of each row, goes to OUT/sweep.{md,csv}.
+
+  python -m galr.sweep options/ablations/*.yaml --jobs 2
+  python -m galr.sweep options/demo_GaLR.yaml --seeds 0 1 2 --set optim.epochs=5
+  python -m galr.sweep options/demo_GaLR.yaml --vary optim.loss=triplet,infonce --validation
+
+With several --vary every combination of their values is a row.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, runs the sweep and prints the table."""
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.sweep")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="options files")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override an option in all of them; may be repeated",
+    )
+    parser.add_argument(
+        "--vary",
+        metavar="KEY=VALUE,VALUE",
+        action="append",
+        default=[],
+        help="a row for each of these values; may be repeated",
+    )
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="train only, and compare on the validation parts: for choices, which must not see "
+        "the test part",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[], help="run each file with each of these seeds"
+    )
+    parser.add_argument(
+        "--jobs", type=cli.at_least_1, default=1, help="runs at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cards", nargs="+", default=[], metavar="CARD", help="GPUs to deal out to the jobs"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", default="checkpoint", help="folder of the table (%(default)s)"
+    )
+    arguments = parser.parse_args(argv)
+
+    from galr.atomic import check_writable, write_text
+    from galr.errors import RunError
+    from galr.sweep.runs import execute, plan_runs, without
+    from galr.sweep.table import comma_separated, markdown, rows_of
+
+    planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds, arguments.vary)
+    runs = [run for of_row in planned.values() for run in of_row]
+    scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
+    out = Path(arguments.out)
+    check_writable(out / "sweep.md")
+    failed = execute(runs, arguments.jobs, arguments.cards, scripts)
+    rows = rows_of(without(planned, failed), validation=arguments.validation)
+    write_text(out / "sweep.md", markdown(rows))
+    write_text(out / "sweep.csv", comma_separated(rows))
+    sys.stdout.write(f"{markdown(rows)}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
+    if failed:
+        raise RunError(
+            failed[0].log,
+            f"{len(failed)} of {len(runs)} runs failed ({', '.join(run.name for run in failed)})",
+            "mend what the logs say and run this again: it goes on with what is not done",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""Loss, epochs, checkpoints and experiments over folds."""

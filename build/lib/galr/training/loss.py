@@ -1,0 +1,99 @@
+"""The losses over the similarities of a batch, row i and column i of which are a true pair."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, softplus
+
+
+def triplet_loss(
+    similarity: Tensor,
+    margin: float = 0.2,
+    max_violation: bool = False,
+    ignore: Tensor | None = None,
+) -> Tensor:
+    """Sum over both directions of max(0, margin + s(negative) - s(positive)) (paper, objective).
+
+    similarity (B, B) -> scalar, summed over the batch. ``max_violation`` counts the hardest
+    negative of each query alone (VSE++, eq. 6), otherwise all do. ``ignore`` (B, B) bool marks
+    pairs that are no negatives. Other shapes raise ValueError.
+    """
+    no_negative = _true_pairs(similarity) | _mask(ignore, similarity)
+
+    def one_direction(rows: Tensor, no_negative: Tensor) -> Tensor:
+        cost = (margin + rows - _own(rows)).clamp(min=0).masked_fill(no_negative, 0)
+        return _reduced(cost, max_violation)
+
+    return one_direction(similarity, no_negative) + one_direction(similarity.T, no_negative.T)
+
+
+def soft_triplet_loss(
+    similarity: Tensor,
+    sharpness: float = 10.0,
+    max_violation: bool = False,
+    ignore: Tensor | None = None,
+) -> Tensor:
+    """The triplet loss with a soft margin: log(1 + exp(g (s(negative) - s(positive)))) / g.
+
+    g is ``sharpness``; the division makes a far violation cost what it does in ``triplet_loss``
+    (Hermans et al. 2017). Arguments and result otherwise as there.
+    """
+    no_negative = _true_pairs(similarity) | _mask(ignore, similarity)
+
+    def one_direction(rows: Tensor, no_negative: Tensor) -> Tensor:
+        cost = softplus(rows - _own(rows), beta=sharpness).masked_fill(no_negative, 0)
+        return _reduced(cost, max_violation)
+
+    return one_direction(similarity, no_negative) + one_direction(similarity.T, no_negative.T)
+
+
+def infonce_loss(
+    similarity: Tensor,
+    scale: Tensor | float,
+    ignore: Tensor | None = None,
+    positive: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of softmax(scale s) with the true pairs, the mean of both directions.
+
+    similarity (B, B) -> scalar, summed over the batch (van den Oord et al. 2018). ``positive``
+    (B, B) bool marks further true pairs: a query's probability is to be spread evenly over all of
+    its own. ``ignore`` (B, B) bool takes other pairs out of the softmax. Other shapes raise
+    ValueError.
+    """
+    true = _true_pairs(similarity) | _mask(positive, similarity)
+    left_out = _mask(ignore, similarity) & ~true
+
+    def one_direction(rows: Tensor, true: Tensor, left_out: Tensor) -> Tensor:
+        log_probability = log_softmax((scale * rows).masked_fill(left_out, -torch.inf), dim=1)
+        of_true = log_probability.masked_fill(~true, 0).sum(dim=1) / true.sum(dim=1)
+        return -of_true.sum()
+
+    image_to_text = one_direction(similarity, true, left_out)
+    text_to_image = one_direction(similarity.T, true.T, left_out.T)
+    return (image_to_text + text_to_image) / 2
+
+
+def _true_pairs(similarity: Tensor) -> Tensor:
+    if similarity.dim() != 2 or similarity.shape[0] != similarity.shape[1]:
+        raise ValueError(f"similarity must be (B, B), got {tuple(similarity.shape)}")
+    return torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+
+
+def _mask(mask: Tensor | None, similarity: Tensor) -> Tensor:
+    if mask is None:
+        return torch.zeros_like(similarity, dtype=torch.bool)
+    if mask.shape != similarity.shape:
+        raise ValueError(
+            f"a mask must be {tuple(similarity.shape)} like similarity, got {tuple(mask.shape)}"
+        )
+    return mask
+
+
+def _own(rows: Tensor) -> Tensor:
+    """The similarity of each query with its own pair, (B, 1)."""
+    return rows.diagonal().unsqueeze(1)
+
+
+def _reduced(cost: Tensor, max_violation: bool) -> Tensor:
+    return (cost.amax(dim=1) if max_violation else cost).sum()

@@ -1,0 +1,1 @@
+"""Multivariate rerank of retrieval results."""

@@ -1,0 +1,247 @@
+"""python -m postprocessing.rerank: recalls before and after rerank, and its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from galr import cli
+from galr.atomic import write_json
+from galr.errors import UserError
+from galr.evaluation.metrics import metrics_of_ranks
+from galr.evaluation.similarities import as_floats
+from postprocessing.banks import Bank
+from postprocessing.methods import METHODS, MethodSettings, reads
+from postprocessing.recalls import recall_table
+from postprocessing.similarity_files import Part, read_bank, read_part
+from postprocessing.task import Banks, RetrievalTask
+from postprocessing.terms import RerankSettings
+
+PROGRAM = "python -m postprocessing.rerank"
+
+DESCRIPTION = """\
+Reranks the similarities of images and captions, and prints the recalls before and after
+(docs/rerank.md).
+
+  python -m postprocessing.rerank --similarity sims.npy --captions-per-image 5 --out results.json
+  python -m postprocessing.rerank --similarity DIR/0_test_similarity.npy --method csls
+  python -m postprocessing.rerank explain --similarity sims.npy --captions-per-image 5 --query 3
+  python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
+  python -m postprocessing.rerank ablation --folder DIR
+
+sims.npy holds the similarities (images, captions), written by numpy.save; DIR is what test.py
+--save-similarity DIR wrote. Each subcommand has a --help of its own.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the subcommand that ``argv`` begins with, or the rerank itself."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and not argv[0].startswith("-"):
+        _subcommand(argv[0])(argv[1:])
+        return
+    parser = cli.ArgumentParser(DESCRIPTION, prog=PROGRAM)
+    add_part_arguments(parser)
+    add_settings_arguments(parser)
+    add_method_arguments(parser)
+    add_bank_arguments(parser)
+    parser.add_argument("--out", metavar="FILE", help="write both recalls there, as JSON")
+    arguments = parser.parse_args(argv)
+    settings, part = method_of(arguments), part_of(arguments)
+    task = task_of(arguments, part)
+    variants = {"without rerank": replace(settings, method="none"), "with rerank": settings}
+    rows = {
+        title: metrics_of_ranks(task.ranks(task.orders(own))) for title, own in variants.items()
+    }
+    what = reads(settings.method, task.banks.some)
+    write(f"{recall_table(rows)}\n{settings.method} reads {what}")
+    if arguments.out:
+        images, captions = part.similarity.shape
+        results = {
+            "similarity": str(part.place),
+            "images": images,
+            "captions": captions,
+            "rerank": {"method": settings.method, "reads": what, **settings.parameters()},
+            **{title.replace(" ", "_"): metrics for title, metrics in rows.items()},
+        }
+        write_json(arguments.out, results)
+        write(f"\nresults: {arguments.out}")
+
+
+def _subcommand(name: str) -> Callable[[Sequence[str]], None]:
+    # each is imported when it is asked for: matplotlib alone takes a second
+    if name == "explain":
+        from postprocessing.explain import main as run
+    elif name == "sweep":
+        from postprocessing.sweep import main as run
+    elif name == "ablation":
+        from postprocessing.ablation import main as run
+    else:
+        raise UserError(
+            PROGRAM, f"no command {name!r}", "use explain, sweep, ablation, or options alone"
+        )
+    return run
+
+
+def add_part_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Adds the arguments that name similarities and their captions' images."""
+    parser.add_argument(
+        "--similarity", metavar="FILE", required=required, help="similarities (images, captions)"
+    )
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument(
+        "--captions-per-image",
+        type=cli.at_least_1,
+        metavar="N",
+        help="the first N captions belong to the first image, and so on",
+    )
+    whose.add_argument(
+        "--caption-to-image",
+        metavar="FILE",
+        help="the image of each caption (C,), a .npy file; not needed beside a file of "
+        "test.py --save-similarity",
+    )
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the numbers of the rerank formula, with those of the released code as defaults."""
+    default = RerankSettings()
+    parser.add_argument(
+        "--k", type=cli.at_least_1, default=default.k,
+        help="candidates of a query that are reranked (default: %(default)s)",
+    )  # fmt: skip
+    for name, what in (
+        ("w-saliency", "weight of the saliency term"),
+        ("w-rank", "weight of the rank term"),
+        ("w-reverse", "weight of the reverse rank term"),
+        ("xi", "decay of a rank's worth"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=not_negative, default=getattr(default, name.replace("-", "_")),
+            metavar="X", help=f"{what} (default: %(default)s)",
+        )  # fmt: skip
+    add_reverse_arguments(parser)
+
+
+def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the reverse rank means."""
+    default = RerankSettings()
+    parser.add_argument(
+        "--reverse", choices=("relative", "absolute"), default=default.reverse,
+        help="the reverse rank: among the k candidates (released code) or in the candidate's own "
+        "list (paper) (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ties", choices=("released", "stable"), default=default.ties,
+        help="equal ranks in --reverse relative: in plain order, or as numpy.argsort leaves them "
+        "on this processor, like the released code (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--l", type=cli.at_least_1, metavar="N",
+        help="with --reverse absolute: reverse ranks beyond the first N count nothing",
+    )  # fmt: skip
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the method and the numbers of those that are not the paper's."""
+    default = MethodSettings()
+    parser.add_argument(
+        "--method", choices=[name for name in METHODS if name != "dual_bank"],
+        default=default.method, help="how candidates are re-ranked (default: %(default)s)",
+    )  # fmt: skip
+    add_correction_arguments(parser)
+
+
+def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the numbers of the methods that correct a similarity."""
+    default = MethodSettings()
+    for name, kind, what in (
+        ("beta", beta, "inverse temperature of the softmax methods, 1 to 100"),
+        ("neighbours", cli.at_least_1, "csls, nnn: how many of the largest are averaged"),
+        ("alpha", not_negative, "nnn: weight of what is subtracted"),
+        ("activation", cli.at_least_1, "qb_norm: best candidates of a bank query that are hubs"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=kind, default=getattr(default, name), metavar="X",
+            help=f"{what} (default: %(default)s)",
+        )  # fmt: skip
+
+
+def add_bank_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the similarities of banks."""
+    parser.add_argument(
+        "--bank-images", metavar="FILE",
+        help="similarities (bank images, captions): read for image to text in place of those of "
+        "the other test images",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bank-captions", metavar="FILE",
+        help="similarities (bank captions, images): the same for text to image",
+    )  # fmt: skip
+
+
+def method_of(arguments: argparse.Namespace) -> MethodSettings:
+    """The method and numbers that the arguments name."""
+    names = ("method", "beta", "neighbours", "alpha", "activation")
+    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    return MethodSettings(**given, multivariate=settings_of(arguments))
+
+
+def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
+    """The similarities with the banks that the arguments name; both banks, or none."""
+    images, captions = part.similarity.shape
+    files = arguments.bank_images, arguments.bank_captions
+    if files == (None, None):
+        return RetrievalTask.of(part.similarity, part.caption_to_image)
+    if None in files:
+        missing = "--bank-images" if files[0] is None else "--bank-captions"
+        raise UserError(missing, "is missing", "name a bank of each kind, or none")
+    i2t, t2i = (
+        Bank(as_floats(read_bank(path, count)))
+        for path, count in zip(files, (captions, images), strict=True)
+    )
+    return RetrievalTask.of(part.similarity, part.caption_to_image, Banks(i2t, t2i))
+
+
+def part_of(arguments: argparse.Namespace) -> Part:
+    """The similarities that the arguments name."""
+    return read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
+
+
+def settings_of(arguments: argparse.Namespace) -> RerankSettings:
+    """The settings that the arguments name; those without an argument keep their default."""
+    given: dict[str, Any] = {
+        field.name: getattr(arguments, field.name)
+        for field in dataclasses.fields(RerankSettings)
+        if hasattr(arguments, field.name)
+    }
+    return RerankSettings(**given)
+
+
+def beta(text: str) -> float:
+    """The type of an argument that is an inverse temperature."""
+    number = not_negative(text)
+    if not 1 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 100")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """The type of an argument that is a weight."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number
+
+
+def write(text: str) -> None:
+    """Prints a script's result."""
+    sys.stdout.write(f"{text}\n")
