@@ -2,15 +2,17 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 import torch
 
 from galr.options import load_options
-from tests.tiny import command, hear_interrupts, make_data, run_script
+from tests.tiny import ROOT, command, hear_interrupts, make_data, run_script
 
 
 def last_weights(options, fold):
@@ -104,23 +106,64 @@ def test_resuming_with_other_options_is_refused(trained):
     assert done.stderr.strip().count("error:") == 1
 
 
+KILLED_IN_STEP = """\
+import os, pathlib, signal, sys
+sys.path.insert(0, os.environ["PROJECT"])
+import train
+from galr import cli
+from galr.training.step import TrainingStep
+step, sign, left = TrainingStep.step, pathlib.Path(os.environ["SIGN"]), int(os.environ["STEPS"])
+def counted_step(*arguments):
+    global left
+    if sign.exists():
+        if left == 0:
+            os.killpg(0, signal.SIGKILL)
+        left -= 1
+    return step(*arguments)
+TrainingStep.step = counted_step
+sys.exit(cli.run(train.main))
+"""
+
+
+def start_training(*arguments, code=None, **environment):
+    """Starts train.py, or ``code`` in its place, in a process group of its own."""
+    program = command("train.py") if code is None else [sys.executable, "-c", code]
+    return subprocess.Popen(
+        [*program, *map(str, arguments)],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PROJECT": str(ROOT), **environment},
+        start_new_session=True,
+    )
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_at_any_moment_and_resumed_is_as_never_stopped(trained, tmp_path, workers):
     options = make_data(tmp_path)
     arguments = ("--path_opt", options, "--resume", "--set", f"dataset.workers={workers}")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    kills = 0
-    for delay in (2.6, 3.1, 3.5, 4.0):
-        process = subprocess.Popen(
-            command("train.py", *arguments), stderr=subprocess.DEVNULL, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-        time.sleep(delay)
-        if process.poll() is None:
-            kills += 1
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert kills > 0
+    folder = options.parent / "checkpoint" / "tiny"
+
+    # anywhere in the first fold: within a step, a validation, or the writing of a checkpoint
+    process = start_training(*arguments)
+    wait_for(folder / "0" / "last.pth", process)
+    time.sleep(random.Random(workers).uniform(0, 0.7))
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+    # an epoch has three steps: this is within the second epoch of the second fold
+    sign = {"SIGN": str(folder / "1" / "last.pth"), "STEPS": "4"}
+    assert start_training(*arguments, code=KILLED_IN_STEP, **sign).wait(60) == -signal.SIGKILL
+    assert last_weights(options, 0)["epoch"] == 2
+    assert last_weights(options, 1)["epoch"] == 0
+
     done = run_script("train.py", *arguments)
     assert done.returncode == 0, done.stderr
     for fold in (0, 1):

@@ -1,15 +1,11 @@
 """Trainings that end by seconds of the processor, on a clock of the test's own."""
 
-import re
-
 import pytest
 import torch
-from torch import nn
 
 from galr.errors import UserError
 from galr.options import load_options
 from galr.training import fold, pace
-from galr.training.checkpoint import Checkpoint, FoldProgress
 from galr.training.experiment import train_experiment
 from galr.training.fold import FoldTrainer
 from tests.tiny import make_data
@@ -171,38 +167,6 @@ def test_under_a_budget_the_step_schedule_alone_depends_on_epochs(yaml, clock):
     clock.now = 0.0  # as in a process of its own
     before = train(yaml, *cosine, "optim.epochs=50")
     assert train(yaml, *cosine, "optim.epochs=25", resume=True)["epoch"] == before["epoch"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["seed=6", "optim.lr=0.01", "optim.budget_seconds=61", "model.fusion.gate=released",
-     "model.seq2vec.dropout=0.5", "dataset.max_words=3", "logs.eval_step=2", "optim.ema=0.5",
-     "optim.micro_batch=4", "dataset.rotation_degrees=0"],
-)  # fmt: skip
-def test_what_changes_a_number_cannot_change_on_resume(yaml, change):
-    plain = ["optim.schedule=step", "optim.warmup=0", "optim.epochs=1"]
-    options = load_options(yaml, [*ONE_FOLD, *plain, change])
-    experiment = Checkpoint(options, [], fold=0, train=[], validation=[])
-    folder = options.experiment_folder
-    experiment.save(folder / "last.pth", {"model": nn.Linear(1, 1)}, FoldProgress())
-    now = Checkpoint(load_options(yaml, [*ONE_FOLD, *plain]), [], fold=0, train=[], validation=[])
-    with pytest.raises(UserError, match=re.escape(f"was trained with {change.split('=')[0]}: ")):
-        now.load(folder / "last.pth", {"model": nn.Linear(1, 1)})
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["device=auto", "optim.epochs=2", "optim.early_stop=3", "dataset.workers=1", "rerank.k=5",
-     "dataset.batch_size_val=9", "dataset.image_cache=off", "logs.print_freq=3"],
-)  # fmt: skip
-def test_what_changes_no_number_may_change_on_resume(yaml, change):
-    plain = ["optim.schedule=step", "optim.warmup=0", "optim.epochs=1"]
-    options = load_options(yaml, [*ONE_FOLD, *plain, change])
-    experiment = Checkpoint(options, [], fold=0, train=[], validation=[])
-    path = options.experiment_folder / "last.pth"
-    experiment.save(path, {"model": nn.Linear(1, 1)}, FoldProgress(epoch=4))
-    now = Checkpoint(load_options(yaml, [*ONE_FOLD, *plain]), [], fold=0, train=[], validation=[])
-    assert now.load(path, {"model": nn.Linear(1, 1)}).epoch == 4
 
 
 def test_validation_sees_the_average_of_the_weights(yaml, monkeypatch):
