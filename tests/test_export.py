@@ -80,3 +80,19 @@ def test_a_damaged_folder_is_one_line(best, tmp_path, name):
         galr.load_model(folder)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_archive_is_made_with_an_exported_model(best, tmp_path):
+    export(best, tmp_path / "shared")
+    images = best.parents[3] / "data" / "tiny_precomp" / "images"
+    answers = []
+    for number, checkpoint in enumerate((best, tmp_path / "shared")):
+        out = tmp_path / f"{number}.index"
+        done = run_module(
+            "galr.search", "index", "--images", images, "--checkpoint", checkpoint, "--out", out
+        )
+        assert done.returncode == 0, done.stderr
+        done = run_module("galr.search", "query", "--index", out, "a red square")
+        answers.append(done.stdout)
+    assert answers[0] == answers[1]
+    assert "train_" in answers[0]

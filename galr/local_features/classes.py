@@ -92,15 +92,18 @@ def class_indices(
 def stated_names(
     classes: Sequence[int] | Sequence[str] | NDArray[np.int64],
     numbering: Sequence[str] | Mapping[int, str] | None,
-) -> list[str]:
-    """Names, or numbers with the names that they stand for -> names; ValueError for the rest."""
+) -> list[str] | NDArray[np.int64]:
+    """Names, or numbers with the names that they stand for -> names; ValueError for the rest.
+
+    Without ``numbering`` numbers stay: indices into the list of classes of the options.
+    """
     found = np.asarray(classes)
     if found.dtype.kind in "UO" or len(found) == 0:
         return [str(name) for name in found]
     if found.dtype.kind not in "iu":
         raise ValueError(f"classes must be names or numbers, got {found.dtype}")
     if numbering is None:
-        raise ValueError("classes are numbers, and numbering does not say which class each means")
+        return found.astype(np.int64)
     known = numbering if isinstance(numbering, Mapping) else dict(enumerate(numbering))
     strange = sorted({*found.tolist()} - {*known})
     if strange:

@@ -17,9 +17,10 @@ Corners = ArrayLike | Sequence[ArrayLike]
 class Detections:
     """The M objects that a detector found in an image of ``width`` x ``height`` pixels.
 
-    classes: M names, or M class numbers with ``numbering``, the names in the order of their numbers
-    or by number; scores: M numbers from 0 to 1; boxes, in pixels: (M, 4) left, top, right, bottom,
-    or polygons (M, 8), (M, P, 2) or a list of M arrays (P, 2), which are kept as the axis-aligned
+    classes: M names, or M indices into the list of classes (``dataset.drea.classes``), or, with
+    ``numbering`` (the names in the order of their numbers, or by number), the class numbers of a
+    detector; scores: M numbers from 0 to 1; boxes, in pixels: (M, 4) left, top, right, bottom, or
+    polygons (M, 8), (M, P, 2) or a list of M arrays (P, 2), which are kept as the axis-aligned
     boxes around them, clipped to the image.
 
     >>> Detections(640, 480, ["ship", "harbor"], [0.9, 0.8], [[10, 20, 60, 50], [0, 0, 300, 90]])

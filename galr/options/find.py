@@ -44,5 +44,5 @@ def _remedy(path: Path, folders: list[Path]) -> str:
         for folder in folders
         for file in folder.rglob("*.yaml")
     }
-    near = difflib.get_close_matches(path.with_suffix("").name, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(path.name.removesuffix(".yaml"), known, n=3, cutoff=0.4)
     return f"did you mean {', '.join(near)}?" if near else "name a file by --path_opt"

@@ -1,1 +1,0 @@
-"""The commands that are also scripts at the top level."""

@@ -1,1 +1,0 @@
-"""From files to batches: annotations, vocabulary, folds, images, data sets."""

@@ -1,1 +1,0 @@
-"""From a model to embeddings, recalls and tables."""

@@ -1,1 +1,0 @@
-"""From detections to the matrices of the local branch (DREA)."""

@@ -1,1 +1,0 @@
-"""The network, one file a box of the paper's figure."""

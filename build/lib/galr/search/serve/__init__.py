@@ -1,1 +1,0 @@
-"""The web page of an archive: python -m galr.search serve."""

@@ -1,1 +1,0 @@
-"""Many options files side by side, and one table of them."""

@@ -1,1 +1,0 @@
-"""Loss, epochs, checkpoints and experiments over folds."""

@@ -1,1 +1,0 @@
-"""Multivariate rerank of retrieval results."""
