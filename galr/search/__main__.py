@@ -65,7 +65,10 @@ def _add_command(
 def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
     parser = _add_command(commands, "index", INDEX)
     parser.add_argument("--images", metavar="DIR", required=True, help="searched with its folders")
-    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="best.pth of train.py")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", required=True,
+        help="best.pth of train.py, or a folder of galr.export",
+    )  # fmt: skip
     parser.add_argument(
         "--out", metavar="ARCHIVE", default="archive.index", help="a folder (default: %(default)s)"
     )

@@ -21,6 +21,7 @@ from galr.device import choose_device
 from galr.errors import UserError
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
+from galr.model.exported import WEIGHTS, is_exported
 from galr.progress import Progress
 from galr.search.approximate import import_faiss, write_index
 from galr.search.encoder import Encoder
@@ -149,7 +150,10 @@ def _started(
     """The manifest of ``out``, which is made where it is not there; checked against the inputs."""
     fresh = Manifest(
         folder=str(folder.resolve()),
-        checkpoint=_digest(checkpoint, "name a checkpoint of train.py (best.pth)"),
+        checkpoint=_digest(
+            checkpoint / WEIGHTS if is_exported(checkpoint) else checkpoint,
+            "name a checkpoint of train.py (best.pth)",
+        ),
         local=None if local is None else _digest(Path(local), "name a store, or leave --local out"),
     )
     if out.is_file():
