@@ -3,7 +3,7 @@
 
 Plain: for each caption its image is decoded, resized to 278 x 278, rotated, cropped to 256 x 256
 and normalised to floats, item by item. Ours: the package's loader (decoded images in the cache,
-rotation and crop in one look-up, bytes to the end), then its normalisation of the batch. Both give
+torchvision's rotation and crop, bytes to the end), then its normalisation of the batch. Both give
 the same number of batches of float images, with the same number of worker processes, which live
 on from one epoch to the next, and one thread a process.
 
