@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from galr.data.sampling import EpochBatches, epoch_draws, epoch_order
+from galr.data.transforms import COLOURING, PLACING
 
 
 def test_an_order_holds_each_item_once():
@@ -20,8 +21,13 @@ def test_draws_of_an_item_do_not_depend_on_the_others():
     assert not np.array_equal(epoch_draws(1, 2, 7), epoch_draws(1, 3, 7))
 
 
+def test_an_item_has_a_draw_for_its_caption_and_all_transforms():
+    assert epoch_draws(1, 2, 7).shape == (7, 1 + PLACING + COLOURING)
+
+
 def test_batches_are_the_order_in_pieces():
     batches = EpochBatches(23, 5, seed=4, side_at_step=lambda _: 32)
+    assert [key.item for batch in batches for key in batch] == list(epoch_order(4, 0, 23))
     batches.epoch = 2
     assert [key.item for batch in batches for key in batch] == list(epoch_order(4, 2, 23))
     assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
@@ -43,7 +49,8 @@ def test_ranks_together_have_the_batches_of_one(items, world_size):
 
 
 @pytest.mark.parametrize(
-    ("items", "world_size", "batches"), [(21, 1, 2), (22, 1, 3), (22, 4, 2), (24, 4, 3), (20, 1, 2)]
+    ("items", "world_size", "batches"),
+    [(12, 1, 2), (21, 1, 2), (22, 1, 3), (22, 4, 2), (24, 4, 3), (20, 1, 2)],
 )
 def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, batches):
     sampler = EpochBatches(items, 10, seed=0, side_at_step=lambda _: 32, world_size=world_size)
@@ -51,10 +58,17 @@ def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, bat
     assert sampler.pairs == min(items, batches * 10)
 
 
-@pytest.mark.parametrize("arguments", [{"rank": 2, "world_size": 2}, {"world_size": 11}])
-def test_impossible_shares_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be"):
-        EpochBatches(20, 10, seed=0, side_at_step=lambda _: 32, **arguments)
+@pytest.mark.parametrize(
+    ("batch_size", "rank", "world_size", "message"),
+    [
+        (10, 2, 2, r"rank must be in 0\.\.1, got 2"),
+        (10, 0, 11, "batch_size must be at least 11 on 11 ranks, got 10"),
+        (1, 0, 1, "batch_size must be at least 2 on 1 ranks, got 1"),
+    ],
+)
+def test_impossible_shares_are_refused(batch_size, rank, world_size, message):
+    with pytest.raises(ValueError, match=message):
+        EpochBatches(20, batch_size, 0, side_at_step=lambda _: 32, rank=rank, world_size=world_size)
 
 
 def test_the_side_is_that_of_the_step():

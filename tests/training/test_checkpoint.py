@@ -138,6 +138,7 @@ def test_what_cannot_be_gone_on_with_is_refused(tmp_path):
 
 def test_progress_keeps_the_first_best_validation():
     progress = FoldProgress()
+    assert progress == FoldProgress(-1, -1.0, -1, 0, 0.0, False, [])
     rows = [{"mR": 0.0}, {"mR": 20.0}, {}, {"mR": 20.0}, {"mR": 19.0}]
     found = [progress.add({"epoch": float(i), **row}) for i, row in enumerate(rows)]
     assert found == [True, True, False, False, False]
@@ -152,8 +153,8 @@ def test_a_fold_ends_by_epochs_by_patience_or_by_its_budget():
     def ends(progress, *changes):
         return progress.is_finished(options_with(*changes).optim)
 
-    epochs, patience = ("optim.epochs", 3), ("optim.early_stop", 2)
-    assert [ends(FoldProgress(epoch=last), epochs) for last in (-1, 1, 2, 3)] == [0, 0, 1, 1]
+    epochs, patience = ("optim.epochs", 4), ("optim.early_stop", 2)
+    assert [ends(FoldProgress(epoch=last), epochs) for last in (-1, 2, 3, 4)] == [0, 0, 1, 1]
     waited = [FoldProgress(epoch=0, validations_since_best=count) for count in (1, 2, 3)]
     assert [ends(each, epochs, patience) for each in waited] == [0, 1, 1]
     assert not ends(waited[-1], epochs)

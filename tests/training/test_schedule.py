@@ -27,6 +27,15 @@ def test_the_papers_schedule_takes_a_warm_up_too():
     assert learning_rate(options, 1, 0.75) == 0.5
 
 
+def test_under_a_budget_epochs_are_equal_shares_of_it():
+    options = OptimOptions(
+        lr=1.0, epochs=4, budget_seconds=60, lr_update_epoch=1, lr_decay_param=0.5
+    )
+    shares = (0.0, 0.24, 0.25, 0.5, 0.99, 1.0)
+    rates = [learning_rate(options, 99, done) for done in shares]
+    assert rates == [0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625]
+
+
 def test_pace_counts_steps_of_all_epochs():
     pace = Pace(OptimOptions(epochs=4))
     assert [pace.done(0), pace.done(1, 0.5), pace.done(4)] == [0, 0.375, 1]
