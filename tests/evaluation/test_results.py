@@ -79,7 +79,6 @@ def test_folds_that_were_trained_differently_are_refused():
 def test_folds_may_differ_in_epochs_and_where_they_ran():
     other = options_from_dict({"seed": 3, "device": "cpu", "optim": {"epochs": 7}}, "test")
     results = results_of(OPTIONS, [fold(0, 10.0), fold(1, 20.0, trained=other)])
-    assert [each["epochs"] for each in results["folds"]] == [OPTIONS.optim.epochs, 7]
     assert results["folds"][0]["differs_from_options"] == {}
     assert results["folds"][1]["differs_from_options"] == {"device": "cpu", "optim.epochs": 7}
     assert results["options"]["optim"]["epochs"] == OPTIONS.optim.epochs
@@ -90,7 +89,6 @@ def test_a_checkpoint_that_does_not_say_is_taken_as_it_is(unknown):
     other = options_from_dict({"optim": {"lr": 0.5}}, "test")
     trained = [None if number == unknown else other for number in (0, 1)]
     results = results_of(OPTIONS, [fold(n, 10.0, trained=trained[n]) for n in (0, 1)])
-    assert results["folds"][unknown]["epochs"] is None
     assert results["folds"][1]["differs_from_options"] == {}
     assert (results["seed"] is None) == (unknown == 0)
 
