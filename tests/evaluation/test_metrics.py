@@ -176,6 +176,14 @@ def test_features_of_different_width_are_refused():
         FeatureProduct(np.ones((2, 3)), np.ones((4, 5)))
 
 
+def test_features_that_are_no_matrix_or_of_another_type_are_refused():
+    for queries, candidates in ((np.ones(3), np.ones((4, 3))), (np.ones((4, 3)), np.ones(3))):
+        with pytest.raises(ValueError, match=r"features must be \(Q, D\) and \(C, D\)"):
+            FeatureProduct(queries, candidates)
+    with pytest.raises(ValueError, match=r"type and device, got .*float32.* and .*float64"):
+        FeatureProduct(np.ones((2, 3), np.float32), np.ones((4, 3)))
+
+
 def test_reranked_results_of_another_size_are_refused():
     plain = retrieval_ranks(np.eye(3), np.arange(3))
     two = Reranked(np.zeros((2, 1), dtype=np.int64), np.zeros((2, 1)))

@@ -168,6 +168,14 @@ def test_nothing_exceeds_a_similarity_of_1():
     assert len(kept_objects(found, drea)[3]) == 40
 
 
+def test_alike_objects_of_different_classes_are_both_kept():
+    drea = DreaOptions(classes=("a", "b"), max_similarity=0.0)
+    box = [10, 10, 60, 60]
+    for classes, kept in (([0, 1], 2), ([0, 0], 1)):
+        rows, *_ = kept_objects(Detections(100, 100, classes, [0.9, 0.8], [box, box]), drea)
+        assert len(rows) == kept
+
+
 def test_an_image_without_objects_is_zero():
     for detections in (
         Detections(10, 10, [], [], []),

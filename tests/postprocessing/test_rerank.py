@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from galr.evaluation.similarities import FeatureProduct
 from galr.options import RerankOptions
-from postprocessing import chunks, lists, sorted_lists
+from postprocessing import chunks, lists, neighbours, sorted_lists
 from postprocessing import rerank as module
 from postprocessing.rerank import rerank, rerank_features
 from postprocessing.terms import RerankSettings
@@ -327,3 +327,18 @@ def test_lists_that_keep_very_different_numbers_of_entries():
     s[:, 0] = np.arange(60)  # everyone's best candidate: its list is wanted as a whole
     for direction in (s, s.T):
         assert_same(rerank(direction, k=2), loop_rerank(direction, 2), rtol=1e-5)
+
+
+def test_many_candidates_are_paired_as_few_are(monkeypatch):
+    similarity = np.random.default_rng(0).random((9, 30))
+    few = rerank(similarity, k=4)
+    monkeypatch.setattr(neighbours, "SHORT_NUMBERS", 1)
+    many = rerank(similarity, k=4)
+    np.testing.assert_array_equal(many.candidates, few.candidates)
+    np.testing.assert_array_equal(many.scores, few.scores)
+
+
+def test_the_defaults_are_those_of_the_released_code():
+    chosen = RerankSettings()
+    weights = (chosen.w_saliency, chosen.w_rank, chosen.w_reverse)
+    assert (chosen.k, *weights, chosen.xi, chosen.l) == (30, 0.3, 1.0, 1.1, 0.05, None)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from galr.data.batches import Batch
+from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.progress import Progress
 from galr.training.criterion import Criterion
@@ -191,13 +192,41 @@ def test_clipping_bounds_the_norm_of_all_gradients():
     assert total.item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_weight_decay_leaves_norms_and_biases_alone():
+def test_the_optimiser_decays_neither_norms_nor_biases():
     training = make(optim__optimizer="adamw", optim__weight_decay=0.1)
     decayed, free = training.optimizer.param_groups
     assert {weight.dim() > 1 for weight in decayed["params"]} == {True}
     assert {weight.dim() > 1 for weight in free["params"]} == {False}
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
     assert len(decayed["params"]) + len(free["params"]) == len(training.weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_the_optimiser_is_the_one_named(name, kind):
+    weights = torch.nn.Linear(2, 2)
+    optimizer = build_optimizer([weights], tiny_options(optim__optimizer=name).optim)
+    assert type(optimizer) is kind
+
+
+@pytest.mark.parametrize("kind", ["batch", "frozen"])
+@pytest.mark.parametrize("trained", ["all", "layer4", "none"])
+def test_batch_normalisation_learns_where_it_is_trained_and_not_frozen(kind, trained):
+    options = tiny_options(model__backbone__batch_norm=kind, model__backbone__train=trained)
+    with torch.device("meta"):
+        trunk = Backbone("resnet18")
+    model = torch.nn.Module()
+    model.image_encoder = torch.nn.Module()
+    model.image_encoder.trunk = trunk
+    set_trained(model.eval(), options.model.backbone, 0.0)
+    assert model.training
+    for name, module in trunk.named_modules():
+        learns = trained == "all" or (trained == "layer4" and name.startswith("layer4"))
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.training == (learns and kind == "batch"), name
+        elif isinstance(module, torch.nn.Conv2d):
+            assert module.training == learns, name
 
 
 def test_bfloat16_gives_a_loss_close_to_float32():
