@@ -167,7 +167,7 @@ def main() -> None:
     """Runs the mutants and prints, module by module, how many were killed and which were not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="by default all")
-    parser.add_argument("--most", type=int, default=25, help="mutants a module")
+    parser.add_argument("--most", type=int, default=10, help="mutants a module")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     os.chdir(ROOT)

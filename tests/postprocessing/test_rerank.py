@@ -342,3 +342,11 @@ def test_the_defaults_are_those_of_the_released_code():
     chosen = RerankSettings()
     weights = (chosen.w_saliency, chosen.w_rank, chosen.w_reverse)
     assert (chosen.k, *weights, chosen.xi, chosen.l) == (30, 0.3, 1.0, 1.1, 0.05, None)
+
+
+def test_equal_scores_keep_the_plain_order():
+    similarity = np.random.default_rng(0).random((20, 300))
+    found = rerank(similarity, k=200, w_saliency=0, w_rank=0, w_reverse=0)
+    plain = np.argsort(-similarity, axis=1, kind="stable")[:, :200]
+    np.testing.assert_array_equal(found.candidates, plain)
+    assert not found.scores.any()
