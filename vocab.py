@@ -3,8 +3,8 @@
 
 import sys
 
-from galr import cli
 from galr.commands.vocab import main
+from galr.common import cli
 
 if __name__ == "__main__":
     sys.exit(cli.run(main))

@@ -24,9 +24,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine
-from galr import cli
-from galr.atomic import atomic_path, check_writable, write_json
-from galr.errors import RunError, UserError
+from galr.common import cli
+from galr.common.atomic import atomic_path, check_writable, write_json
+from galr.common.errors import RunError, UserError
 from galr.options import Options
 from galr.sweep.runs import Run, execute, plan_runs, without
 from galr.sweep.table import VALIDATION, rows_of

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine
 from benchmarks.step import WORDS, make_batch
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
 from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.build import build_model
@@ -225,7 +225,7 @@ def resumed(device: torch.device) -> Row:
     """Two epochs at once beside one and a resumed one, by the scripts, on the demo data."""
     with tempfile.TemporaryDirectory() as folder:
         data, vocab = Path(folder) / "data/demo_precomp", f"{folder}/vocab.json"
-        _run("-m", "galr.data.demo", "--out", str(data), "--train", "64", "--test", "32")
+        _run("-m", "galr.demo", "--out", str(data), "--train", "64", "--test", "32")
         _run("vocab.py", "--data_path", f"{folder}/data", "--data_name", data.name, "--out", vocab)
         settings = {
             "dataset.data_path": data, "dataset.vocab_path": vocab,

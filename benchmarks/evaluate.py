@@ -29,8 +29,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine, side_by_side
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
 from galr.data.annotations import read_annotations
 from galr.data.dataset import Captions
 from galr.data.image_cache import open_images
@@ -38,8 +38,8 @@ from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import build_vocabulary
 from galr.evaluation.encode import encode_similarity
-from galr.evaluation.metrics import retrieval_metrics
 from galr.local_features.store import LocalFeatures
+from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.galr import GaLR
 from galr.options import Options, load_options

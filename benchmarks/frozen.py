@@ -22,15 +22,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine, side_by_side
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.progress import Progress
 from galr.data.dataset import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
 from galr.model.galr import GaLR
 from galr.options import Options, load_options
-from galr.progress import Progress
 from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained

@@ -31,8 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine, side_by_side
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.cache_files import image_folder
 from galr.data.dataset import training_loader

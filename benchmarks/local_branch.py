@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _make_data(folder: Path, train: int, test: int) -> None:
     data = folder / "small_precomp"
-    _python("-m", "galr.data.demo", "--small-objects", "--out", data,
+    _python("-m", "galr.demo", "--small-objects", "--out", data,
             "--train", train, "--test", test)  # fmt: skip
     _python("vocab.py", "--data_path", folder, "--data_name", data.name,
             "--out", folder / "vocabulary.json")  # fmt: skip

@@ -25,8 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from galr.data.processes import cores  # noqa: E402 - the folder above is known from here on
-from galr.local_features import build  # noqa: E402
+from galr.common.processes import cores  # noqa: E402 - the folder above is known from here on
+from galr.detectors import build  # noqa: E402
 from galr.local_features.classes import ClassNames  # noqa: E402
 from galr.local_features.detections import Detections  # noqa: E402
 from galr.local_features.store import read_store  # noqa: E402

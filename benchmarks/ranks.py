@@ -22,8 +22,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from galr import cli, distributed
-from galr.atomic import write_json
+from galr.common import cli, distributed
+from galr.common.atomic import write_json
 from galr.data.batches import Batch
 from galr.model.build import build_model
 from galr.options import options_from_dict

@@ -24,9 +24,9 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from galr import cli
-from galr.atomic import write_json
-from galr.evaluation.similarities import FeatureProduct, even_blocks
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.metrics.similarities import FeatureProduct, even_blocks
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings, rerank_by
 from postprocessing.terms import RerankSettings

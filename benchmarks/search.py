@@ -30,9 +30,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from galr import cli
-from galr.atomic import write_json
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
 from galr.search.storage import (
     Floats,
     ImageFile,

@@ -12,7 +12,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 
-from galr.data.processes import cores
+from galr.common.processes import cores
 
 
 class Times(TypedDict):

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import machine, side_by_side
 from benchmarks.text import PlainBayesianGRU
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
 from galr.data.batches import Batch
 from galr.data.transforms import normalise
 from galr.model.build import build_model

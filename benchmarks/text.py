@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.dataset import Captions, caption_loader
 from galr.data.vocabulary import Vocabulary, build_vocabulary

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/run_experiment.sh"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 
 data=data/demo_precomp
-"$PYTHON" -m galr.data.demo --out "$data"
+"$PYTHON" -m galr.demo --out "$data"
 "$PYTHON" vocab.py --data_path data --data_name demo_precomp --out vocab/demo_splits_vocab.json
 "$PYTHON" -m galr.local_features build --format paddledet \
   --detections "$data/detections" --images "$data/images" --out "$data/local_features.h5"

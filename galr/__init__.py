@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from galr.common.renamed import accept_earlier_names
+
 if TYPE_CHECKING:
     from galr.data.vocabulary import Vocabulary
-    from galr.evaluation.metrics import retrieval_metrics
     from galr.local_features.detections import Detections
     from galr.local_features.drea import build_local_features
+    from galr.metrics.retrieval import retrieval_metrics
     from galr.model.build import load_model
     from galr.model.galr import GaLR
     from galr.model.skipthoughts import build_skipthoughts
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from galr.training.loss import triplet_loss
 
 __version__ = "0.1.0"
+
+accept_earlier_names()
 
 __all__ = [
     "Detections",
@@ -41,7 +45,7 @@ _HOMES = {
     "build_skipthoughts": "galr.model.skipthoughts",
     "load_model": "galr.model.build",
     "load_options": "galr.options",
-    "retrieval_metrics": "galr.evaluation.metrics",
+    "retrieval_metrics": "galr.metrics.retrieval",
     "triplet_loss": "galr.training.loss",
 }
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from galr import cli
+from galr.common import cli
+from galr.common.errors import UserError
 from galr.data.vocabulary import Vocabulary
-from galr.errors import UserError
 from galr.model.build import model_of, read_checkpoint
 from galr.model.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
 from galr.model.released import from_released, is_released

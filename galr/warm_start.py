@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from galr import cli
-from galr.atomic import atomic_path, check_writable
+from galr.common import cli
+from galr.common.atomic import atomic_path, check_writable
+from galr.common.device import choose_device
+from galr.common.errors import RunError
 from galr.data.dataset import random_views
 from galr.data.image_cache import Images
 from galr.data.part import read_split
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import normalise
-from galr.device import choose_device
-from galr.errors import RunError
 from galr.model.backbone import Backbone
 from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import build_optimizer
-from galr.training.pace import Pace, cpu_seconds
 from galr.training.precision import autocast_type
 from galr.training.schedule import learning_rate
+from galr.training.time_budget import Pace, cpu_seconds
 
 logger = logging.getLogger(__name__)
 

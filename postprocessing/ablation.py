@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from galr import cli
-from galr.atomic import write_json
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
 from postprocessing.command_line import (
     PROGRAM,
     add_part_arguments,

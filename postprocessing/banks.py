@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from galr.evaluation.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
+from galr.metrics.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
 from postprocessing.chunks import LARGEST_SHARE
 from postprocessing.neighbours import Neighbours
 from postprocessing.scores import rows_in_block

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.evaluation.metrics import RECALLS_AT, Ranks
+from galr.metrics.retrieval import RECALLS_AT, Ranks
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.evaluation.similarities import even_blocks
+from galr.metrics.similarities import even_blocks
 
 GROUPS_A_CANDIDATE = 4  # more of them raise the floor, and cost more to find it
 MOST_PADDING = 4  # numbers a kept entry, before lists are sorted one by one

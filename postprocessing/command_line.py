@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from galr import cli
-from galr.atomic import write_json
-from galr.errors import UserError
-from galr.evaluation.metrics import metrics_of_ranks
-from galr.evaluation.similarities import as_floats
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
+from galr.metrics.retrieval import metrics_of_ranks
+from galr.metrics.similarities import as_floats
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings, reads
 from postprocessing.recalls import recall_table

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr import cli
-from galr.atomic import write_json
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
 from galr.data.annotations import caption_groups
-from galr.errors import UserError
-from galr.evaluation.similarities import FeatureProduct
+from galr.metrics.similarities import FeatureProduct
 from postprocessing.banks import Bank
 from postprocessing.command_line import (
     add_bank_arguments,

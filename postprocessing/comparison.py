@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.evaluation.metrics import Ranks, metrics_of_ranks
+from galr.metrics.retrieval import Ranks, metrics_of_ranks
 from postprocessing.bootstrap import Difference, PairedBootstrap
 from postprocessing.hubness import FIRST, Hubness, hubness, k_occurrences
 from postprocessing.methods import METHODS, MethodSettings, reads

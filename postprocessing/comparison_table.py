@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from galr.atomic import atomic_path
+from galr.common.atomic import atomic_path
 from postprocessing.bootstrap import Difference
 from postprocessing.comparison import BASELINES, Compared
 from postprocessing.hubness import FIRST

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from galr.evaluation.similarities import Similarities
+from galr.metrics.similarities import Similarities
 from postprocessing.banks import Bank
 from postprocessing.scores import (
     Transform,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from galr import cli
-from galr.atomic import write_json
-from galr.errors import UserError
-from galr.evaluation.similarities import Array, as_floats
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
+from galr.metrics.similarities import Array, as_floats
 from postprocessing.command_line import (
     PROGRAM,
     add_part_arguments,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from postprocessing.similarity_files import read_array, read_images
 
 

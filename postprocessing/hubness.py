@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.evaluation.similarities import Array, as_tensor
+from galr.metrics.similarities import Array, as_tensor
 
 FIRST = 10  # places of each query that are counted
 

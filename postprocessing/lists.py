@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galr.evaluation.similarities import even_blocks
+from galr.metrics.similarities import even_blocks
 from postprocessing import chunks, sorted_lists
 
 # similarities that one thread handles at a time. They fit its cache; larger arrays would go back

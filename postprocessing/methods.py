@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galr.evaluation.metrics import Ranks, best_ranks, head_ranks, right_pairs
-from galr.evaluation.similarities import Array, FeatureProduct, Similarities
+from galr.metrics.retrieval import Ranks, best_ranks, head_ranks, right_pairs
+from galr.metrics.similarities import Array, FeatureProduct, Similarities
 from postprocessing import corrections
 from postprocessing.banks import Bank, met_by_bank
 from postprocessing.corrections import Given
@@ -174,7 +174,7 @@ def ranks_of(
     i2t: Ordering, t2i: Ordering, caption_to_image: Array, images: int,
     caption_group: Array | None = None,
 ) -> Ranks:  # fmt: skip
-    """The ranks of both directions; arguments as for ``galr.evaluation.metrics.right_pairs``."""
+    """The ranks of both directions; arguments as for ``galr.metrics.retrieval.right_pairs``."""
     pairs = right_pairs(caption_to_image, images, caption_group)
     by_image = torch.argsort(pairs.image, stable=True)
     return Ranks(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galr.evaluation.similarities import Similarities, even_blocks
+from galr.metrics.similarities import Similarities, even_blocks
 from postprocessing.lists import fill_best, fill_ranks
 
 FEWEST_LISTS = 32  # fewer are not multiplied any faster

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from galr.atomic import atomic_path
+from galr.common.atomic import atomic_path
 
 if TYPE_CHECKING:
     from postprocessing.explain import Explained

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from galr.evaluation.metrics import metrics_of_ranks, reranked_metrics, retrieval_ranks
-from galr.evaluation.similarities import as_floats
+from galr.metrics.retrieval import metrics_of_ranks, reranked_metrics, retrieval_ranks
+from galr.metrics.similarities import as_floats
 from postprocessing.banks import Bank, met_by_bank
 from postprocessing.neighbours import Neighbours, find_neighbours
 from postprocessing.rerank import Reranked

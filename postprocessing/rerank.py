@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from galr.evaluation.similarities import (
+from galr.metrics.similarities import (
     Array,
     FeatureProduct,
     Similarities,
@@ -153,7 +153,7 @@ def block_numbers_within(similarity: Similarities, k: int, memory_mib: float) ->
 
 
 if __name__ == "__main__":
-    from galr import cli
+    from galr.common import cli
     from postprocessing.command_line import main
 
     sys.exit(cli.run(main))

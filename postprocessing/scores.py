@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from galr.evaluation.metrics import best_ranks
-from galr.evaluation.similarities import Similarities, even_blocks
+from galr.metrics.retrieval import best_ranks
+from galr.metrics.similarities import Similarities, even_blocks
 from postprocessing.lists import fill_best
 
 Statistic = Callable[[Tensor], Tensor]  # of lists (b, n) -> (b,)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 SAVED = re.compile(r"(\d+)_(test|validation)_similarity\.npy")  # by test.py --save-similarity
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from galr import cli
-from galr.atomic import write_json
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
 from postprocessing.command_line import PROGRAM, add_reverse_arguments, not_negative, write
 from postprocessing.recalls import Metrics, RerankRecalls, mean_of, recall_table
 from postprocessing.similarity_files import read_part, saved_folds

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galr.evaluation.metrics import Ranks
-from galr.evaluation.similarities import Array, FeatureProduct, Similarities
+from galr.metrics.retrieval import Ranks
+from galr.metrics.similarities import Array, FeatureProduct, Similarities
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings, Ordering, order_by, ranks_of
 from postprocessing.rerank import Reranked, checked_similarity

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from galr.evaluation.metrics import metrics_of_ranks
+from galr.metrics.retrieval import metrics_of_ranks
 from postprocessing.methods import METHODS, MethodSettings, multivariate_settings
 from postprocessing.recalls import RerankRecalls
 from postprocessing.similarity_files import Part

@@ -48,9 +48,9 @@ TESTS = {
     "galr/training/epoch.py": "tests/training/test_epoch.py",
     "galr/training/optimizer.py": "tests/training/test_step.py -k optimiser",
     "galr/training/frozen.py": "tests/training/test_step.py -k trained",
-    "galr/evaluation/metrics.py": f"tests/evaluation/test_metrics.py {GOLDEN}[metrics]",
+    "galr/metrics/retrieval.py": f"tests/evaluation/test_metrics.py {GOLDEN}[metrics]",
     "galr/evaluation/results.py": "tests/evaluation/test_results.py",
-    "galr/evaluation/similarities.py": "tests/evaluation/test_metrics.py "
+    "galr/metrics/similarities.py": "tests/evaluation/test_metrics.py "
     "tests/postprocessing/test_rerank.py",
     "galr/local_features/drea.py": f"tests/local_features/test_drea.py {GOLDEN}[drea]",
     "galr/data/sampling.py": "tests/data/test_sampling.py",

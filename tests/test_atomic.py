@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from galr.atomic import atomic_path, write_json, write_text
-from galr.errors import RunError
+from galr.common.atomic import atomic_path, write_json, write_text
+from galr.common.errors import RunError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

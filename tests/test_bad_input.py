@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from galr import cli
+from galr.common import cli
 from tests.tiny import make_data, run_script
 
 TRAIN, TEST, SINGLE = "train", "test", "test_single"

@@ -1,7 +1,7 @@
 import pytest
 
-from galr import cli
-from galr.errors import RunError, UserError
+from galr.common import cli
+from galr.common.errors import RunError, UserError
 
 
 def raising(error):

@@ -6,15 +6,16 @@ import sys
 
 import pytest
 
-from galr import __version__, console
-from galr.errors import UserError
+from galr import __main__ as console
+from galr import __version__
+from galr.common.errors import UserError
 from galr.options import load_options
 from galr.options.find import find_options
 from tests.tiny import ROOT, make_data
 
 
 def run_galr(folder, *arguments):
-    code = "import sys; from galr.console import main; sys.exit(main())"
+    code = "import sys; from galr.__main__ import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], cwd=folder, text=True,
         capture_output=True, timeout=120,
@@ -33,7 +34,7 @@ def test_every_command_has_a_main_and_help_lists_it(tmp_path):
 
 
 def test_help_does_not_wait_for_torch():
-    code = "import sys; sys.argv = ['galr']; from galr.console import main; main(); "
+    code = "import sys; sys.argv = ['galr']; from galr.__main__ import main; main(); "
     code += "sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import galr
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.export import export
 from galr.model.build import read_checkpoint
 from galr.options import load_options

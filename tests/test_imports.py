@@ -1,54 +1,105 @@
-"""Imports point one way, and the package's window opens fast."""
+"""Imports point one way, the package's window opens fast, and earlier names still import."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import galr
+from galr.common.renamed import RENAMED
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# a room may import from the rooms of a lower floor, and from its own
-FLOORS = {
-    "errors": 0, "atomic": 0, "cli": 0, "options": 0, "progress": 0, "seeding": 0, "device": 0,
-    "distributed": 0, "memory": 0,
-    "data": 1, "local_features": 1,
-    "model": 2,
-    "evaluation": 3,
-    "training": 4,
-    "skipthoughts_training": 5, "report": 5, "search": 5, "sweep": 5, "warm_start": 5, "export": 5,
-    "commands": 6, "console": 7,
-}  # fmt: skip
+# docs/architecture.md draws them: a package imports from packages of lower layers, and from itself
+LAYERS = [
+    ["galr.common"],
+    ["galr.options"],
+    ["galr.local_features"],
+    ["galr.data", "galr.metrics"],
+    ["galr.model", "postprocessing"],
+    ["galr.evaluation"],
+    ["galr.training"],
+    # what is built on the core
+    ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
+    ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
+    ["galr.commands"],
+]
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+# a package's command stands above everything, and nothing imports it
+DOORS = "__main__"
 
 
-def imported_rooms(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
+def modules():
+    """Every module of the product by its name; packages without their ``__init__``."""
+    for folder in ("galr", "postprocessing"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(modules())
+
+
+def imports(path):
+    """The modules of the product that a file imports, wherever in it, but for the type checker."""
+    tree = ast.parse(path.read_text())
+    unseen = [
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    ]
+    for node in ast.walk(tree):
+        if node in unseen:
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} has a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
             continue
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "galr" and len(parts) > 1 and parts[1] in FLOORS:
-                yield parts[1], node.lineno
+        yield from ((name, node.lineno) for name in names if name in MODULES)
+
+
+def package(module):
+    parts = module.split(".")
+    return parts[0] if parts[0] == "postprocessing" else ".".join(parts[:2])
+
+
+def is_door(module):
+    return module.endswith(f".{DOORS}")
 
 
 def test_no_module_reaches_up():
     wrong = []
-    for path in sorted((ROOT / "galr").rglob("*.py")):
-        room = path.relative_to(ROOT / "galr").with_suffix("").parts[0]
-        if room == "__init__":
+    for module, path in MODULES.items():
+        if module == "galr" or is_door(module):
             continue
-        assert room in FLOORS, f"{path} is on no floor"
-        wrong += [
-            f"{path.relative_to(ROOT)}:{line} imports galr.{other}"
-            for other, line in imported_rooms(path)
-            if other != room and FLOORS[other] > FLOORS[room]
-        ]
+        for other, line in imports(path):
+            if is_door(other):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports the command {other}")
+            elif other == "galr":
+                continue  # its version and lazy window
+            elif (
+                package(other) != package(module)
+                and LAYER[package(other)] >= LAYER[package(module)]
+            ):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {other}")
     assert wrong == []
+
+
+def test_no_circle_among_modules():
+    graph = {
+        module: {other for other, _ in imports(path) if other != module}
+        for module, path in MODULES.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def test_importing_the_package_does_not_import_torch():
@@ -59,3 +110,26 @@ def test_importing_the_package_does_not_import_torch():
 def test_every_name_in_the_window_is_there():
     for name in galr.__all__:
         assert getattr(galr, name).__name__ == name
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_earlier_name_gives_the_same_module_and_a_warning(old):
+    code = f"import warnings, importlib; warnings.simplefilter('error'); importlib.import_module({old!r})"
+    run = [sys.executable, "-c", code]
+    stopped = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert f"FutureWarning: {old} is now {RENAMED[old]}" in stopped.stderr
+    new = importlib.import_module(RENAMED[old])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "meta_path", list(sys.meta_path))
+        code = f"import importlib; print(importlib.import_module({old!r}).__spec__.name)"
+    named = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert named.stdout.strip() == new.__name__
+
+
+def test_an_earlier_command_still_runs():
+    run = subprocess.run(
+        [sys.executable, "-m", "galr.data.demo", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0
+    assert "usage: python -m galr.demo" in run.stdout
+    assert "galr.data.demo is now galr.demo" in run.stderr

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = """
 import resource, sys
 import numpy as np
-from galr.memory import keep_freed_memory
+from galr.common.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 size = 50_000_000

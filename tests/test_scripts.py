@@ -110,7 +110,7 @@ KILLED_IN_STEP = """\
 import os, pathlib, signal, sys
 sys.path.insert(0, os.environ["PROJECT"])
 import train
-from galr import cli
+from galr.common import cli
 from galr.training.step import TrainingStep
 step, sign, left = TrainingStep.step, pathlib.Path(os.environ["SIGN"]), int(os.environ["STEPS"])
 def counted_step(*arguments):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from galr import warm_start
-from galr.errors import RunError
+from galr.common.errors import RunError
 from galr.model.backbone import Backbone, build_backbone
 from galr.options import BackboneOptions, load_options
-from galr.training import pace
+from galr.training import time_budget as pace
 from tests.tiny import make_data, run_module
 
 

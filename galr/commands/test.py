@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Evaluates the best checkpoint of each fold on the test part, without and with rerank.
@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from torch import Tensor
 
-    from galr import distributed
-    from galr.evaluation.test_part import evaluate_experiment
+    from galr.common import distributed
+    from galr.evaluation.evaluator import evaluate_experiment
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)

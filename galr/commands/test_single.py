@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Evaluates one checkpoint on the test part, without and with rerank.
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
-    from galr import distributed
-    from galr.evaluation.test_part import evaluate_checkpoint
+    from galr.common import distributed
+    from galr.evaluation.evaluator import evaluate_checkpoint
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)

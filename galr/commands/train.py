@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Trains GaLR over the folds of an experiment.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Builds the vocabulary of a data set from its captions.

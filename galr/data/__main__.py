@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Makes and checks data folders.
@@ -71,7 +71,7 @@ def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from galr.data.prepare import prepare
+    from galr.preparation.prepare import prepare
 
     name = Path(arguments.out).resolve().name.removesuffix("_precomp")
     said = prepare(
@@ -85,9 +85,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from galr.atomic import write_json
-    from galr.data.check import check_folder, described
-    from galr.errors import UserError
+    from galr.common.atomic import write_json
+    from galr.common.errors import UserError
+    from galr.preparation.check import check_folder, described
 
     images = Path(arguments.images or Path(arguments.folder, "images"))
     if Path(arguments.folder).is_dir() and not images.is_dir() and not arguments.no_images:

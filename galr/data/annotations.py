@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 logger = logging.getLogger(__name__)
 

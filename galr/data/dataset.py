@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.batches import Batch, CaptionBatch, ImageBatch
+from galr.data.feature_cache import CachedMaps
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
-from galr.data.map_cache import CachedMaps
 from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import RawText, Tokenizer
-from galr.errors import UserError
 from galr.local_features.store import LocalFeatures
 from galr.options import DatasetOptions
 

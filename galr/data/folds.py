@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.errors import UserError
-from galr.seeding import derive_seed
+from galr.common.errors import UserError
+from galr.common.seeding import derive_seed
 
 
 class Fold(NamedTuple):

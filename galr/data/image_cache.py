@@ -18,7 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.atomic import atomic_path
+from galr.common.atomic import atomic_path
+from galr.common.errors import RunError, UserError
+from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
+from galr.common.progress import Progress
 from galr.data.annotations import Annotations
 from galr.data.cache_files import (
     Layout,
@@ -33,10 +36,7 @@ from galr.data.cache_files import (
     image_folder,
 )
 from galr.data.images import decode_image, resize_to_square
-from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
-from galr.errors import RunError, UserError
 from galr.options import DatasetOptions
-from galr.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 # No format whose reader starts another program (PostScript) or follows paths inside the file.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")

@@ -9,8 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from galr.data.processes import cores, leave_interrupts_to_parent, starting_processes
-from galr.errors import RunError, UserError
+from galr.common.errors import RunError, UserError
+from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
 
 Made = TypeVar("Made", covariant=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from galr.seeding import derive_seed
+from galr.common.seeding import derive_seed
 
 # of an item in an epoch: a caption, and transforms.PLACING + transforms.COLOURING
 DRAWS = 11

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from galr.atomic import write_text
+from galr.common.atomic import write_text
+from galr.common.errors import UserError
 from galr.data.words import STOP_WORDS, tokenize
-from galr.errors import UserError
 from galr.options import Options
 
 UNKNOWN = "<unk>"

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from galr import distributed
+from galr.common import distributed
+from galr.common.errors import UserError
+from galr.common.progress import Progress
 from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Tokenizer
-from galr.errors import UserError
 from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
 from galr.options import DatasetOptions
-from galr.progress import Progress
 
 
 def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:

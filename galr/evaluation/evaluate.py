@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from galr.data.annotations import Annotations
-from galr.evaluation.metrics import metrics_of_ranks, retrieval_ranks
 from galr.evaluation.results import Metrics
+from galr.metrics.retrieval import metrics_of_ranks, retrieval_ranks
 from galr.options import RerankOptions
 from postprocessing.methods import MethodSettings, reads
 from postprocessing.rerank import Reranked

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import Tokenizer
-from galr.errors import UserError
 from galr.evaluation.encode import Embeddings, encode_part
 from galr.evaluation.evaluate import FoldRerank, settings_by_method
-from galr.evaluation.similarities import FeatureProduct
+from galr.metrics.similarities import FeatureProduct
 from galr.model.galr import GaLR
 from galr.options import Options
 from postprocessing.banks import Bank

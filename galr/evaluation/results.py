@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from galr import __version__
-from galr.atomic import write_json
-from galr.errors import UserError
+from galr.common.atomic import write_json
+from galr.common.errors import UserError
 from galr.options import RUN_SETTINGS, Difference, Options, differences, is_under, yaml_value
 
 Metrics = dict[str, float]

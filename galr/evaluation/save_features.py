@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from galr import distributed
-from galr.atomic import atomic_path, write_text
+from galr.common import distributed
+from galr.common.atomic import atomic_path, write_text
 from galr.data.annotations import Annotations
 from galr.evaluation.encode import Embeddings
 

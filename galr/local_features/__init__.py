@@ -1,1 +1,1 @@
-"""From detections to the matrices of the local branch (DREA)."""
+"""DREA: from the detections of an image to the matrices of the local branch, and their store."""

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from galr import cli
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.errors import UserError
 from galr.options import DreaOptions, load_options
 from galr.options.reading import options_from_dict
 
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
-    from galr.local_features.reading import FORMATS
+    from galr.detectors.reading import FORMATS
 
     parser = commands.add_parser("build", description=BUILD, help="detections to local features")
     parser.add_argument("--format", required=True, choices=FORMATS, help="of the detections")
@@ -203,7 +203,7 @@ def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
 
 
 def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
-    from galr.local_features.reading import FORMATS
+    from galr.detectors.reading import FORMATS
 
     parser = commands.add_parser("show", description=SHOW, help="draw the objects of images")
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
@@ -300,7 +300,7 @@ def _numbering(arguments: argparse.Namespace) -> Numbering | None:
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    from galr.local_features.build import build_store
+    from galr.detectors.build import build_store
 
     report = build_store(
         arguments.format,
@@ -317,7 +317,7 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from galr.local_features.released import read_released
+    from galr.detectors.released import read_released
     from galr.local_features.store import write_local_features
 
     released = read_released(arguments.released)
@@ -329,10 +329,10 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _detect(arguments: argparse.Namespace) -> None:
-    from galr.local_features.detection_folder import CLASSES_FILE
+    from galr.detectors.detection_folder import CLASSES_FILE
 
     if arguments.method == "segments":
-        from galr.local_features.detect_segments import detect_segments
+        from galr.detectors.detect_segments import detect_segments
 
         written = detect_segments(
             arguments.images,
@@ -343,7 +343,7 @@ def _detect(arguments: argparse.Namespace) -> None:
             arguments.seed,
         )
     else:
-        from galr.local_features.detect_model import detect_with_model
+        from galr.detectors.detect_model import detect_with_model
         from galr.local_features.numbering import read_classes
 
         written = detect_with_model(
@@ -369,7 +369,7 @@ def _detect(arguments: argparse.Namespace) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    from galr.local_features.inspect import image_lines, store_lines
+    from galr.detectors.inspect import image_lines, store_lines
     from galr.local_features.store import read_store
 
     store = read_store(arguments.store)
@@ -378,8 +378,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from galr.local_features.scene import read_scenes
-    from galr.local_features.show import draw
+    from galr.detectors.scene import read_scenes
+    from galr.detectors.show import draw
     from galr.local_features.store import read_store
 
     scenes = read_scenes(

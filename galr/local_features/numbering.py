@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.options.schema import DOTA_CLASSES
 from galr.options.yaml_file import read_yaml
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from galr.atomic import atomic_path
-from galr.errors import UserError
+from galr.common.atomic import atomic_path
+from galr.common.errors import UserError
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.weights import named_tensors, put_weights, read_weights
 from galr.options import BackboneOptions
 

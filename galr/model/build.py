@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from galr.common.errors import UserError
 from galr.data.vocabulary import OWN_TOKENIZER
-from galr.errors import UserError
 from galr.model.assemble import assemble
 from galr.model.backbone import Backbone, build_backbone
 from galr.model.exported import is_exported, read_exported

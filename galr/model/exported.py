@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from safetensors.torch import save
 
-from galr.atomic import atomic_path, write_json, write_text
-from galr.errors import UserError
+from galr.common.atomic import atomic_path, write_json, write_text
+from galr.common.errors import UserError
 from galr.model.weights import read_safetensors
 from galr.options import Options
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from galr.common.errors import UserError
 from galr.data.vocabulary import RawText
-from galr.errors import UserError
 from galr.model.token_checks import checked_lengths
 
 logger = logging.getLogger(__name__)

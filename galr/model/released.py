@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.weights import State
 from galr.options import DreaOptions, Options, options_from_dict
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.atomic import atomic_path, write_text
+from galr.common.atomic import atomic_path, write_text
 from galr.model.skipthought_files import (
     DICTIONARY,
     GRUS,

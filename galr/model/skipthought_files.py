@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 logger = logging.getLogger(__name__)
 

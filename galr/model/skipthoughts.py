@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.gru import GRU, bayesian_states, dropped_states
 from galr.model.prefixes import shared_prefixes
 from galr.model.pretrained_sentences import KIND as PRETRAINED

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 State = dict[str, Tensor]
 

@@ -7,7 +7,7 @@ import site
 import sys
 from pathlib import Path
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 
 def find_options(name: str | Path) -> Path:

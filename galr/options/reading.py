@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.options.find import find_options
 from galr.options.schema import RELEASED_UNUSED, Options
 from galr.options.yaml_file import UniqueKeyLoader, read_yaml

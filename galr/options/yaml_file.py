@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 
 class UniqueKeyLoader(yaml.SafeLoader):

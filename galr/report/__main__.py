@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Writes report.html, one page about a trained experiment that opens from disk without a network, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.evaluation.metrics import RECALLS_AT
+from galr.metrics.retrieval import RECALLS_AT
 
 Floats = NDArray[np.float64]
 

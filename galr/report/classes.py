@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galr.evaluation.metrics import RECALLS_AT
+from galr.metrics.retrieval import RECALLS_AT
 from galr.report.direction import Direction
 from galr.report.files import ReportFiles
 from galr.report.page import Html, element, joined, table

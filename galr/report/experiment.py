@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.build import read_checkpoint
 from galr.options import Options, options_from_dict
 

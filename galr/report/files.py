@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from galr.atomic import atomic_path, write_text
+from galr.common.atomic import atomic_path, write_text
 from galr.report.page import Html, element
 
 DPI = 120

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galr.evaluation.evaluate import method_settings
-from galr.evaluation.metrics import RECALLS_AT
+from galr.metrics.retrieval import RECALLS_AT
 from galr.options import RerankOptions
 from galr.report.direction import Direction
 from galr.report.files import ReportFiles

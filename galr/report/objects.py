@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from galr.common.errors import UserError
 from galr.data.cache_files import image_folder
-from galr.errors import UserError
-from galr.local_features.inspect import strongest_edges
-from galr.local_features.scene import Scene, read_scenes
-from galr.local_features.show import draw
+from galr.detectors.inspect import strongest_edges
+from galr.detectors.scene import Scene, read_scenes
+from galr.detectors.show import draw
 from galr.local_features.store import read_store
 from galr.options import DatasetOptions
 from galr.report.files import ReportFiles

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from galr.common.device import choose_device
+from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
-from galr.device import choose_device
-from galr.errors import UserError
 from galr.evaluation.encode import encode_part
 from galr.evaluation.evaluate import FoldRerank, rerank_both
 from galr.evaluation.fold_rerank import fold_rerank, reads_more_than_the_test_part
-from galr.evaluation.metrics import Ranks, reranked_ranks, retrieval_ranks
+from galr.metrics.retrieval import Ranks, reranked_ranks, retrieval_ranks
 from galr.model.build import load_model, read_checkpoint
 from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch

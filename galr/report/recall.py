@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galr.evaluation.metrics import RECALLS_AT, metrics_of_ranks
 from galr.evaluation.results import RECALLS
+from galr.metrics.retrieval import RECALLS_AT, metrics_of_ranks
 from galr.report.chance import chance_curves, chance_recall
 from galr.report.files import ReportFiles
 from galr.report.outcome import DIRECTIONS, VARIANTS, FoldRanks, Outcome

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from galr.atomic import write_text
+from galr.common.atomic import write_text
+from galr.common.errors import UserError
 from galr.data.cache_files import image_folder
-from galr.errors import UserError
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes

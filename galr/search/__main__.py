@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from galr import cli
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.errors import UserError
 
 if TYPE_CHECKING:
     from galr.search.archive import Match

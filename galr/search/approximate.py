@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from galr.atomic import atomic_path
-from galr.errors import UserError
+from galr.common.atomic import atomic_path
+from galr.common.errors import UserError
 from galr.search.exact import Found, best
 from galr.search.storage import DAMAGED, Floats
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from galr.common.errors import UserError
 from galr.data.images import decode_image, resize_to_square
-from galr.errors import UserError
 from galr.search.approximate import Approximate
 from galr.search.encoder import Encoder
 from galr.search.exact import Exact, Found

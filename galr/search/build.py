@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.device import choose_device
+from galr.common.errors import UserError
+from galr.common.processes import cores
+from galr.common.progress import Progress
 from galr.data.images import decode_image, resize_to_square
-from galr.data.processes import cores
-from galr.device import choose_device
-from galr.errors import UserError
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.exported import WEIGHTS, is_exported
-from galr.progress import Progress
 from galr.search.approximate import import_faiss, write_index
 from galr.search.encoder import Encoder
 from galr.search.kept_model import keep_model

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.dataset import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
-from galr.errors import UserError
 from galr.local_features.store import LocalFeatures
 from galr.model.build import load_model, read_checkpoint
 from galr.model.galr import GaLR

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from galr.atomic import atomic_path
+from galr.common.atomic import atomic_path
+from galr.common.errors import UserError
 from galr.data.vocabulary import Vocabulary
-from galr.errors import UserError
 from galr.model.build import read_checkpoint
 from galr.options import load_options
 from galr.search.encoder import Encoder

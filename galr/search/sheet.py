@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from galr.atomic import atomic_path
-from galr.errors import UserError
+from galr.common.atomic import atomic_path
+from galr.common.errors import UserError
 from galr.search.archive import Archive, Match
 
 TILE, GAP, LINE = 224, 12, 18  # pixels

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from galr.atomic import atomic_path, write_json
-from galr.errors import UserError
+from galr.common.atomic import atomic_path, write_json
+from galr.common.errors import UserError
 
 MANIFEST = "archive.json"
 MODEL = "model.pth"

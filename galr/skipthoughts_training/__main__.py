@@ -10,10 +10,10 @@ from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 
-from galr import cli
-from galr.device import choose_device
-from galr.errors import UserError
-from galr.seeding import derive_seed
+from galr.common import cli
+from galr.common.device import choose_device
+from galr.common.errors import UserError
+from galr.common.seeding import derive_seed
 from galr.skipthoughts_training.arguments import parse
 from galr.skipthoughts_training.corpus import (
     Corpus,

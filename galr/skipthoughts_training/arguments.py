@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Trains skip-thoughts: an encoder of sentences, by foretelling the sentences before and after.

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.errors import UserError
 from galr.data.annotations import annotation_files, read_annotations, read_lines
 from galr.data.words import tokenize
-from galr.errors import UserError
 from galr.model.skipthought_files import UNKNOWN
 
 logger = logging.getLogger(__name__)

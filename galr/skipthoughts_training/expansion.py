@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.skipthought_files import Array
 
 logger = logging.getLogger(__name__)

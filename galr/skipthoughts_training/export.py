@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.gru import GRU
 from galr.model.skipthought_export import dictionary_text, write_skipthoughts
 from galr.model.skipthought_files import DICTIONARY, GRUS, TABLES, Array, GruWeights

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from galr import cli
+from galr.common import cli
 
 DESCRIPTION = """\
 Trains and tests options files side by side, each in its own process, and joins their results.
@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
 
-    from galr.atomic import check_writable, write_text
-    from galr.errors import RunError
+    from galr.common.atomic import check_writable, write_text
+    from galr.common.errors import RunError
     from galr.sweep.runs import execute, plan_runs, without
     from galr.sweep.table import comma_separated, markdown, rows_of
 

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from galr.atomic import check_writable
-from galr.data.processes import cores
-from galr.errors import UserError
+from galr.common.atomic import check_writable
+from galr.common.errors import UserError
+from galr.common.processes import cores
 from galr.options import Options, load_options
 
 logger = logging.getLogger(__name__)

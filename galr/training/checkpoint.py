@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import torch
 
-from galr.atomic import atomic_path, write_text
-from galr.errors import UserError
+from galr.common.atomic import atomic_path, write_text
+from galr.common.errors import UserError
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
 from galr.model.weights import read_bytes

@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.mvsa import ImageEncoder
 
 

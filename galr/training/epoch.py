@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from galr import distributed
+from galr.common import distributed
+from galr.common.errors import RunError
+from galr.common.progress import Progress
+from galr.common.seeding import derive_seed
 from galr.data.dataset import Batch
-from galr.errors import RunError
-from galr.progress import Progress
-from galr.seeding import derive_seed
 from galr.training.step import TrainingStep
 
 

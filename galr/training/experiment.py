@@ -10,19 +10,19 @@ from typing import Any
 
 import torch
 
-from galr import distributed
-from galr.atomic import write_json
+from galr.common import distributed
+from galr.common.atomic import write_json
+from galr.common.device import choose_device
+from galr.common.errors import UserError
 from galr.data.folds import make_folds
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import read_tokenizer
-from galr.device import choose_device
-from galr.errors import UserError
 from galr.evaluation.results import versions
 from galr.options import Options
 from galr.training.fold import FoldTrainer
-from galr.training.pace import cpu_seconds
 from galr.training.precision import autocast_type, described
+from galr.training.time_budget import cpu_seconds
 
 logger = logging.getLogger(__name__)
 

@@ -11,21 +11,21 @@ import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from galr import distributed
-from galr.atomic import write_text
+from galr.common import distributed
+from galr.common.atomic import write_text
+from galr.common.errors import UserError
+from galr.common.progress import Progress
+from galr.common.seeding import derive_seed, seed_everything
 from galr.data.dataset import training_loader
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.vocabulary import Tokenizer
-from galr.errors import UserError
 from galr.evaluation.encode import encode_similarity
-from galr.evaluation.metrics import retrieval_metrics
+from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
 from galr.options import Options
-from galr.progress import Progress
-from galr.seeding import derive_seed, seed_everything
 from galr.training.average import weight_average
 from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_log
 from galr.training.compiled import compile_trunk
@@ -34,9 +34,9 @@ from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
 from galr.training.maps import trunk_maps, with_maps
 from galr.training.optimizer import build_optimizer
-from galr.training.pace import Pace
 from galr.training.schedule import image_side, learning_rate
 from galr.training.step import TrainingStep
+from galr.training.time_budget import Pace
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from galr import distributed
+from galr.common import distributed
 from galr.data.dataset import image_loader
+from galr.data.feature_cache import CachedMaps, open_maps
 from galr.data.image_cache import ImageFiles
-from galr.data.map_cache import CachedMaps, open_maps
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.model.mvsa import ImageEncoder

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 
 # as Linux names them: of x86 processors the first two, of ARM ones the third
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from galr import distributed
+from galr.common import distributed
+from galr.common.seeding import derive_seed
 from galr.data.dataset import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.galr import GaLR
 from galr.options import OptimOptions
-from galr.seeding import derive_seed
 from galr.training.criterion import Criterion
 from galr.training.precision import autocast_type
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
-from galr.errors import UserError
 
 
 def write(folder, captions, names, split="train", end="\n"):

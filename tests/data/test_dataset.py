@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from galr.common.errors import RunError, UserError
 from galr.data.annotations import Annotations
 from galr.data.dataset import caption_loader, image_loader, training_loader
 from galr.data.image_cache import open_images
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import place, rotate_and_crop
 from galr.data.vocabulary import Vocabulary
-from galr.errors import RunError, UserError
 from galr.options import DatasetOptions
 
 IMAGES = 9

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galr.cli import run
+from galr.common.cli import run
+from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
-from galr.data.demo import DemoOptions, make_demo
-from galr.data.demo.__main__ import main
-from galr.data.demo.canvas import Box
-from galr.data.demo.scenes import SCENES, SMALL_OBJECTS, draw_scene
-from galr.data.demo.story import NUMBERS, side_of
 from galr.data.vocabulary import build_vocabulary, tokenize
-from galr.errors import UserError
+from galr.demo import DemoOptions, make_demo
+from galr.demo.__main__ import main
+from galr.demo.canvas import Box
+from galr.demo.scenes import SCENES, SMALL_OBJECTS, draw_scene
+from galr.demo.story import NUMBERS, side_of
 from galr.options.schema import DOTA_CLASSES
 from tests.tiny import hear_interrupts
 
@@ -174,7 +174,7 @@ def test_an_interruption_leaves_nothing_half_made(tmp_path):
     out = tmp_path / "demo"
     make_demo(out, DemoOptions(seed=0, train=3, test=2))
     before = contents(out)
-    command = [sys.executable, "-m", "galr.data.demo", "--out", str(out), "--train", "5000"]
+    command = [sys.executable, "-m", "galr.demo", "--out", str(out), "--train", "5000"]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
     ) as process:

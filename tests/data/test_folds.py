@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galr.common.errors import UserError
 from galr.data.folds import make_folds
-from galr.errors import UserError
 
 
 @given(

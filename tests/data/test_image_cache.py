@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from galr.common.errors import UserError
 from galr.data import image_cache
 from galr.data.annotations import Annotations
 from galr.data.image_cache import CachedImages, ImageFiles, open_images
 from galr.data.images import decode_image, resize_to_square
-from galr.errors import UserError
 from galr.options import DatasetOptions
 
 SIDE = 12

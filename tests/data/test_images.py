@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from galr.common.errors import UserError
 from galr.data import images
 from galr.data.images import decode_image, eight_bits, resize_to_square
-from galr.errors import UserError
 
 
 def scene(height=20, width=30, channels=3, seed=0):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from galr.common.errors import UserError
 from galr.data import words
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.data.words import PUNCTUATION, tokenize
-from galr.errors import UserError
 
 
 def by_nltk(caption):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from galr.common.errors import UserError
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
-from galr.errors import UserError
 from galr.evaluation.encode import encode_part
-from galr.evaluation.metrics import retrieval_metrics
-from galr.evaluation.test_part import evaluate_checkpoint, evaluate_experiment
+from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_experiment
+from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import load_model, read_checkpoint
 from galr.options import load_options
 from galr.training.experiment import train_experiment

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.data.annotations import caption_groups
-from galr.evaluation import metrics
-from galr.evaluation.metrics import (
+from galr.metrics import retrieval as metrics
+from galr.metrics.retrieval import (
     reranked_metrics,
     retrieval_metrics,
     retrieval_ranks,
 )
-from galr.evaluation.similarities import FeatureProduct
+from galr.metrics.similarities import FeatureProduct
 from postprocessing.rerank import Reranked
 
 

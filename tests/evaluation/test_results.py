@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
 from galr.options import options_from_dict
 

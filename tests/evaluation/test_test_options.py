@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from galr.errors import UserError
-from galr.evaluation.test_part import evaluate_checkpoint, evaluate_experiment
+from galr.common.errors import UserError
+from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_experiment
 from galr.options import load_options
 from galr.training.experiment import train_experiment
 from tests.tiny import make_data

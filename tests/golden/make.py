@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galr.atomic import atomic_path
-from galr.evaluation.metrics import retrieval_metrics, retrieval_ranks
+from galr.common.atomic import atomic_path
 from galr.local_features.detections import Detections
 from galr.local_features.drea import build_local_features, kept_objects
+from galr.metrics.retrieval import retrieval_metrics, retrieval_ranks
 from galr.model.assemble import assemble
 from galr.model.backbone import Backbone
 from galr.model.galr import GaLR

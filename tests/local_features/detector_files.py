@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.local_features.__main__ import main
 from galr.local_features.store import read_store
 from galr.options.schema import DOTA_CLASSES

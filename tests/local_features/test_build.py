@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.local_features.detections import Detections
 from galr.options import DreaOptions
 from galr.options.schema import DOTA_CLASSES
@@ -114,9 +114,9 @@ def test_both_tasks_of_dota_are_read_and_coco_takes_two_paths(images, detections
 
 
 def test_many_images_are_built_in_processes_and_in_order(tmp_path, detections, monkeypatch):
-    monkeypatch.setattr("galr.local_features.build.ALONE", 1)
-    monkeypatch.setattr("galr.local_features.build.CHUNK", 2)
-    monkeypatch.setattr("galr.local_features.parallel.cores", lambda: 2)
+    monkeypatch.setattr("galr.detectors.build.ALONE", 1)
+    monkeypatch.setattr("galr.detectors.build.CHUNK", 2)
+    monkeypatch.setattr("galr.detectors.parallel.cores", lambda: 2)
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(7):
@@ -387,7 +387,7 @@ def test_nothing_is_lost_in_silence(tmp_path_factory, kind, content, end):
         Image.new("RGB", (40, 30)).save(folder / "images" / name)
     path = folder / ("Task2_ship.txt" if kind == "dota" else "a.txt")
     path.write_bytes(end.join(content).encode())
-    from galr.local_features.build import build_store
+    from galr.detectors.build import build_store
 
     arguments = (kind, [path], folder / "images", folder / "out.h5", DreaOptions())
     stated = {"numbering": dict(enumerate(DOTA_CLASSES))} if kind == "yolo" else {}

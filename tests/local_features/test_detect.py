@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.errors import UserError
+from galr.common.errors import UserError
+from galr.detectors.codebook import Codebook, fit_codebook
+from galr.detectors.segments import find_regions
 from galr.local_features.__main__ import main
-from galr.local_features.codebook import Codebook, fit_codebook
-from galr.local_features.segments import find_regions
 from galr.local_features.store import read_store
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.local_features.__main__ import main
 from galr.local_features.detections import Detections
 from galr.local_features.drea import build_local_features

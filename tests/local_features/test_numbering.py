@@ -5,10 +5,10 @@ import json
 import h5py
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
+from galr.detectors.scene import read_scenes
 from galr.local_features.__main__ import main
 from galr.local_features.numbering import read_classes, read_numbering
-from galr.local_features.scene import read_scenes
 from galr.options.schema import DOTA_CLASSES
 from tests.local_features.detector_files import (
     build,

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galr.errors import UserError
+from galr.common.errors import UserError
+from galr.detectors.scene import read_scenes
 from galr.local_features.__main__ import main
-from galr.local_features.scene import read_scenes
 from galr.local_features.store import read_store, write_local_features
 
 

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from galr.data.dataset import training_loader
-from galr.data.demo import DemoOptions, make_demo
 from galr.data.part import read_split
 from galr.data.transforms import normalise
 from galr.data.vocabulary import build_vocabulary
+from galr.demo import DemoOptions, make_demo
+from galr.detectors.build import build_store
 from galr.evaluation.encode import encode_similarity
-from galr.evaluation.metrics import retrieval_metrics
-from galr.local_features.build import build_store
+from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.options.reading import options_from_dict
 from galr.training.loss import triplet_loss

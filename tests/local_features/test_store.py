@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.local_features.store import (
     LocalFeatures,
     read_local_features,

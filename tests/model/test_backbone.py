@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, get_model, resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.backbone import STRIDES, Backbone, build_backbone
 from galr.model.build import build_model
 from galr.options import BackboneOptions

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.build import build_model
 from tests.model.tiny import WORDS, tiny_options
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import galr
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.build import build_model, load_model
 from tests.model.tiny import WORDS, tiny_options
 

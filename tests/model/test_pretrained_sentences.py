@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from galr import build_skipthoughts
+from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_lines
 from galr.data.dataset import Captions
 from galr.data.vocabulary import RawText
-from galr.errors import UserError
-from galr.evaluation.test_part import evaluate_experiment
+from galr.evaluation.evaluator import evaluate_experiment
 from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options

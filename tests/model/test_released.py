@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import galr
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.build import build_model, load_model
 from galr.model.released import from_released, to_released
 from tests.model.tiny import WORDS, tiny_options

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.skipthought_export import write_skipthoughts
 from galr.model.skipthought_files import read_skipthoughts
 from tests.model.skipthought_folder import (

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from galr import build_skipthoughts
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.model.skipthoughts import KINDS
 from tests.model import skipthought_folder
 from tests.model.skipthought_folder import DICTIONARY, all_states, last_state, write_folder

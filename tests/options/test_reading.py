@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.options import load_options, options_from_dict
 
 RELEASED = """

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from galr import cli
-from galr.evaluation.metrics import reranked_metrics, retrieval_metrics, retrieval_ranks
+from galr.common import cli
+from galr.metrics.retrieval import reranked_metrics, retrieval_metrics, retrieval_ranks
 from postprocessing.command_line import main
 from postprocessing.rerank import rerank
 from tests.postprocessing.method_loops import scores

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from galr import cli
+from galr.common import cli
 from galr.data.annotations import caption_groups
-from galr.evaluation.metrics import Ranks, metrics_of_ranks, retrieval_metrics
+from galr.metrics.retrieval import Ranks, metrics_of_ranks, retrieval_metrics
 from postprocessing.bootstrap import PairedBootstrap
 from postprocessing.compare import main
 from postprocessing.hubness import hubness, k_occurrences

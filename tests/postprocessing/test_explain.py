@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from galr import cli
+from galr.common import cli
 from postprocessing.command_line import main
 from postprocessing.explain import explain
 from postprocessing.rerank import rerank

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galr.evaluation.metrics import retrieval_ranks
-from galr.evaluation.similarities import FeatureProduct
+from galr.metrics.retrieval import retrieval_ranks
+from galr.metrics.similarities import FeatureProduct
 from galr.options import RerankOptions
 from postprocessing import methods, scores
 from postprocessing.banks import Bank, checked_bank

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galr.evaluation.similarities import FeatureProduct
+from galr.metrics.similarities import FeatureProduct
 from galr.options import RerankOptions
 from postprocessing import chunks, lists, neighbours, sorted_lists
 from postprocessing import rerank as module

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galr.evaluation.metrics import metrics_of_ranks
+from galr.metrics.retrieval import metrics_of_ranks
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings
 from postprocessing.task import Banks, RetrievalTask

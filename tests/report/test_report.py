@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from galr.cli import run
+from galr.common.cli import run
 from galr.data.vocabulary import Vocabulary
-from galr.evaluation.test_part import evaluate_experiment
+from galr.evaluation.evaluator import evaluate_experiment
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.options.reading import options_from_dict

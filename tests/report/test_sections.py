@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from galr.data.annotations import Annotations
 from galr.evaluation.evaluate import rerank_both
-from galr.evaluation.metrics import reranked_ranks, retrieval_ranks
+from galr.metrics.retrieval import reranked_ranks, retrieval_ranks
 from galr.options import RerankOptions
 from galr.report.classes import class_of, class_part, read_classes
 from galr.report.direction import Direction

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from galr import cli
-from galr.errors import UserError
+from galr.common import cli
+from galr.common.errors import UserError
 from galr.search import Archive, approximate, build
 from galr.search.__main__ import main
 from galr.search.build import build_archive

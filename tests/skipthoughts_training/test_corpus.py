@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.skipthoughts_training.corpus import CorpusBuilder, caption_documents, text_documents
 
 TEXT = """A plane is parked.

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.skipthoughts_training import expansion
 from galr.skipthoughts_training.expansion import WordVectors
 

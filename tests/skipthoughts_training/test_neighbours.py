@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from galr import cli
+from galr.common import cli
 from galr.model.skipthoughts import build_skipthoughts
 from galr.skipthoughts_training.neighbours import main
 from tests.model.skipthought_folder import write_folder

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from galr import build_skipthoughts, cli
-from galr.errors import RunError
+from galr import build_skipthoughts
+from galr.common import cli
+from galr.common.errors import RunError
 from galr.skipthoughts_training.__main__ import main
 from galr.skipthoughts_training.corpus import CorpusBuilder, text_documents
 from galr.skipthoughts_training.trainer import Settings, Trainer

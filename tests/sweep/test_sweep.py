@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.sweep.runs import plan_runs
 from galr.sweep.table import COLUMNS, markdown, rows_of
 from tests.tiny import make_data, run_module

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.options import load_options
-from galr.training import fold, pace
+from galr.training import fold
+from galr.training import time_budget as pace
 from galr.training.experiment import train_experiment
 from galr.training.fold import FoldTrainer
 from tests.tiny import make_data

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.options import options_from_dict
 from galr.training.checkpoint import Checkpoint, FoldProgress, stretched_by_epochs, write_log
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.training.compiled import compile_trunk
 from galr.training.frozen import set_trained
 from tests.model.tiny import tiny_options

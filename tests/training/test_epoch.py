@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from galr.errors import RunError
-from galr.progress import Progress
+from galr.common.errors import RunError
+from galr.common.progress import Progress
 from galr.training.epoch import train_one_epoch
 from tests.training.test_step import make_batch
 

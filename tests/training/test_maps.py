@@ -5,16 +5,16 @@ import shutil
 import pytest
 import torch
 
-from galr.data import map_cache
+from galr.common.errors import UserError
+from galr.common.seeding import seed_everything
+from galr.data import feature_cache as map_cache
 from galr.data.image_cache import ImageFiles
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
-from galr.errors import UserError
 from galr.evaluation.encode import encode_images
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
-from galr.seeding import seed_everything
 from galr.training.experiment import train_experiment
 from galr.training.maps import trunk_maps, weights_digest, with_maps
 from tests.tiny import make_data

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.training.precision import autocast_type, described, multiplies_bfloat16
 
 CPU = torch.device("cpu")

@@ -1,8 +1,8 @@
 import pytest
 
 from galr.options import DatasetOptions, OptimOptions
-from galr.training.pace import Pace, cpu_seconds
 from galr.training.schedule import image_side, learning_rate, step_schedule
+from galr.training.time_budget import Pace, cpu_seconds
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():

@@ -17,7 +17,7 @@ SETTINGS = ["--set", "k_fold.nums=1", "--set", "device=cpu", "--set", "logs.ckpt
 
 SAVE_STATE = """\
 import os, sys, torch
-from galr import cli
+from galr.common import cli
 from galr.training.fold import FoldTrainer
 sys.path.insert(0, os.environ["PROJECT"])
 import train

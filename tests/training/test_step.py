@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from galr.common.progress import Progress
 from galr.data.batches import Batch
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
-from galr.progress import Progress
 from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.search.archive import Archive, Match
 from galr.search.serve.guard import Guard, Hosts
 from galr.search.serve.limits import Limits, Question, Refused, read_body

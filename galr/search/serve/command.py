@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galr.device import choose_device
-from galr.errors import UserError
+from galr.common.device import choose_device
+from galr.common.errors import UserError
 from galr.search.archive import Archive
 
 if TYPE_CHECKING:

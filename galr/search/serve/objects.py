@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from galr.errors import UserError
-from galr.local_features.inspect import class_name, objects_of, strongest_edges
+from galr.common.errors import UserError
+from galr.detectors.inspect import class_name, objects_of, strongest_edges
 from galr.local_features.names import NameIndex
 from galr.local_features.store import read_store
 from galr.search.storage import Manifest

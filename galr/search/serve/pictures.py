@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 from PIL import Image
 
+from galr.common.errors import UserError
 from galr.data.images import FORMATS, decode_image
-from galr.errors import UserError
 from galr.search.archive import Archive
 from galr.search.serve.limits import Limits, Refused, shown_bytes
 

@@ -8,7 +8,7 @@ import sys
 import httpx
 import pytest
 
-from galr import cli
+from galr.common import cli
 from galr.search.__main__ import main
 from tests.tiny import ROOT
 

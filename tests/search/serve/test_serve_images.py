@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from galr.errors import UserError
+from galr.common.errors import UserError
 from galr.search.archive import Archive
 from galr.search.serve.objects import Objects
 from galr.search.storage import ImageFile

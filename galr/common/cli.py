@@ -1,0 +1,102 @@
+"""What every script shares: its exit status, its log lines, its errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from galr.common.errors import UserError
+from galr.common.memory import keep_freed_memory
+
+# the name that the console command was called by; None for a script or module
+called_as: str | None = None
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse with help that keeps its line breaks and errors in one line."""
+
+    def __init__(self, description: str, *, prog: str | None = None) -> None:
+        super().__init__(
+            prog=prog if called_as is None else called_as,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Prints ``message`` without the usage block and exits with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_options_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--path_opt FILE`` and ``--set key=value``, which all scripts share."""
+    parser.add_argument(
+        "--path_opt",
+        metavar="FILE",
+        default="options/RSITMD_GaLR.yaml",
+        help="the options, a file or the name of a shipped one such as UCM_GaLR "
+        "(default: %(default)s); docs/options.md explains every key",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override an option, for example --set optim.lr=1e-4; may be repeated",
+    )
+
+
+def at_least_1(text: str) -> int:
+    """The type of an argument that counts something."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
+    """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C).
+
+    GALR_DEBUG=1 in the environment shows the traceback of an error as well.
+    """
+    # before torch is imported: threads that spin while they wait make a run five times slower
+    # where another one shares the cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
+    # of several processes that torchrun started, the first reports
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    try:
+        main(argv)
+        sys.stdout.flush()
+    except UserError as error:
+        _show(error)
+        return error.status
+    except KeyboardInterrupt as error:
+        message = str(error) or "stopped by Ctrl-C"
+        print(message, file=sys.stderr)  # noqa: T201 - a script's last line
+        return 130
+    except BrokenPipeError:
+        # the reader of our output (head, less) has gone; a second flush at exit must not fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a script
+        text = " ".join(str(error).split())
+        _show(f"unexpected {type(error).__name__}: {text}; run with GALR_DEBUG=1 to see where")
+        return 1
+    return 0
+
+
+def _show(error: UserError | str) -> None:
+    if os.environ.get("GALR_DEBUG") == "1":
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a script's last line

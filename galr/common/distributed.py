@@ -1,0 +1,246 @@
+"""The only place that knows about ranks: processes started side by side by torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from galr.common.errors import UserError
+
+# one rank may decode a whole data set while the others wait
+PATIENCE = timedelta(hours=6)
+
+
+def is_launched() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """This process's number, 0 for a single one."""
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the rank that writes and reports."""
+    return rank() == 0
+
+
+def local_device(wanted: str) -> str:
+    """``wanted`` (a ``device`` option) for this rank: each rank of a machine has its own GPU."""
+    if is_launched() and wanted in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return wanted
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the ranks for the block: by NCCL on CUDA, by gloo on CPUs; nothing for one process."""
+    if not is_launched():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Rank 0 runs the block while the others wait; they find what it has written."""
+    if world_size() > 1 and not is_main():
+        dist.barrier()
+    yield
+    if world_size() > 1 and is_main():
+        dist.barrier()
+
+
+def from_main(value: float, device: torch.device) -> float:
+    """Rank 0's ``value``, on all ranks."""
+    if world_size() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return float(shared.item())
+
+
+def on_main(make: Callable[[], bytes], device: torch.device) -> bytes:
+    """What ``make`` returns on rank 0, on all ranks.
+
+    Where it raises, rank 0 raises and reports, and the other ranks exit with status 1.
+    """
+    if world_size() == 1:
+        return make()
+    content = b""
+    if is_main():
+        try:
+            content = make()
+        except BaseException:
+            from_main(-1, device)
+            raise
+    size = int(from_main(len(content), device))
+    if size < 0:
+        raise SystemExit(1)
+    shared = torch.empty(size, dtype=torch.uint8, device=device)
+    if is_main() and size:
+        shared.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    dist.broadcast(shared, src=0)
+    return shared.cpu().numpy().tobytes()
+
+
+def check_alike(facts: Mapping[str, str], device: torch.device) -> None:
+    """Raises UserError on all ranks where one of ``facts``, by what it is of, differs on a rank.
+
+    Ranks on machines that share no disk may have been given other files.
+    """
+    if world_size() == 1:
+        return
+    digests = [zlib.crc32(text.encode()) for text in facts.values()]
+    own = torch.tensor(digests, dtype=torch.int64, device=device)
+    of_ranks = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(of_ranks, own)
+    for number, other in enumerate(of_ranks):
+        for name, same in zip(facts, (other == of_ranks[0]).tolist(), strict=True):
+            if not same:
+                raise UserError(
+                    f"rank {number}",
+                    f"has other {name} than rank 0",
+                    "give all machines the same files and command line",
+                )
+
+
+def broadcast_weights(*modules: nn.Module) -> None:
+    """Gives all ranks the parameters and buffers of rank 0, in place."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        for tensor in module.state_dict().values():
+            dist.broadcast(tensor, src=0)
+
+
+def gather_rows(rows: Tensor, total: int) -> Tensor:
+    """The rows of all ranks in the order of one process: (b, ...) a rank -> (total, ...).
+
+    Rank r holds rows r, r + world_size, ... The result has a gradient towards the own rows alone:
+    where every rank computes the same loss of it, the ranks' gradients add up to the whole one.
+    """
+    ranks = world_size()
+    if ranks == 1:
+        return rows
+    longest = -(-total // ranks)
+    padding = rows.new_zeros(longest - len(rows), *rows.shape[1:])
+    padded = torch.cat([rows, padding]).contiguous()
+    of_ranks = [torch.empty_like(padded) for _ in range(ranks)]
+    dist.all_gather(of_ranks, padded.detach())
+    of_ranks[rank()] = padded
+    return torch.stack(of_ranks, dim=1).flatten(0, 1)[:total]
+
+
+def rows_of_all(rows: Tensor) -> int:
+    """How many rows the ranks hold together."""
+    if world_size() == 1:
+        return len(rows)
+    count = torch.tensor(len(rows), device=rows.device)
+    dist.all_reduce(count)
+    return int(count.item())
+
+
+def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
+    """``module`` under DistributedDataParallel, its gradients summed over all ranks.
+
+    For one process, ``module`` itself. The weights that need a gradient now are those that are
+    summed: make another one where these change. ``some_unused``: a backward pass may miss weights.
+    """
+    if world_size() == 1:
+        return module
+    # a kernel of one pixel has the same numbers in the same order whatever its strides say
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    spread = DistributedDataParallel(
+        module,
+        broadcast_buffers=False,  # see share_statistics
+        init_sync=False,  # see broadcast_weights
+        find_unused_parameters=some_unused,
+    )
+    spread.register_comm_hook(None, _summed)
+    return spread
+
+
+# torch compares annotations with its own types, which a string is not
+def _summed(_, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Sums in place of DistributedDataParallel's means: a rank's loss is part of a sum."""
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
+def without_sum(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Within it the gradients of a ``parallel`` module add up on this rank alone."""
+    if isinstance(module, DistributedDataParallel):
+        held: contextlib.AbstractContextManager[None] = module.no_sync()
+        return held
+    return contextlib.nullcontext()
+
+
+def share_statistics(buffers: Iterable[Tensor]) -> None:
+    """Gives all ranks the mean of their running statistics, in place; counters stay."""
+    if world_size() == 1:
+        return
+    for buffer in buffers:
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer.div_(world_size())
+
+
+def _over_ranks(x: Tensor) -> Tensor:
+    """The sum over all ranks, with a gradient."""
+    total: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
+    return total
+
+
+class RankBatchNorm(nn.BatchNorm2d):
+    """nn.SyncBatchNorm for CPUs, where torch has none: statistics of the batches of all ranks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        count = _over_ranks(x.new_tensor(x.numel() / x.shape[1]))
+        mean = _over_ranks(x.sum((0, 2, 3))) / count
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = _over_ranks(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
+def synchronise_batch_norm(model: nn.Module) -> None:
+    """Lets every batch normalisation of ``model`` see the batches of all ranks, in place."""
+    if next(model.parameters()).is_cuda:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = RankBatchNorm

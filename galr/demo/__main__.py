@@ -1,0 +1,69 @@
+"""``python -m galr.demo``: makes the built-in demo data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from galr.common import cli
+from galr.demo.folder import DemoOptions, make_demo
+
+DESCRIPTION = """\
+Draws a small data set of aerial scenes (airports, harbors, courts, ...): images, five captions an
+image, a training and a test part, and what a detector would find. The same seed gives the same
+data. A folder that already holds it is left as it is.
+
+  python -m galr.demo --out data/demo_precomp
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv``, makes the folder and prints one line of what there is."""
+    default = DemoOptions()
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.demo")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        default="data/demo_precomp",
+        help="the folder to make (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=default.seed,
+        help="another seed gives other pictures (default: %(default)s)",
+    )
+    for part, images in (("train", default.train), ("test", default.test)):
+        parser.add_argument(
+            f"--{part}",
+            metavar="N",
+            type=cli.at_least_1,
+            default=images,
+            help=f"images of the {part} part (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--small-objects",
+        action="store_true",
+        help="other scenes, whose captions depend on objects of a few pixels on the same ground",
+    )
+    arguments = parser.parse_args(argv)
+    options = DemoOptions(arguments.seed, arguments.train, arguments.test, arguments.small_objects)
+    started = time.monotonic()
+    made = make_demo(arguments.out, options)
+    took = f"drawn in {time.monotonic() - started:.1f} s" if made else "already there"
+    print(  # noqa: T201 - the script's result
+        f"{arguments.out}: {options.train} training and {options.test} test images with "
+        f"{5 * (options.train + options.test)} captions, seed {options.seed}, {took}"
+    )
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""From images to stores of local features: readers of detectors' output, detectors, segments, and a look at a store."""

@@ -1,0 +1,65 @@
+"""A folder of detections, as text files that ``build --format paddledet`` reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from galr.common.errors import RunError, UserError
+from galr.detectors.image_folder import ImageFolder
+from galr.local_features.names import stem
+
+CLASSES_FILE = "classes.names"  # in the folder of the detections; not .txt, which is an image's
+
+
+@dataclass
+class Written:
+    """What a run wrote."""
+
+    images: int = 0
+    detections: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> detections
+
+
+class DetectionFolder:
+    """Writes a text file an image; the folder must be new or empty."""
+
+    def __init__(self, folder: str | Path, images: ImageFolder) -> None:
+        self.folder = Path(folder)
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UserError(folder, "holds files already", "name a new folder by --out")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(folder, f"cannot be made ({error.strerror})", "name another") from None
+        times = Counter(stem(name) for name in images.names)
+        self._shared = {short for short, count in times.items() if count > 1}
+        self.written = Written()
+
+    def write(self, image: str, lines: Sequence[str]) -> None:
+        """The detections of an image; none is an empty file."""
+        name = image if stem(image) in self._shared else stem(image)
+        try:
+            (self.folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            raise RunError(
+                self.folder, f"cannot be written to ({error.strerror})", "check the disk"
+            ) from None
+        self.written.images += 1
+        self.written.detections += len(lines)
+
+    def write_classes(self, classes: Iterable[str]) -> Path:
+        """The list of classes, for ``build --store-classes``."""
+        path = self.folder / CLASSES_FILE
+        path.write_text("".join(f"{name}\n" for name in classes))
+        return path
+
+
+def detection_line(name: str, score: float, corners: Sequence[float]) -> str:
+    """left, top, right, bottom, or eight coordinates, in pixels -> a line."""
+    if len(corners) == 4:
+        left, top, right, bottom = corners
+        corners = [left, top, right - left, bottom - top]
+    return f"{name} {score:.6f} " + " ".join(f"{number:.3f}" for number in corners)

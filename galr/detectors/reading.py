@@ -1,0 +1,189 @@
+"""A detector's files -> what is to be done for each image: the jobs of a build."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from galr.common.errors import UserError
+from galr.detectors.coco import Size, read_coco
+from galr.detectors.formats import TASK_FILE, dota_parser, paddledet_parser, yolo_parser
+from galr.detectors.image_folder import ImageFolder
+from galr.local_features.classes import ClassNames
+from galr.local_features.numbering import CHOICES
+from galr.local_features.records import (
+    BadEntry,
+    Fault,
+    Found,
+    Record,
+    numbered_lines,
+    read_records,
+    shown_place,
+)
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["paddledet", "yolo", "dota", "coco"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_PARSERS: dict[str, Callable[[ClassNames], Callable[[str], Record]]] = {
+    "paddledet": paddledet_parser,
+    "yolo": yolo_parser,
+}
+NUMBERED: tuple[Format, ...] = ("yolo", "coco")  # formats that may hold class numbers
+
+
+class Job(NamedTuple):
+    """An image and its detections: records read already, or a text file still to be read."""
+
+    image: Path
+    file: Path | None = None
+    found: Found | None = None
+    size: Size = None  # what the detections' files say of the image, checked against it
+
+    def read(self, kind: Format, classes: ClassNames) -> Found:
+        """The detections of the image."""
+        if self.file is not None:
+            return read_records(self.file, _PARSERS[kind](classes))
+        return self.found or Found.nothing()
+
+
+def read_jobs(
+    kind: Format,
+    detections: Sequence[str | Path],
+    images: ImageFolder,
+    classes: ClassNames,
+) -> tuple[list[Job], list[Fault]]:
+    """A job for every image in ``images``, and detections that belong to none.
+
+    ``detections`` is a folder or a file, with ``coco`` also the results and the list of images.
+    Raises UserError for class numbers whose meaning is not stated by ``classes.numbering``.
+    """
+    paths = [Path(path) for path in detections]
+    for path in paths:
+        if not path.exists():
+            raise UserError(path, "there is no such file or folder", "correct --detections")
+    if len(paths) > (2 if kind == "coco" else 1):
+        raise UserError(
+            "--detections", f"{len(paths)} paths for format {kind}", "name one folder or file"
+        )
+    if classes.numbering is not None and kind not in NUMBERED:
+        raise UserError(
+            "--classes",
+            f"says what class numbers mean, and format {kind} holds names",
+            "leave it out; --store-classes lists the classes that the store has",
+        )
+    if kind == "coco":
+        return _coco_jobs(paths, images, classes)
+    files = _text_files(paths[0])
+    if kind == "dota":
+        return _dota_jobs(files, images, classes)
+    if kind == "yolo" and classes.numbering is None:
+        raise UserError(
+            paths[0],
+            "holds class numbers, and nothing says what they mean",
+            f"say it by --classes: {CHOICES}",
+        )
+    return _image_jobs(files, images)
+
+
+def _text_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".txt")
+    if not files:
+        raise UserError(path, "holds no .txt files", "name the folder that the detector wrote to")
+    return files
+
+
+def _image_jobs(files: list[Path], images: ImageFolder) -> tuple[list[Job], list[Fault]]:
+    """Formats with a file an image."""
+    of_image: dict[int, Path] = {}
+    strangers: list[Fault] = []
+    for file in files:
+        try:
+            row = images.find(file.name)
+            if row in of_image:
+                raise BadEntry(f"{of_image[row].name} is of the same image, {images.names[row]}")
+            of_image[row] = file
+        except BadEntry as error:
+            strangers += _all_lines(file, error)
+    jobs = [
+        Job(images.folder / name, file=of_image.get(row)) for row, name in enumerate(images.names)
+    ]
+    return jobs, strangers
+
+
+def _all_lines(file: Path, what: BadEntry) -> list[Fault]:
+    """A fault for each line; a file without lines loses nothing."""
+    try:
+        return [Fault.of(f"{file}:{number}", what) for number, _ in numbered_lines(file)]
+    except BadEntry as error:
+        return [Fault(str(file), str(error))]
+
+
+def _dota_jobs(
+    files: list[Path], images: ImageFolder, classes: ClassNames
+) -> tuple[list[Job], list[Fault]]:
+    by_image: dict[int, Found] = {}
+    strangers: list[Fault] = []
+    rows: dict[str, int] = {}
+    tasks: dict[int, str] = {}  # of each class, as seen first
+    for file in files:
+        try:
+            name = TASK_FILE.fullmatch(file.name)
+            if name is None:
+                raise BadEntry("is not named Task1_<class>.txt or Task2_<class>.txt")
+            index = classes.named(name[2])
+        except BadEntry as error:
+            strangers += _all_lines(file, error)
+            continue
+        if tasks.setdefault(index, name[1]) != name[1]:
+            logger.warning(
+                "%s: class %s is in files of both tasks; objects in both are read twice",
+                file,
+                name[2],
+            )
+        parse = dota_parser(int(name[1]), index)
+        try:
+            for number, line in numbered_lines(file):
+                place = (f"{file}:", number)
+                try:
+                    image, record = parse(line)
+                    row = rows[image] if image in rows else images.find(image)
+                except BadEntry as error:
+                    strangers.append(Fault(shown_place(place), str(error)))
+                    continue
+                rows[image] = row
+                found = by_image.setdefault(row, Found.nothing())
+                found.records.append(record)
+                found.places.append(place)
+        except BadEntry as error:
+            strangers.append(Fault(str(file), str(error)))
+    jobs = [
+        Job(images.folder / image, found=by_image.get(row))
+        for row, image in enumerate(images.names)
+    ]
+    return jobs, strangers
+
+
+def _coco_jobs(
+    paths: list[Path], images: ImageFolder, classes: ClassNames
+) -> tuple[list[Job], list[Fault]]:
+    results = paths[0] / "results.json" if paths[0].is_dir() else paths[0]
+    listed = paths[1] if len(paths) == 2 else results.with_name("images.json")
+    files = read_coco(results, listed, classes)
+    jobs = [Job(images.folder / name) for name in images.names]
+    strangers = list(files.faults)
+    for key, found in files.found.items():
+        image = files.images[key]
+        try:
+            row = images.find(Path(image.file_name).name)
+            if jobs[row].found is not None:
+                raise BadEntry(f"{image.file_name} stands twice in the list of images")
+            jobs[row] = Job(jobs[row].image, found=found, size=image.size)
+        except BadEntry as error:
+            strangers += [Fault(shown_place(place), str(error)) for place in found.places]
+    return jobs, strangers

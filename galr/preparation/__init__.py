@@ -1,0 +1,1 @@
+"""Data folders from downloaded files (``python -m galr.data``): prepare and check."""

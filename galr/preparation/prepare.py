@@ -1,0 +1,128 @@
+"""The files that people download -> a data folder: annotations, images, vocabulary."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from galr.common.atomic import write_text
+from galr.common.errors import UserError
+from galr.data.annotations import annotation_files, read_lines
+from galr.data.vocabulary import build_vocabulary
+from galr.preparation.karpathy import Described, read_karpathy
+from galr.preparation.survey import survey_images
+
+SPLITS = ("train", "val", "test")
+
+
+def prepare(
+    json_path: str | Path,
+    image_folder: str | Path,
+    out: str | Path,
+    vocab_path: str | Path,
+    *,
+    val_into_train: bool = False,
+) -> list[str]:
+    """Checks JSON and images, writes the annotation files and the vocabulary; what was found.
+
+    ``out``/images becomes a link to ``image_folder`` where it is not there yet. Nothing is written
+    before everything is checked. Raises UserError for a JSON that is not in the Karpathy layout,
+    an unknown split, an image that is missing or damaged, or another data set in ``out``.
+    """
+    images = read_karpathy(json_path)
+    parts = _parts(images, json_path, val_into_train=val_into_train)
+    said = _check_images(images, image_folder, json_path)
+    out = Path(out)
+    _check_place(out, Path(image_folder))
+    for split, part in parts.items():
+        # one name a caption: images may then have different numbers of captions
+        names = [image.name for image in part for _ in image.captions]
+        captions = [caption for image in part for caption in image.captions]
+        write_text(out / f"{split}_filename.txt", "".join(f"{name}\n" for name in names))
+        write_text(out / f"{split}_caps.txt", "".join(f"{caption}\n" for caption in captions))
+        said.append(f"{out}/{split}_caps.txt: {len(captions)} captions of {len(part)} images")
+    if not (out / "images").exists():
+        os.symlink(os.path.abspath(image_folder), out / "images")
+        said.append(f"{out}/images: a link to {image_folder}")
+    read_by_released = [
+        line for split in ("train", "test") for line in read_lines(annotation_files(out, split)[0])
+    ]
+    vocabulary = build_vocabulary(read_by_released)
+    vocabulary.save(vocab_path)
+    said.append(f"{vocab_path}: {len(vocabulary.words)} words of the train and test captions")
+    return said
+
+
+def _parts(
+    images: list[Described], path: str | Path, *, val_into_train: bool
+) -> dict[str, list[Described]]:
+    parts: dict[str, list[Described]] = {split: [] for split in SPLITS}
+    for number, image in enumerate(images):
+        if image.split not in parts:
+            raise UserError(
+                f"{path}: images[{number}]",
+                f"{image.name} is of split {image.split!r}",
+                f"the splits are {', '.join(SPLITS)}",
+            )
+        filled = tuple(caption for caption in image.captions if caption)
+        if filled:
+            to_train = val_into_train and image.split == "val"
+            split = "train" if to_train else image.split
+            parts[split].append(image._replace(captions=filled))
+    for split in ("train", "test"):
+        if not parts[split]:
+            raise UserError(
+                path, f"has no captioned image of split {split!r}", "train and test need some"
+            )
+    return {split: part for split, part in parts.items() if part}
+
+
+def _check_images(images: list[Described], folder: str | Path, json_path: str | Path) -> list[str]:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(folder, "there is no such folder of images", "name it by --images")
+    names = [image.name for image in images]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{json_path}: images[{names.index(missing[0])}]",
+            f"there is no image {folder / missing[0]} ({len(missing)} of {len(names)} are missing)",
+            "name the folder of the images by --images, or complete it",
+        )
+    survey = survey_images(folder, names)
+    if survey.bad:
+        first = survey.bad[min(survey.bad)]
+        others = len(survey.bad) - 1
+        raise UserError(
+            folder,
+            f"{first} ({others} other images are bad)" if others else first,
+            "then run this again",
+        )
+    captions = [caption for image in images for caption in image.captions]
+    said = [
+        f"{json_path}: {len(images)} images, {len(captions)} captions",
+        f"{folder}: all images are whole, {_span(survey.sizes[:, 0])} x "
+        f"{_span(survey.sizes[:, 1])} pixels",
+    ]
+    empty = sum(not caption for caption in captions)
+    if empty:
+        without = sum(not any(image.captions) for image in images)
+        said.append(f"left out: {empty} empty captions; {without} images have no caption otherwise")
+    return said
+
+
+def _span(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low}..{high}"
+
+
+def _check_place(out: Path, image_folder: Path) -> None:
+    link = out / "images"
+    if os.path.lexists(link) and not (link.exists() and link.samefile(image_folder)):
+        raise UserError(
+            link,
+            f"is there already, and is not {image_folder}",
+            "choose another folder by --out, or remove it",
+        )

@@ -1,0 +1,54 @@
+"""All images of a folder decoded once: damages, sizes, perceptual hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.common.errors import UserError
+from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
+from galr.common.progress import Progress
+from galr.data.images import decode_image
+from galr.preparation.hashes import BITS, perceptual_hash
+
+
+class Survey(NamedTuple):
+    """hashes: (I, 64) bool, zeros for a damaged image; sizes: (I, 2) width and height in pixels;
+    bad: what is wrong with an image, by its index."""
+
+    hashes: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    bad: dict[int, str]
+
+
+def survey_images(folder: str | Path, names: Sequence[str]) -> Survey:
+    """Decodes every image, in processes on all cores, with a progress bar."""
+    survey = Survey(
+        np.zeros((len(names), BITS), bool), np.zeros((len(names), 2), dtype=np.int64), {}
+    )
+    with (
+        Progress(f"checking {folder}", len(names), "images") as progress,
+        starting_processes(),
+        ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
+    ):
+        looks = pool.map(partial(_look, Path(folder)), names, chunksize=16)
+        for index, (bits, size, wrong) in enumerate(looks):
+            survey.hashes[index], survey.sizes[index] = bits, size
+            if wrong is not None:
+                survey.bad[index] = wrong
+            progress.advance(1)
+    return survey
+
+
+def _look(folder: Path, name: str) -> tuple[NDArray[np.bool_], tuple[int, int], str | None]:
+    try:
+        image = decode_image(folder / name)
+        return perceptual_hash(image), image.size, None
+    except UserError as error:
+        return np.zeros(BITS, bool), (0, 0), str(error)
