@@ -1,1 +1,1 @@
-"""What every part uses: errors, files, devices, processes, ranks, the command line. Knows nothing of the rest."""
+"""What every part uses: errors, files, devices, processes, ranks, the command line."""

@@ -1,1 +1,1 @@
-"""From images to stores of local features: readers of detectors' output, detectors, segments, and a look at a store."""
+"""Local features from images: detectors, readers of their output, segments, overlays."""
