@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Literal, NamedTuple
 
 import torch
@@ -150,10 +149,3 @@ def block_numbers_within(similarity: Similarities, k: int, memory_mib: float) ->
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES
     numbers = max(free, LEAST_MIB * MIB / 2) / similarity.dtype.itemsize
     return int(min(numbers, MOST_NUMBERS))
-
-
-if __name__ == "__main__":
-    from galr.common import cli
-    from postprocessing.command_line import main
-
-    sys.exit(cli.run(main))
