@@ -25,6 +25,7 @@ LAYERS = [
     # what is built on the core
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
+    ["galr.localise"],
     ["galr.commands"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
