@@ -15,7 +15,7 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import Embeddings, encode_part
 from galr.evaluation.evaluate import FoldRerank, settings_by_method
 from galr.metrics.similarities import FeatureProduct
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 from postprocessing.banks import Bank
 from postprocessing.task import NO_BANKS, Banks, RetrievalTask
@@ -31,7 +31,7 @@ def reads_more_than_the_test_part(options: Options) -> bool:
 
 def fold_rerank(
     options: Options,
-    model: GaLR,
+    model: RetrievalModel,
     tokenizer: Tokenizer,
     fold: Mapping[str, Any],
     checkpoint: Path,
@@ -102,7 +102,7 @@ def _named(fold: Mapping[str, Any], part: str, checkpoint: Path) -> list[str]:
 
 def _bank(
     options: Options,
-    model: GaLR,
+    model: RetrievalModel,
     tokenizer: Tokenizer,
     fold: Mapping[str, Any],
     checkpoint: Path,
