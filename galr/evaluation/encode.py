@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -85,11 +86,15 @@ def encode_captions(
 
 
 class Embeddings(NamedTuple):
-    """Of a part: images (I, D), captions (C, D), and what compares them."""
+    """Of a part: images (I, D), captions (C, D), and what compares them.
+
+    ``seconds``: how long the encoding of the images took, and that of the captions.
+    """
 
     images: Tensor
     captions: Tensor
     comparison: Comparison
+    seconds: tuple[float, float]
 
     @torch.inference_mode()
     def similarity(self) -> Tensor:
@@ -103,9 +108,12 @@ def encode_part(
 ) -> Embeddings:
     """All images and captions of ``part``. The model is left in evaluation mode."""
     model.eval()
+    started = time.perf_counter()
     images = encode_images(model, part, options)
+    seconds = [time.perf_counter() - started]
     captions = encode_captions(model, part, tokenizer, options)
-    return Embeddings(images, captions, model.comparison)
+    seconds.append(time.perf_counter() - started - seconds[0])
+    return Embeddings(images, captions, model.comparison, (seconds[0], seconds[1]))
 
 
 def encode_similarity(

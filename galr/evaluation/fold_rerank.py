@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import Embeddings, encode_part
 from galr.evaluation.evaluate import FoldRerank, settings_by_method
 from galr.metrics.similarities import FeatureProduct
+from galr.model.comparison import Cosine, alike
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 from postprocessing.banks import Bank
@@ -69,10 +71,16 @@ def banks_of(bank: Embeddings, part: Embeddings) -> Banks:
     bank_images, bank_captions, images, captions = (
         own.cpu() for own in (bank.images, bank.captions, part.images, part.captions)
     )
+    if isinstance(part.comparison, Cosine):
+        across = within = None  # a product
+    else:
+        across, within = copy.deepcopy(part.comparison).cpu(), alike
+    asked_captions = FeatureProduct(images, bank_captions, across).T
     return Banks(
-        Bank(FeatureProduct(bank_images, captions), FeatureProduct(bank_captions, captions)),
-        Bank(FeatureProduct(bank_captions, images), FeatureProduct(bank_images, images)),
-    )
+        Bank(FeatureProduct(bank_images, captions, across),
+             FeatureProduct(bank_captions, captions, within)),
+        Bank(asked_captions, FeatureProduct(bank_images, images, within)),
+    )  # fmt: skip
 
 
 def images_of_training_part(options: Options, checkpoint: Path, names: list[str]) -> Part:

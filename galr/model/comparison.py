@@ -7,7 +7,7 @@ the caption t first, so that every pair has a text feature u of its own:
 
   soft_att        u = sigmoid(W v + b) * t
   fusion_att      u = sigmoid(W1 [v, t] + b1) * (W2 [v, t] + b2)
-  similarity_att  u = sigmoid((W1 v + b1) * (W2 t + b2)) * t
+  similarity_att  u = sigmoid((W1 v + b1) * t') * t', t' = W2 t + b2
 
 and the similarity is the cosine of v with u. That of ``soft_att`` is two products of matrices.
 """
@@ -34,6 +34,11 @@ class Comparison(nn.Module):
     def embed_text(self, feature: Tensor) -> Tensor:
         """What is stored of a caption: text features (B, D) -> (B, D)."""
         return feature
+
+
+def alike(left: Tensor, right: Tensor) -> Tensor:
+    """Cosines of embeddings (A, D) with others (B, D) of the same kind: (A, B)."""
+    return l2_normalise(left) @ l2_normalise(right).T
 
 
 class Cosine(Comparison):
@@ -151,7 +156,7 @@ class SimilarityAttention(GatedPairs):
         return (self.text(captions),)
 
     def gated(self, images: tuple[Tensor, ...], captions: tuple[Tensor, ...]) -> Tensor:
-        """sigmoid((W1 v + b1) * (W2 t + b2)) * t."""
+        """sigmoid((W1 v + b1) * t') * t'."""
         return torch.sigmoid(images[0] * captions[0]) * captions[0]
 
 

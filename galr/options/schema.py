@@ -241,7 +241,7 @@ class ModelOptions(Section):
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
         fusion, width = self.fusion, self.embed.embed_dim
-        if self.local and fusion.type == "midf":
+        if self.name == "GaLR" and self.local and fusion.type == "midf":
             if fusion.mca_HIDDEN_SIZE != width:
                 raise ValueError(
                     f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
