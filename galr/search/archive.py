@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,9 +13,10 @@ import torch
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import decode_image
+from galr.data.pictures import square_pixels
+from galr.evaluation.trained_model import TrainedModel, load
 from galr.search.approximate import Approximate
-from galr.search.encoder import Encoder
 from galr.search.exact import Exact, Found
 from galr.search.storage import (
     DAMAGED,
@@ -31,8 +31,6 @@ from galr.search.storage import (
 )
 from postprocessing.explain import explain
 from postprocessing.terms import RerankSettings
-
-logger = logging.getLogger(__name__)
 
 SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
 
@@ -105,9 +103,9 @@ class Archive:
         return len(self.files)
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> TrainedModel:
         """The archive's model."""
-        return Encoder.load(self.path / MODEL, self.device)
+        return load(self.path / MODEL, self.device)
 
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
@@ -169,13 +167,10 @@ class Archive:
         if text is not None:
             if not text.strip():
                 raise UserError("the sentence", "is empty", "write what the images should show")
-            if not self.encoder.knows_a_word(text):
-                logger.warning("the model knows no word of the sentence: what it finds is chance")
-            parts.append((weight, self.encoder.texts([text])[0]))
+            parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-            picture = image if isinstance(image, Image.Image) else decode_image(image)
-            pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
-            parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
+            pixels = np.stack([square_pixels(image, self.encoder.side, "the image")])
+            parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
         if not parts:
