@@ -23,7 +23,7 @@ COMMANDS = {
     "warm-start": ("galr.warm_start", "pretrain the backbone on images alone"),
     "sweep": ("galr.sweep.__main__", "train and test over options, values and seeds"),
     "report": ("galr.report.__main__", "a page about an experiment"),
-    "rerank": ("postprocessing.command_line", "re-rank a similarity matrix"),
+    "rerank": ("postprocessing.rerank.__main__", "re-rank a similarity matrix"),
     "compare": ("postprocessing.compare", "compare re-ranking methods"),
     "search": ("galr.search.__main__", "index, query and serve an archive of images"),
     "export": ("galr.export", "a checkpoint as a folder to share"),

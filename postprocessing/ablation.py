@@ -10,7 +10,7 @@ from typing import Any
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.common.errors import UserError
-from postprocessing.command_line import (
+from postprocessing.arguments import (
     PROGRAM,
     add_part_arguments,
     add_settings_arguments,

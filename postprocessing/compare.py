@@ -16,8 +16,7 @@ from galr.common.atomic import write_json
 from galr.common.errors import UserError
 from galr.data.annotations import caption_groups
 from galr.metrics.similarities import FeatureProduct
-from postprocessing.banks import Bank
-from postprocessing.command_line import (
+from postprocessing.arguments import (
     add_bank_arguments,
     add_correction_arguments,
     add_part_arguments,
@@ -27,6 +26,7 @@ from postprocessing.command_line import (
     task_of,
     write,
 )
+from postprocessing.banks import Bank
 from postprocessing.comparison import compare
 from postprocessing.feature_files import (
     Features,

@@ -14,7 +14,7 @@ from galr.common import cli
 from galr.common.atomic import write_json
 from galr.common.errors import UserError
 from galr.metrics.similarities import Array, as_floats
-from postprocessing.command_line import (
+from postprocessing.arguments import (
     PROGRAM,
     add_part_arguments,
     add_settings_arguments,

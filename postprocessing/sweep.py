@@ -14,7 +14,7 @@ import numpy as np
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.common.errors import UserError
-from postprocessing.command_line import PROGRAM, add_reverse_arguments, not_negative, write
+from postprocessing.arguments import PROGRAM, add_reverse_arguments, not_negative, write
 from postprocessing.recalls import Metrics, RerankRecalls, mean_of, recall_table
 from postprocessing.similarity_files import read_part, saved_folds
 from postprocessing.terms import RerankSettings

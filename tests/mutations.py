@@ -40,21 +40,20 @@ SECONDS = 60  # a mutant that runs longer is in an endless loop
 
 GOLDEN = "tests/test_golden.py::test_results_are_those_that_were_kept"
 TESTS = {
-    "galr/training/loss.py": f"tests/training/test_loss.py {GOLDEN}[losses]",
-    "galr/training/criterion.py": "tests/training/test_criterion.py",
+    "galr/training/loss.py": f"tests/training/test_loss.py tests/training/test_criterion.py "
+    f"{GOLDEN}[losses]",
     "galr/training/schedule.py": "tests/training/test_schedule.py",
-    "galr/training/average.py": "tests/training/test_average.py",
     "galr/training/checkpoint.py": "tests/training/test_checkpoint.py",
     "galr/training/epoch.py": "tests/training/test_epoch.py",
-    "galr/training/optimizer.py": "tests/training/test_step.py -k optimiser",
-    "galr/training/frozen.py": "tests/training/test_step.py -k trained",
+    "galr/training/optimizer.py": "tests/training/test_average.py tests/training/test_step.py",
+    "galr/training/backbone.py": "tests/training/test_step.py -k trained",
     "galr/metrics/retrieval.py": f"tests/evaluation/test_metrics.py {GOLDEN}[metrics]",
     "galr/evaluation/results.py": "tests/evaluation/test_results.py",
     "galr/metrics/similarities.py": "tests/evaluation/test_metrics.py "
     "tests/postprocessing/test_rerank.py",
     "galr/local_features/drea.py": f"tests/local_features/test_drea.py {GOLDEN}[drea]",
     "galr/data/sampling.py": "tests/data/test_sampling.py",
-    "postprocessing/rerank.py": "tests/postprocessing/test_rerank.py",
+    "postprocessing/rerank/__init__.py": "tests/postprocessing/test_rerank.py",
     "postprocessing/terms.py": "tests/postprocessing/test_rerank.py",
     "postprocessing/neighbours.py": "tests/postprocessing/test_rerank.py",
     "postprocessing/lists.py": "tests/postprocessing/test_rerank.py",

@@ -41,7 +41,7 @@ def decode_image(path: str | Path | IO[bytes], most: int | None = None) -> Image
                     "cut the image into smaller scenes",
                 )
             image.load()
-            return to_rgb(image)
+            return _rgb(image)
     except UserError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit
@@ -97,8 +97,7 @@ def _open_quietly(path: str | Path | IO[bytes]) -> Image.Image:
         return Image.open(path, formats=FORMATS)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB with 8 bits a channel, as ``decode_image`` says."""
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
     if image.mode == "P":

@@ -131,10 +131,10 @@ class TrainedModel:
     ) -> Tensor:
         """Embeddings of images, in their order: (I, D) float32 of length 1, on the CPU.
 
-        images: files, PIL images, arrays (H, W, 3) or tensors (3, H, W) of any size, whose values
-        ``galr.data.images.eight_bits`` scales. A single one is a list of one. ``local``: their
-        local features, or a store that holds an entry of each file's name; without, a model with a
-        local branch sees images without objects. Raises UserError for an image that is missing,
+        images: files, PIL images, arrays (H, W, 3) or tensors (3, H, W) of any size, uint8 or real
+        numbers from 0 to 1; a single one is a list of one. ``local``: their local features, or a
+        store that holds an entry of each file's name; without, a model with a local branch sees
+        images without objects. Raises UserError for an image that is missing,
         damaged or of another shape, and for local features that do not belong to the images.
         """
         pictures = list_of_pictures(images)

@@ -147,8 +147,10 @@ def test_another_vocabulary_is_refused(fold, tmp_path):
         ([np.zeros((8, 8, 4), np.uint8)], r"images\[0\]: has the shape \(8, 8, 4\)"),
         (torch.zeros(1, 3, 0, 8), r"images\[0\]: has the shape \(3, 0, 8\)"),
         (np.zeros((8, 8)), r"images\[0\]: has the shape \(8, 8\)"),
-        ([torch.full((3, 8, 8), 0.5), torch.randn(3, 8, 8)], r"images\[1\]: holds negative"),
-        ([np.full((8, 8, 3), np.nan)], "negative numbers, NaN or infinity"),
+        ([torch.full((3, 8, 8), 0.5), torch.randn(3, 8, 8)], r"images\[1\]: holds float32 from -"),
+        ([np.full((8, 8, 3), np.nan)], "holds float64 from nan to nan"),
+        ([np.full((8, 8, 3), 4095)], "holds int64 from 4095 to 4095; give an array"),
+        ([Image.fromarray(np.zeros((8, 8), np.uint16))], r"has the shape \(8, 8\)"),
         ([None], r"images\[0\]: has the shape \(\)"),
     ],
 )

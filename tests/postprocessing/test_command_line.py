@@ -7,8 +7,8 @@ import pytest
 
 from galr.common import cli
 from galr.metrics.retrieval import reranked_metrics, retrieval_metrics, retrieval_ranks
-from postprocessing.command_line import main
 from postprocessing.rerank import rerank
+from postprocessing.rerank.__main__ import main
 from tests.postprocessing.method_loops import scores
 
 

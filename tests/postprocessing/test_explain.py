@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from galr.common import cli
-from postprocessing.command_line import main
 from postprocessing.explain import explain
 from postprocessing.rerank import rerank
+from postprocessing.rerank.__main__ import main
 from postprocessing.terms import RerankSettings
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from galr.common import cli
-from postprocessing.command_line import main
 from postprocessing.recalls import RerankRecalls
+from postprocessing.rerank.__main__ import main
 from postprocessing.similarity_files import read_part, saved_folds
 from postprocessing.terms import RerankSettings
 from tests.postprocessing.test_command_line import expected

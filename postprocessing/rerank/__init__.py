@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from postprocessing.terms import RerankSettings, combine, terms
 MIB = 1 << 20
 LEAST_MIB = 16  # no less memory is worth a setting
 PAIR_BYTES = 48  # of a query and its candidate, between the passes
-MOST_NUMBERS = 1 << 26  # similarities in a block: more are not multiplied any faster
+MOST_NUMBERS = 1 << 23  # similarities in a block: more are not multiplied any faster
 SCORED_AT_A_TIME = 1 << 13  # pairs: for more, torch wakes threads that then spin
 
 
@@ -150,10 +149,3 @@ def block_numbers_within(similarity: Similarities, k: int, memory_mib: float) ->
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES
     numbers = max(free, LEAST_MIB * MIB / 2) / similarity.dtype.itemsize
     return int(min(numbers, MOST_NUMBERS))
-
-
-if __name__ == "__main__":
-    from galr.common import cli
-    from postprocessing.command_line import main
-
-    sys.exit(cli.run(main))
