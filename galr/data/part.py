@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.cache_files import image_folder
 from galr.data.image_cache import ImageFiles, Images, open_images
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 
 
 class Part(NamedTuple):
-    """Aligned by image index: annotations, images or maps of them, objects where there are any."""
+    """Aligned by image index: annotations, images or cached features of them, local features."""
 
     annotations: Annotations
     images: Images
@@ -46,7 +45,7 @@ class Split(NamedTuple):
     def files(self) -> ImageFiles:
         """The files of all its images, to be decoded as squares of ``image_size``."""
         dataset = self.options.dataset
-        return ImageFiles(image_folder(dataset), self.annotations.images, dataset.image_size)
+        return ImageFiles(dataset.image_folder, self.annotations.images, dataset.image_size)
 
 
 def read_split(options: Options, split: str) -> Split:
@@ -55,7 +54,7 @@ def read_split(options: Options, split: str) -> Split:
     annotations = read_annotations(
         dataset.data_path,
         split,
-        image_folder(dataset),
+        dataset.image_folder,
         empty_captions=dataset.empty_captions if split == "train" else 0,
     )
     return Split(options, annotations, _local_features(options, annotations.images))

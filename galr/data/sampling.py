@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from galr.common.seeding import derive_seed
+from galr.options import DatasetOptions
 
 # of an item in an epoch: a caption, and transforms.PLACING + transforms.COLOURING
 DRAWS = 11
@@ -38,35 +39,41 @@ class Key(NamedTuple):
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """The batches of one rank in an epoch.
+    """The batches of one rank in an epoch of ``items``, which ``set_epoch`` chooses.
 
     The items of each global batch are dealt out in turn, so that the ranks' batches together are
     the batch of a single process. The last batch is kept, unless it has fewer than two pairs (one
     has no negative: its loss is zero, and batch normalisation cannot use it) or fewer than ranks.
+    ``done(epoch, share)`` is the share of the training that is over so far into an epoch.
     """
 
     def __init__(
         self,
         items: int,
-        batch_size: int,
+        options: DatasetOptions,
         seed: int,
         *,
-        side_at_step: Callable[[int], int],
+        done: Callable[[int, float], float] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in 0..{world_size - 1}, got {rank}")
-        if batch_size < max(2, world_size):
+        least = max(2, world_size)
+        if options.batch_size < least:
             raise ValueError(
-                f"batch_size must be at least {max(2, world_size)} on {world_size} ranks, "
-                f"got {batch_size}"
+                f"batch_size must be at least {least} on {world_size} ranks, "
+                f"got {options.batch_size}"
             )
-        self.items, self.batch_size, self.seed = items, batch_size, seed
+        self.items, self.options, self.seed = items, options, seed
         self.rank, self.world_size = rank, world_size
-        self.epoch, self.side_at_step = 0, side_at_step
-        full, rest = divmod(items, batch_size)
-        self.batches = full + (rest >= max(2, world_size))
+        self.epoch, self.done = 0, done
+        full, rest = divmod(items, options.batch_size)
+        self.batches = full + (rest >= least)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Order, captions, rotations and crops of the next iteration are those of ``epoch``."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.batches
@@ -74,11 +81,18 @@ class EpochBatches(Sampler[list[Key]]):
     @property
     def pairs(self) -> int:
         """Pairs in an epoch on all ranks together."""
-        return min(self.items, self.batches * self.batch_size)
+        return min(self.items, self.batches * self.options.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = epoch_order(self.seed, self.epoch, self.items)
-        for step, start in enumerate(range(0, self.pairs, self.batch_size)):
-            batch = order[start : start + self.batch_size]
-            own, side = batch[self.rank :: self.world_size].tolist(), self.side_at_step(step)
-            yield [Key(self.epoch, item, side) for item in own]
+        order, size = epoch_order(self.seed, self.epoch, self.items), self.options.batch_size
+        for step in range(self.batches):
+            items = order[step * size : (step + 1) * size][self.rank :: self.world_size]
+            done = self.done(self.epoch, step / self.batches) if self.done else 0.0
+            side = image_side(self.options, done)
+            yield [Key(self.epoch, item, side) for item in items.tolist()]
+
+
+def image_side(options: DatasetOptions, done: float) -> int:
+    """The side in pixels of training images, with the share ``done`` in [0, 1] behind them."""
+    sides = options.sides
+    return sides[min(int(done * len(sides)), len(sides) - 1)]

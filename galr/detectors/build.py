@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
+from galr.common.parallel import in_processes
 from galr.detectors.image_folder import ImageFolder, image_size
-from galr.detectors.parallel import in_processes
 from galr.detectors.reading import Format, Job, read_jobs
 from galr.local_features.classes import ClassNames
 from galr.local_features.detections import Detections, clip, faults

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from galr.common.errors import UserError
+from galr.common.parallel import in_processes
 from galr.data.images import decode_image
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
 from galr.detectors.image_folder import ImageFolder
-from galr.detectors.parallel import in_processes
 from galr.detectors.segments import Regions, find_regions
 from galr.local_features.names import NameIndex, shown
 

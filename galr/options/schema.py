@@ -406,6 +406,11 @@ class DatasetOptions(Section):
         return self
 
     @property
+    def image_folder(self) -> Path:
+        """``image_path``, or ``images`` inside ``data_path``."""
+        return Path(self.image_path or Path(self.data_path) / "images")
+
+    @property
     def sides(self) -> tuple[int, ...]:
         """Of training images, one after another in equal shares of the training."""
         return self.train_sizes or (self.image_size,)

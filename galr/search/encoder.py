@@ -12,7 +12,7 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.dataset import caption_loader
+from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize

@@ -34,7 +34,7 @@ from galr.training.epoch import train_one_epoch
 from galr.training.frozen import set_trained
 from galr.training.maps import trunk_maps, with_maps
 from galr.training.optimizer import build_optimizer
-from galr.training.schedule import image_side, learning_rate
+from galr.training.schedule import learning_rate
 from galr.training.step import TrainingStep
 from galr.training.time_budget import Pace
 
@@ -112,6 +112,7 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            done=self.pace.done,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
@@ -185,9 +186,10 @@ class FoldTrainer:
         options = self.options
         done = distributed.from_main(self.pace.done(epoch), self.device)
         set_trained(self.model, options.model.backbone, done)
-        self.loader.set_epoch(epoch, partial(self._image_side, epoch))
+        self.loader.sampler.set_epoch(epoch)
+        pairs = self.loader.sampler.pairs
         rank = 0 if options.distributed.exact else distributed.rank()
-        with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
+        with Progress(f"fold {self.index} epoch {epoch}", pairs, "images") as progress:
             figures = train_one_epoch(
                 self.training,
                 self.loader,
@@ -214,10 +216,6 @@ class FoldTrainer:
             return learning_rate(self.options.optim, epoch, done)
         done = distributed.from_main(self.pace.done(epoch), self.device)
         return None if done >= 1 and step > 0 else learning_rate(self.options.optim, epoch, done)
-
-    def _image_side(self, epoch: int, step: int) -> int:
-        done = self.pace.done(epoch, step / len(self.loader))
-        return image_side(self.options.dataset, done)
 
     def _seconds(self) -> float:
         return distributed.from_main(self.pace.seconds, self.device)

@@ -12,7 +12,7 @@ from torch import nn
 
 from galr.common import distributed
 from galr.data.dataset import image_loader
-from galr.data.feature_cache import CachedMaps, open_maps
+from galr.data.feature_cache import CachedFeatures, open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
@@ -22,23 +22,23 @@ from galr.options import DatasetOptions
 
 def trunk_maps(
     encoder: ImageEncoder, files: ImageFiles, split: str, options: DatasetOptions
-) -> CachedMaps:
+) -> CachedFeatures:
     """What the head reads of each of ``files``, by the trunk as it is, from a cache.
 
     Rank 0 builds the cache where it is missing, and the others wait.
     """
     with distributed.main_first():
-        return open_maps(
+        return open_features(
             options,
             split,
             files,
             key=weights_digest(encoder.trunk),
             length=encoder.kept_length,
-            computed=lambda: _computed(encoder, files, options),
+            batches=_computed(encoder, files, options),
         )
 
 
-def with_maps(part: Part, maps: CachedMaps, names: tuple[str, ...]) -> Part:
+def with_maps(part: Part, maps: CachedFeatures, names: tuple[str, ...]) -> Part:
     """``part`` with the ``maps`` of its images, which are some of ``names``."""
     row = {name: index for index, name in enumerate(names)}
     return part._replace(images=maps.select([row[name] for name in part.annotations.images]))

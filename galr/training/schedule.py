@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from galr.options import DatasetOptions, OptimOptions
+from galr.options import OptimOptions
 
 
 def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> float:
@@ -35,9 +35,3 @@ def learning_rate(options: OptimOptions, epoch: int, done: float) -> float:
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
     after_warmup = (done - options.warmup) / (1 - options.warmup)
     return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)
-
-
-def image_side(options: DatasetOptions, done: float) -> int:
-    """The side in pixels of training images, with the share ``done`` in [0, 1] behind them."""
-    sides = options.sides
-    return sides[min(int(done * len(sides)), len(sides) - 1)]

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from galr.common import distributed
 from galr.common.seeding import derive_seed
-from galr.data.dataset import Batch
+from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.galr import GaLR
 from galr.options import OptimOptions

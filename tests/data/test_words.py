@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections import Counter
 
@@ -137,6 +138,12 @@ def test_files_that_are_no_vocabulary(tmp_path, content, what):
     with pytest.raises(UserError, match=r"v\.json: .*vocab\.py") as caught:
         Vocabulary.load(path)
     assert what in str(caught.value)
+
+
+def test_stop_words_are_those_of_the_released_vocabularies():
+    digest = hashlib.sha256(" ".join(sorted(words.STOP_WORDS)).encode()).hexdigest()
+    assert len(words.STOP_WORDS) == 179
+    assert digest == "0c98fde29ffc5a2e6d736e91f1af1d22191952a34501cf24a1e44de651946861"
 
 
 def test_a_word_twice_is_refused():

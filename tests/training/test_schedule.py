@@ -1,7 +1,8 @@
 import pytest
 
+from galr.data.sampling import image_side
 from galr.options import DatasetOptions, OptimOptions
-from galr.training.schedule import image_side, learning_rate, step_schedule
+from galr.training.schedule import learning_rate, step_schedule
 from galr.training.time_budget import Pace, cpu_seconds
 
 
