@@ -1,4 +1,4 @@
-"""A part of the data (a split, or a fold's share of one): captions, images and local features."""
+"""A split, or a fold's part of one: annotations, images and local features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Part(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What is read of a split once, whatever size its images are wanted in."""
+    """A split as it is read once, for images of any size."""
 
     options: Options
     annotations: Annotations
@@ -43,7 +43,7 @@ class Split(NamedTuple):
         return Part(self.annotations, images, self.local)
 
     def files(self) -> ImageFiles:
-        """The files of all its images, to be decoded as squares of ``image_size``."""
+        """The files of all its images, decoded as squares of ``image_size``."""
         dataset = self.options.dataset
         return ImageFiles(dataset.image_folder, self.annotations.images, dataset.image_size)
 

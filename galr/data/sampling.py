@@ -1,4 +1,4 @@
-"""Which item comes when in an epoch, and its random numbers: functions of (seed, epoch, item)."""
+"""The order of an epoch and the random numbers of its items, as functions of seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from galr.common.seeding import derive_seed
 from galr.options import DatasetOptions
 
-# of an item in an epoch: a caption, and transforms.PLACING + transforms.COLOURING
+# per item and epoch: one for the caption, transforms.PLACING + transforms.COLOURING
 DRAWS = 11
 
 
@@ -24,8 +24,8 @@ def epoch_order(seed: int, epoch: int, items: int) -> NDArray[np.int64]:
 def epoch_draws(seed: int, epoch: int, items: int) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1) for each item, (items, DRAWS).
 
-    Row i does not depend on how many rows there are, nor on who asks, nor when: a worker needs no
-    state of its own, and an epoch that is done again gets the same numbers.
+    Row i is the same for any number of rows, in any worker, at any time: workers need no state, and
+    an epoch that is repeated gets the same numbers.
     """
     return np.random.default_rng(derive_seed(seed, "draws", epoch)).random((items, DRAWS))
 
