@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galr.common import cli
+from galr.data.scaling import add_scaling_arguments, scaling_from
 
 DESCRIPTION = """\
 Makes and checks data folders.
@@ -55,6 +56,7 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         action="store_true",
         help="put the images of split val into the training part, as the field does for RSITMD",
     )
+    add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
 
 
@@ -67,6 +69,7 @@ def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None
     parser.add_argument("--no-images", action="store_true", help="do not look at the images")
     parser.add_argument("--vocab", metavar="FILE", help="the vocabulary (default: built anew)")
     parser.add_argument("--out", metavar="FILE", help="also write the whole report as JSON")
+    add_scaling_arguments(parser)
     parser.set_defaults(run=_check)
 
 
@@ -80,6 +83,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         arguments.out,
         arguments.vocab or f"vocab/{name}_splits_vocab.json",
         val_into_train=arguments.val_into_train,
+        scaling=scaling_from(arguments),
     )
     sys.stdout.write("\n".join(said) + "\n")
 
@@ -95,7 +99,10 @@ def _check(arguments: argparse.Namespace) -> None:
             images, "there is no such folder of images", "name it by --images, or add --no-images"
         )
     report = check_folder(
-        arguments.folder, None if arguments.no_images else images, arguments.vocab
+        arguments.folder,
+        None if arguments.no_images else images,
+        arguments.vocab,
+        scaling_from(arguments),
     )
     sys.stdout.write(described(report) + "\n")
     if arguments.out is not None:

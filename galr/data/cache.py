@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
 from galr.data.images import decode_image
+from galr.data.scaling import Scaling
 from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Cache:
     names: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: type[np.generic]
+    scaling: Scaling
 
     @property
     def gigabytes(self) -> float:
@@ -152,6 +154,8 @@ class Cache:
             or rows.id.get_offset() is None
         ):
             return "it is of another version"
+        if file.attrs["scaling"] != str(self.scaling):
+            return "dataset.pixel_range, bands or no_data has changed"
         changed = np.zeros(len(self.names), bool)
         for stamp in ("sizes", "modified"):
             changed |= file[stamp][:] != stamps[stamp]
@@ -165,6 +169,7 @@ class Cache:
         """Writes all of a cache but its rows; returns the byte of the file where they begin."""
         with h5py.File(path, "w") as file:
             file.attrs["version"] = VERSION
+            file.attrs["scaling"] = str(self.scaling)
             file.create_dataset("names", data=stamps["names"], dtype=h5py.string_dtype())
             file.create_dataset("sizes", data=stamps["sizes"])
             file.create_dataset("modified", data=stamps["modified"])

@@ -49,7 +49,7 @@ def open_features(
     """
     cache = Cache(
         TITLE, f"{split}_{files.side}px_features_{key}.h5", options, files.folder, files.names,
-        (length,), np.float16,
+        (length,), np.float16, files.scaling,
     )  # fmt: skip
     try:
         return cache.load_or_build(CachedFeatures, partial(_write, batches, len(files)))

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,8 @@ from galr.common.errors import RunError, UserError
 from galr.common.parallel import in_processes
 from galr.data.annotations import Annotations
 from galr.data.cache import Cache, CachedRows
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
+from galr.data.scaling import Scaling
 from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)
@@ -44,16 +45,18 @@ class ImageFiles:
     folder: Path
     names: tuple[str, ...]
     side: int
+    scaling: Scaling = AS_IT_IS
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        return resize_to_square(decode_image(self.folder / self.names[index]), self.side)
+        image = decode_image(self.folder / self.names[index], self.scaling)
+        return resize_to_square(image, self.side)
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageFiles:
         """The images at ``indices``, in that order."""
-        return ImageFiles(self.folder, tuple(self.names[i] for i in indices), self.side)
+        return replace(self, names=tuple(self.names[i] for i in indices))
 
 
 class CachedImages(CachedRows):
@@ -65,21 +68,26 @@ class CachedImages(CachedRows):
         return self.shape[1]
 
 
+def image_files(options: DatasetOptions, annotations: Annotations, side: int) -> ImageFiles:
+    """The files of ``annotations``, decoded as squares of ``side`` pixels."""
+    return ImageFiles(options.image_folder, annotations.images, side, Scaling.of(options))
+
+
 def open_images(options: DatasetOptions, annotations: Annotations, side: int) -> Images:
     """All images of ``annotations`` as squares of ``side`` pixels, from a cache where one may be.
 
     ``image_cache`` says where: ``auto`` is ``image_cache`` inside the data folder or, where that
     cannot be written, the user's cache folder; else a folder; ``off`` decodes every time. A cache
     that is missing or stale is built first. Without room for it (``image_cache_gb``, the disk) a
-    line in the log says so, and the images are decoded every time. Raises UserError for an image
-    that is missing or damaged.
+    line in the log says so, and the images are decoded every time. A warning names images that are
+    nearly of one value. Raises UserError for an image that is missing or damaged.
     """
-    files = ImageFiles(options.image_folder, annotations.images, side)
+    files = image_files(options, annotations, side)
     if options.image_cache == "off":
         return files
     cache = Cache(
         "image cache", f"{annotations.split}_{side}px.h5", options, files.folder, files.names,
-        (side, side, 3), np.uint8,
+        (side, side, 3), np.uint8, files.scaling,
     )  # fmt: skip
     try:
         return cache.load_or_build(CachedImages, partial(_decode_all, files))
@@ -92,18 +100,24 @@ def _decode_all(files: ImageFiles, path: Path, offset: int) -> None:
     """Decodes on all cores; each image goes straight to its row in the file."""
     row = files.side * files.side * 3
     rows = list(zip(files.names, range(offset, offset + len(files) * row, row), strict=True))
-    work = partial(_decode_row, path, files.folder, files.side)
-    problems = [
-        problem for problem in in_processes(work, rows, "image cache", chunk=16, alone=4) if problem
-    ]
+    work = partial(_decode_row, path, replace(files, names=()))
+    found = list(in_processes(work, rows, "image cache", chunk=16, alone=4))
+    problems = [problem for problem in found if isinstance(problem, UserError)]
     if problems:
         raise _joined(problems)
+    flat = [name for name, is_flat in zip(files.names, found, strict=True) if is_flat]
+    if flat:
+        logger.warning(
+            "%d of %d images are nearly of one value, for example %s: check dataset.pixel_range",
+            len(flat), len(files), flat[0],
+        )  # fmt: skip
 
 
-def _decode_row(path: Path, folder: Path, side: int, row: tuple[str, int]) -> UserError | None:
+def _decode_row(path: Path, files: ImageFiles, row: tuple[str, int]) -> UserError | bool:
+    """Whether the image is nearly constant."""
     name, offset = row
     try:
-        pixels = resize_to_square(decode_image(folder / name), side)
+        pixels = replace(files, names=(name,))[0]
     except UserError as error:
         return error  # all are gathered, so that people correct them at once
     # not through a mapping: on a full disk a mapped write would kill the process
@@ -111,7 +125,7 @@ def _decode_row(path: Path, folder: Path, side: int, row: tuple[str, int]) -> Us
         file.seek(offset)
         if file.write(pixels.tobytes()) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return None
+    return is_nearly_constant(pixels)
 
 
 def _joined(problems: list[UserError]) -> UserError:

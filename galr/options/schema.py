@@ -316,6 +316,23 @@ class DatasetOptions(Section):
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
     )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="of images with more than 8 bits a band: the numbers that become black and "
+        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
+        "the numbers of the training images, which are measured, logged and stored with the "
+        "checkpoint. 8-bit images stay as they are",
+    )
+    bands: tuple[PositiveInt, ...] | None = Field(
+        None,
+        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
+        "the one that becomes grey, from 1 on; `null`: what the file states",
+    )
+    no_data: float | None = Field(
+        None,
+        description="number that marks pixels without data, which become black, as those that are "
+        "not a number do; `null`: the one that a GeoTIFF states",
+    )
     empty_captions: NonNegativeInt = Field(
         0,
         description="empty lines that the training captions are known to hold; these are left "
@@ -382,6 +399,14 @@ class DatasetOptions(Section):
     @classmethod
     def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
         return {False: "off", True: "auto"}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _numbers_become_pixels(self) -> DatasetOptions:
+        if self.pixel_range is not None and self.pixel_range[0] >= self.pixel_range[1]:
+            raise ValueError(f"pixel_range is {list(self.pixel_range)}; its first must be smaller")
+        if self.bands is not None and len(self.bands) not in (1, 3):
+            raise ValueError(f"bands names {len(self.bands)} bands; name one or three")
+        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> DatasetOptions:

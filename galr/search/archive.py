@@ -15,6 +15,7 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.data.images import decode_image, resize_to_square
+from galr.data.scaling import Scaling
 from galr.search.approximate import Approximate
 from galr.search.encoder import Encoder
 from galr.search.exact import Exact, Found
@@ -109,6 +110,11 @@ class Archive:
         """The archive's model."""
         return Encoder.load(self.path / MODEL, self.device)
 
+    @property
+    def scaling(self) -> Scaling:
+        """How images of more than 8 bits become pixels."""
+        return Scaling.of(self.encoder.options.dataset)
+
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
         """The captions that rerank compares with, and their embeddings; both may be empty."""
@@ -173,7 +179,7 @@ class Archive:
                 logger.warning("the model knows no word of the sentence: what it finds is chance")
             parts.append((weight, self.encoder.texts([text])[0]))
         if image is not None:
-            picture = image if isinstance(image, Image.Image) else decode_image(image)
+            picture = image if isinstance(image, Image.Image) else decode_image(image, self.scaling)
             pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
             parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
         if like is not None:
@@ -242,7 +248,7 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number))
+        return decode_image(self.image_path(number), self.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

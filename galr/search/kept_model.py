@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.data.images import measured
+from galr.data.scaling import Scaling
 from galr.data.vocabulary import Vocabulary
 from galr.model.build import read_checkpoint
-from galr.options import load_options
+from galr.options import load_options, options_from_dict
 from galr.search.encoder import Encoder
 
 
@@ -19,11 +22,14 @@ def keep_model(
     path: Path,
     vocab: str | Path | None = None,
     path_opt: str | Path | None = None,
+    *,
+    images: tuple[Path, Sequence[str]] | None = None,
 ) -> None:
     """Copies weights, options and vocabulary of ``checkpoint`` to ``path``.
 
-    ``vocab`` and ``path_opt`` are taken where it holds none. Raises UserError for a checkpoint
-    that is damaged, or that captions cannot be encoded with.
+    ``vocab`` and ``path_opt`` are taken where it holds none. Where ``images``, a folder and names,
+    have more than 8 bits and the options no range of their numbers, it is measured and added.
+    Raises UserError for a checkpoint that is damaged, or that captions cannot be encoded with.
     """
     entries = read_checkpoint(checkpoint)
     kept = {name: entries.get(name) for name in ("model", "options", "vocabulary")}
@@ -40,6 +46,12 @@ def keep_model(
         if kept[name] is None:
             what = f"does not hold the {name} that it was trained with"
             raise UserError(checkpoint, what, f"name them by {flag}")
+    if images is not None:
+        options = kept["options"] or {}
+        dataset = options_from_dict(options, f"{checkpoint} (its options)").dataset
+        scaling = measured(Scaling.of(dataset), *images, images[0])
+        if scaling.pixel_range is not None:
+            options.setdefault("dataset", {})["pixel_range"] = list(scaling.pixel_range)
     with atomic_path(path) as temporary:
         torch.save(kept, temporary)
         try:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.data import images
-from galr.data.images import decode_image, eight_bits, resize_to_square
+from galr.data.images import decode_image, resize_to_square
 
 
 def scene(height=20, width=30, channels=3, seed=0):
@@ -55,28 +55,6 @@ def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
     image = Image.fromarray(scene()).quantize(16)
     image.save(tmp_path / "a.png", transparency=bytes(range(16)))
     assert decode_image(tmp_path / "a.png").mode == "RGB"
-
-
-@pytest.mark.parametrize("ending", ["tif", "png"])
-def test_sixteen_bits_become_the_eight_they_were_made_from(tmp_path, ending):
-    grey = scene()[:, :, 0]
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / f"a.{ending}")
-    found = np.asarray(decode_image(tmp_path / f"a.{ending}"))
-    assert np.array_equal(found, np.repeat(grey[:, :, None], 3, axis=2))
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([0, 255], np.uint16), [0, 255]),
-        (np.array([0, 4095], np.uint16), [0, 255]),
-        (np.array([0, 65535], np.int32), [0, 255]),
-        (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
-        (np.array([-3.0, 200.0, np.nan], np.float32), [0, 200, 0]),
-    ],
-)
-def test_eight_bits_keeps_the_range_of_the_sensor(values, expected):
-    assert eight_bits(values).tolist() == expected
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 64), (33, 33)])
