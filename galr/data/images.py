@@ -98,7 +98,7 @@ def resize_to_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
 
 def is_nearly_constant(pixels: NDArray[np.uint8] | Image.Image) -> bool:
     """Whether an image is nearly of one value, as one that is scaled by a wrong range."""
-    low, high = np.percentile(np.asarray(pixels), (1, 99))
+    low, high = np.percentile(np.asarray(pixels)[::4, ::4], (1, 99))
     return bool(high - low < NEARLY_CONSTANT)
 
 
@@ -176,7 +176,7 @@ def _read(
                 return raster, orientation
     with _pillow(file) as image:
         _check_size(place, image.width, image.height, most)
-        raster = other_raster(image, file)
+        raster = other_raster(image)
         # Pillow turns a TIFF as it loads it, and no other format
         orientation = 1 if image.format == "TIFF" else _orientation(image)
         if raster is not None or not decode:
@@ -224,6 +224,8 @@ def _without_metadata(file: IO[bytes]) -> IO[bytes]:
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8 as in EXIF; 1 where the metadata does not say so or is damaged."""
+    if image.format != "PNG" and not image.info.keys() & {"exif", "xmp"}:  # PNG's may come last
+        return 1
     with _without_warnings():
         try:
             return int(image.getexif().get(274, 1))

@@ -99,17 +99,17 @@ def tiff_raster(tiff: TiffFile, most_bytes: int) -> Raster | None:
     return Raster(values, colours, no_data)
 
 
-def other_raster(image: ImageFile, file: IO[bytes]) -> Raster | None:
+def other_raster(image: ImageFile) -> Raster | None:
     """The numbers of an opened image that is no TIFF; None for 8 bits, which Pillow reads."""
     width, height = image.size
     offset, coding = image.tile[0][2:4] if image.tile else (0, "")
     if image.format == "PNG" and "16" in str(coding):
         from imagecodecs import png_decode
 
-        values = png_decode(_content(file)).reshape(height, width, -1)
+        values = png_decode(_content(image)).reshape(height, width, -1)
         return Raster(values, 1 if values.shape[2] < 3 else 3, white=65535)
     if image.format == "JPEG2000":
-        content = _content(file)
+        content = _content(image)
         start = content.find(_START_OF_JPEG2000)
         if start >= 0 and content[start + 42] & 127 > 7:  # bits of the first band, less 1
             from imagecodecs import jpeg2k_decode
@@ -120,7 +120,7 @@ def other_raster(image: ImageFile, file: IO[bytes]) -> Raster | None:
     # coding: the mode and the largest number; of 8 bits the mode alone
     if image.format == "PPM" and isinstance(coding, tuple) and coding[0] == "RGB":
         if coding[-1] > 255:
-            values = np.frombuffer(_content(file), ">u2", width * height * 3, offset)
+            values = np.frombuffer(_content(image), ">u2", width * height * 3, offset)
             values = values.astype(np.uint16).reshape(height, width, 3)
             return Raster(values, 3, white=coding[-1])
         return None
@@ -130,6 +130,8 @@ def other_raster(image: ImageFile, file: IO[bytes]) -> Raster | None:
     return None
 
 
-def _content(file: IO[bytes]) -> bytes:
+def _content(image: ImageFile) -> bytes:
+    file = image.fp
+    assert file is not None  # before it is loaded
     file.seek(0)
     return file.read()

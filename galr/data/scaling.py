@@ -49,7 +49,7 @@ class Scaling(NamedTuple):
                     "name them by dataset.pixel_range, such as [0, 3000]",
                 )
             low, high = known
-            scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+            scaled = (values.astype(np.float64) - low) * 255 / (high - low)
             values = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
         values[missing] = 0
         return np.array(np.broadcast_to(values, (*values.shape[:2], 3)))
