@@ -31,10 +31,9 @@ from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
 from galr.model.galr import GaLR
 from galr.options import Options, load_options
-from galr.training.criterion import Criterion
+from galr.training.backbone import cached_features, set_trainable, with_features
 from galr.training.epoch import train_one_epoch
-from galr.training.frozen import set_trained
-from galr.training.maps import trunk_maps, with_maps
+from galr.training.loss import Criterion
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
@@ -60,14 +59,12 @@ def one_epoch(
     )
 
     def epoch() -> float:
-        set_trained(model, options.model.backbone, 0.0)
+        set_trainable(model, options.model.backbone, 0.0)
         with Progress("epoch", loader.sampler.pairs, "pairs") as progress:
             return train_one_epoch(
                 step,
                 loader,
                 torch.device("cpu"),
-                learning_rate=lambda _: 1e-4,
-                after_step=lambda: None,
                 progress=progress,
                 print_freq=100,
                 seed=0,
@@ -79,9 +76,9 @@ def one_epoch(
 def kept(options: Options, split: Split, model: GaLR) -> tuple[Part, float, int]:
     """The whole split with maps in place of images, seconds to make these, and their bytes."""
     files, start = split.files(), time.perf_counter()
-    maps = trunk_maps(model.image_encoder, files, "train", options.dataset)
+    maps = cached_features(model.image_encoder, files, "train", options.dataset)
     seconds = time.perf_counter() - start
-    part = with_maps(Part(split.annotations, files, split.local), maps, files.names)
+    part = with_features(Part(split.annotations, files, split.local), maps, files.names)
     return part, seconds, maps.layout.bytes_of(len(maps))
 
 

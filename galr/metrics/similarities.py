@@ -108,8 +108,12 @@ def even_blocks(total: int, most: int) -> list[slice]:
     """0..total in slices of at most ``most`` (at least 1), whose lengths differ by one at most.
 
     A short last block would be multiplied by other kernels than the rest, and its similarities
-    differ in the last bit from those of the whole product.
+    would differ in the last bit from those of the whole product. Longer blocks come first, so that
+    the memory of each fits into that of the one before.
     """
     count = -(-total // max(1, most))
-    edges = [total * block // count for block in range(count + 1)] if count else [0]
+    if count == 0:
+        return []
+    length, longer = divmod(total, count)
+    edges = [block * length + min(block, longer) for block in range(count + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]

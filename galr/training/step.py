@@ -1,4 +1,4 @@
-"""One step: the loss of a batch, its gradients (whole, in parts, on several ranks), the update."""
+"""One step: the loss of a batch, its gradients (in micro-batches, over ranks), the update."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from galr.common import distributed
 from galr.common.seeding import derive_seed
@@ -18,12 +19,12 @@ from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.galr import GaLR
 from galr.options import OptimOptions
-from galr.training.criterion import Criterion
+from galr.training.loss import Criterion
 from galr.training.precision import autocast_type
 
 
 class PairEncoder(nn.Module):
-    """Both sides of the network, which the ranks run on their own parts of a batch."""
+    """Image and text encoder in one module, which each rank runs on its part of a batch."""
 
     def __init__(self, model: GaLR, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
         super().__init__()
@@ -43,9 +44,9 @@ class PairEncoder(nn.Module):
 
 
 class TrainingStep:
-    """``step(batch)`` moves the weights once.
+    """``step(batch)`` updates the weights once, and their moving ``average`` where there is one.
 
-    The model must be in training mode, with the weights frozen that are not to be trained.
+    The model must be in training mode, with frozen weights for which no gradient is required.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class TrainingStep:
         optimizer: Optimizer,
         scaler: torch.amp.GradScaler,
         options: OptimOptions,
+        average: AveragedModel | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.average = model, average
         self.criterion, self.optimizer, self.scaler = criterion, optimizer, scaler
         self.options = options
         self.pairs = PairEncoder(model, options.amp)
         self._encoder: nn.Module = self.pairs
-        self._trained: list[bool] | None = None
+        self._trainable: list[bool] | None = None
         self.weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     def step(self, batch: Batch, lr: float, seed: int) -> Tensor:
@@ -76,6 +78,8 @@ class TrainingStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.criterion.clamp()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return loss
 
     def accumulate(self, batch: Batch, seed: int) -> Tensor:
@@ -83,7 +87,7 @@ class TrainingStep:
 
         ``seed`` drives dropout.
         """
-        self._follow_trained_weights()
+        self._wrap_trainable_weights()
         size = self.options.micro_batch
         if size is None or len(batch.image_index) <= size:
             torch.manual_seed(seed)
@@ -93,10 +97,10 @@ class TrainingStep:
         return self._accumulate_in_parts(batch, _parts(batch, size), seed)
 
     def _accumulate_in_parts(self, batch: Batch, parts: list[Batch], seed: int) -> Tensor:
-        """The same with the activations of one part in memory at a time (Gao et al. 2021).
+        """``accumulate`` with the activations of one micro-batch in memory (GradCache, Gao 2021).
 
-        Features of all parts without gradients, the loss and its gradient towards the features,
-        and then each part once more, by the same dropout, with that gradient.
+        Features of all micro-batches without gradients; the loss and its gradient with respect to
+        the features; then each micro-batch again, with the same dropout and that gradient.
         """
         with torch.no_grad(), _running_statistics_kept(self.model):
             encoded = [self._encode_part(part, seed, i) for i, part in enumerate(parts)]
@@ -121,13 +125,13 @@ class TrainingStep:
         features: tuple[Tensor, Tensor] = self._encoder(part)
         return features
 
-    def _follow_trained_weights(self) -> None:
-        """Ranks sum the gradients of what is trained now; stages of the backbone may be frozen."""
-        trained = [weight.requires_grad for weight in self.model.parameters()]
-        if trained == self._trained:
+    def _wrap_trainable_weights(self) -> None:
+        """Wraps the encoder anew where other stages of the backbone are trainable than before."""
+        trainable = [weight.requires_grad for weight in self.model.parameters()]
+        if trainable == self._trainable:
             return
-        self._trained, self._encoder = trained, self.pairs
-        gc.collect()  # an earlier one would go on summing
+        self._trainable, self._encoder = trainable, self.pairs
+        gc.collect()  # the earlier wrapper would still sum gradients
         unused = self.model.text_encoder.may_leave_weights_unused
         self._encoder = distributed.parallel(self.pairs, some_unused=unused)
 
@@ -165,7 +169,7 @@ def _parts(batch: Batch, size: int) -> list[Batch]:
 
 @contextlib.contextmanager
 def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation within it normalises by the batch, but does not remember it."""
+    """Batch normalisation uses the statistics of the batch, and its running ones stay."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     try:

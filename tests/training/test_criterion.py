@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from galr.options import OptimOptions
-from galr.training.criterion import Criterion
-from galr.training.loss import infonce_loss, triplet_loss
+from galr.training.loss import Criterion, infonce_loss, triplet_loss
 
 
 @pytest.fixture

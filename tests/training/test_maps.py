@@ -15,8 +15,8 @@ from galr.evaluation.encode import encode_images
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
+from galr.training.backbone import cached_features, weights_digest, with_features
 from galr.training.experiment import train_experiment
-from galr.training.maps import trunk_maps, weights_digest, with_maps
 from tests.tiny import make_data
 
 FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen", "device=cpu"]
@@ -38,7 +38,7 @@ def built(options):
 
 def opened(options, model):
     files = read_split(options, "train").files()
-    return trunk_maps(model.image_encoder, files, "train", options.dataset)
+    return cached_features(model.image_encoder, files, "train", options.dataset)
 
 
 def cache_files(yaml):
@@ -60,7 +60,9 @@ def test_kept_maps_give_the_features_of_the_images(yaml, head):
     kept = opened(options, model)
     assert len(kept[0]) == (512 if head else 64 * 64 + 128 * 16 + 256 * 4 + 512)
     pixels = encode_images(model, part, options.dataset)
-    found = encode_images(model, with_maps(part, kept, split.annotations.images), options.dataset)
+    found = encode_images(
+        model, with_features(part, kept, split.annotations.images), options.dataset
+    )
     torch.testing.assert_close(found, pixels, rtol=1e-2, atol=1e-3)
     assert not torch.equal(found, pixels)  # float16 was in between
 
@@ -70,7 +72,7 @@ def test_a_part_has_the_maps_of_its_own_images(yaml):
     split = read_split(options, "train")
     kept = opened(options, built(options))
     part = split.at(32).select([7, 2, 11])
-    chosen = with_maps(part, kept, split.annotations.images).images
+    chosen = with_features(part, kept, split.annotations.images).images
     assert torch.equal(chosen.batch([0, 1, 2]), kept.batch([7, 2, 11]))
 
 
