@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from galr.local_features.drea import build_local_features
     from galr.metrics.retrieval import retrieval_metrics
     from galr.model.build import load_model
-    from galr.model.galr import GaLR
+    from galr.model.retrieval_model import RetrievalModel
     from galr.model.skipthoughts import build_skipthoughts
     from galr.options import Options, load_options
     from galr.training.loss import triplet_loss
@@ -24,8 +24,8 @@ accept_earlier_names()
 
 __all__ = [
     "Detections",
-    "GaLR",
     "Options",
+    "RetrievalModel",
     "Vocabulary",
     "build_local_features",
     "build_skipthoughts",
@@ -38,7 +38,8 @@ __all__ = [
 # imported on first use, so that `import galr` does not wait for torch
 _HOMES = {
     "Detections": "galr.local_features.detections",
-    "GaLR": "galr.model.galr",
+    "GaLR": "galr.model.retrieval_model",
+    "RetrievalModel": "galr.model.retrieval_model",
     "Options": "galr.options",
     "Vocabulary": "galr.data.vocabulary",
     "build_local_features": "galr.local_features.drea",

@@ -205,6 +205,14 @@ class FusionOptions(Section):
     dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
 
 
+class CrossAttentionOptions(Section):
+    """AMFMN: how an image gates the captions that it is compared with; other models have none."""
+
+    att_type: Literal["soft_att", "fusion_att", "similarity_att"] = Field(
+        "soft_att", description="the gate (docs/family.md); `soft_att` compares fastest by far"
+    )
+
+
 class EmbedOptions(Section):
     """The common space of images and captions."""
 
@@ -214,13 +222,18 @@ class EmbedOptions(Section):
 class ModelOptions(Section):
     """The network."""
 
-    name: Literal["GaLR"] = Field("GaLR", description="the model; there is one")
+    name: Literal["GaLR", "AMFMN", "VSE++", "TwoTower"] = Field(
+        "GaLR", description="the model (docs/family.md); the local branch is GaLR's alone"
+    )
     local: bool = Field(
         True,
         description="the local branch (DREA and GCN); `false`: global features alone",
     )
     backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
     multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
+    cross_attention: CrossAttentionOptions = Field(
+        default_factory=CrossAttentionOptions, description=""
+    )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
@@ -228,7 +241,7 @@ class ModelOptions(Section):
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
         fusion, width = self.fusion, self.embed.embed_dim
-        if self.local and fusion.type == "midf":
+        if self.name == "GaLR" and self.local and fusion.type == "midf":
             if fusion.mca_HIDDEN_SIZE != width:
                 raise ValueError(
                     f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
@@ -753,13 +766,14 @@ class Options(Section):
     @property
     def uses_local(self) -> bool:
         """Whether the model has a local branch: it is wanted, and there are features for it."""
-        return self.model.local and self.dataset.local_path is not None
+        return (
+            self.model.name == "GaLR" and self.model.local and self.dataset.local_path is not None
+        )
 
 
 # Keys that the released files carry and no code of theirs or ours reads.
 RELEASED_UNUSED = frozenset(
     {
-        "model.cross_attention",
         "model.global_local_weight",
         "model.fusion.correct",
         "model.fusion.final_relu",

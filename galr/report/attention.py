@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from galr.data.dataset import ImageDataset
 from galr.data.transforms import normalise
-from galr.model.galr import GaLR
 from galr.model.mvsa import MVSA, ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
 from galr.report.page import Html, element
@@ -47,7 +47,7 @@ def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) 
 @torch.inference_mode()
 def attended_maps(outcome: Outcome, images: Sequence[int]) -> NDArray[np.float32] | None:
     """The map A of MVSA of some test images, (images, S/16, S/16); None without MVSA."""
-    model: GaLR = outcome.shown.model
+    model: RetrievalModel = outcome.shown.model
     encoder = model.image_encoder
     if not isinstance(encoder, ImageEncoder) or not isinstance(encoder.head, MVSA):
         return None

@@ -23,6 +23,7 @@ from galr.data.images import decode_image, resize_to_square
 from galr.data.scaling import Scaling
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
+from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
 from galr.search.approximate import import_faiss, write_index
 from galr.search.encoder import Encoder
@@ -100,6 +101,7 @@ def build_archive(
         encoder: Encoder | None = None
         if todo or reference is not None:
             encoder = Encoder.load(out / MODEL, choose_device(device))
+            _check_kind(encoder, kind or manifest.kind)
         if todo and encoder is not None:
             if len(todo) < len(files):
                 logger.info(
@@ -226,6 +228,15 @@ def _local_features(
     if not encoder.has_local_branch:
         raise UserError(local, "the model has no local branch to use it", "leave --local out")
     return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
+
+
+def _check_kind(encoder: Encoder, kind: Kind) -> None:
+    if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
+        raise UserError(
+            f"--kind {kind}",
+            f"a model of {encoder.options.model.name} compares in a way that no index knows",
+            "use --kind flat, which is exact",
+        )
 
 
 def _encode(

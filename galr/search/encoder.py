@@ -18,8 +18,8 @@ from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Voc
 from galr.data.words import STOP_WORDS, tokenize
 from galr.local_features.store import LocalFeatures
 from galr.model.build import load_model, read_checkpoint
-from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict
 from galr.search.storage import Floats
 
@@ -27,7 +27,7 @@ from galr.search.storage import Floats
 class Encoder:
     """A model with its vocabulary and options; ``side`` is S, that of its images in pixels."""
 
-    def __init__(self, model: GaLR, vocabulary: Tokenizer, options: Options) -> None:
+    def __init__(self, model: RetrievalModel, vocabulary: Tokenizer, options: Options) -> None:
         self.model, self.vocabulary, self.options = model, vocabulary, options
         self.side = options.dataset.image_size
         self.has_local_branch = not isinstance(model.local_encoder, NoLocalBranch)

@@ -19,12 +19,12 @@ from galr.data.feature_cache import CachedFeatures, open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
-from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions
 
 
-def set_trainable(model: GaLR, options: BackboneOptions, done: float) -> None:
+def set_trainable(model: RetrievalModel, options: BackboneOptions, done: float) -> None:
     """Puts ``model`` into training mode, except the frozen stages of its backbone.
 
     ``done``: the share of the training in [0, 1] that is done. Frozen stages have no gradients, and

@@ -23,8 +23,8 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import encode_similarity
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
-from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 from galr.training.backbone import (
     cached_features,
@@ -124,11 +124,11 @@ class FoldTrainer:
         self.schedule = Schedule(options, self.budget, len(self.loader), device)
 
     @property
-    def evaluated(self) -> GaLR:
+    def evaluated(self) -> RetrievalModel:
         """The model that is validated and saved as best: the averaged weights, if there are any."""
         if self.average is None:
             return self.model
-        assert isinstance(self.average.module, GaLR)
+        assert isinstance(self.average.module, RetrievalModel)
         return self.average.module
 
     def run(self) -> FoldProgress:
