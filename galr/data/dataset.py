@@ -148,12 +148,6 @@ def training_loader(
     captions = Captions(annotations, tokenizer, options.max_words)
     dataset = PairDataset(captions, images, local, options, seed)
     least = max(2, world_size)
-    if options.batch_size < least:
-        raise UserError(
-            "dataset.batch_size",
-            f"{options.batch_size} pairs on {world_size} ranks leave nothing to compare with",
-            f"set it to at least {least}",
-        )
     if len(dataset) < least:
         raise UserError(
             f"{options.data_path} ({annotations.split})",

@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from galr.common.errors import UserError
-from galr.data.raster import Raster, open_tiff, other_raster, tiff_raster, tiff_size
-from galr.data.scaling import Scaling
+from galr.common.raster import Raster, open_tiff, other_raster, tiff_raster, tiff_size
+from galr.common.scaling import Scaling
 
 logger = logging.getLogger(__name__)
 

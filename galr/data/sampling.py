@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from galr.common.errors import UserError
 from galr.common.seeding import derive_seed
 from galr.options import DatasetOptions
 
@@ -61,9 +62,10 @@ class EpochBatches(Sampler[list[Key]]):
             raise ValueError(f"rank must be in 0..{world_size - 1}, got {rank}")
         least = max(2, world_size)
         if options.batch_size < least:
-            raise ValueError(
-                f"batch_size must be at least {least} on {world_size} ranks, "
-                f"got {options.batch_size}"
+            raise UserError(
+                "dataset.batch_size",
+                f"{options.batch_size} pairs on {world_size} ranks leave nothing to compare with",
+                f"set it to at least {least}",
             )
         self.items, self.options, self.seed = items, options, seed
         self.rank, self.world_size = rank, world_size

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from galr.common.errors import RunError, UserError
 from galr.common.progress import Progress
+from galr.common.scaling import Scaling
 from galr.data.images import AS_IT_IS, decode_image
-from galr.data.scaling import Scaling
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
 from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.local_features.classes import ClassNames

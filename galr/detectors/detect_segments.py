@@ -10,8 +10,8 @@ import numpy as np
 
 from galr.common.errors import UserError
 from galr.common.parallel import in_processes
+from galr.common.scaling import Scaling
 from galr.data.images import AS_IT_IS, decode_image
-from galr.data.scaling import Scaling
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
 from galr.detectors.image_folder import ImageFolder, image_scaling

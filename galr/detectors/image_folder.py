@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.images import AS_IT_IS, image_size, measured
-from galr.data.scaling import Scaling
 from galr.local_features.names import IMAGE, NameIndex
 from galr.local_features.records import BadEntry
 

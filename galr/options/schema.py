@@ -336,7 +336,7 @@ class DatasetOptions(Section):
         "the numbers of the training images, which are measured, logged and stored with the "
         "checkpoint. 8-bit images stay as they are",
     )
-    bands: tuple[PositiveInt, ...] | None = Field(
+    bands: tuple[int, ...] | None = Field(
         None,
         description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
         "the one that becomes grey, from 1 on; `null`: what the file states",
@@ -412,14 +412,6 @@ class DatasetOptions(Section):
     @classmethod
     def _off_is_a_word(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
         return {False: "off", True: "auto"}[value] if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _numbers_become_pixels(self) -> DatasetOptions:
-        if self.pixel_range is not None and self.pixel_range[0] >= self.pixel_range[1]:
-            raise ValueError(f"pixel_range is {list(self.pixel_range)}; its first must be smaller")
-        if self.bands is not None and len(self.bands) not in (1, 3):
-            raise ValueError(f"bands names {len(self.bands)} bands; name one or three")
-        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> DatasetOptions:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations, annotation_files, read_annotations, read_lines
 from galr.data.images import AS_IT_IS, measured
-from galr.data.scaling import Scaling
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.data.words import tokenize
 from galr.preparation.hashes import near_pairs

@@ -9,9 +9,9 @@ import numpy as np
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.annotations import annotation_files, read_lines
 from galr.data.images import AS_IT_IS, measured
-from galr.data.scaling import Scaling
 from galr.data.vocabulary import build_vocabulary
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import survey_images

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
-from galr.data.scaling import Scaling
+from galr.common.scaling import Scaling
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes

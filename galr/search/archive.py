@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
-from galr.data.scaling import Scaling
 from galr.evaluation.evaluate import method_settings
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike

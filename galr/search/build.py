@@ -19,8 +19,8 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
+from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
-from galr.data.scaling import Scaling
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine

@@ -9,8 +9,8 @@ import torch
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.images import measured
-from galr.data.scaling import Scaling
 from galr.data.vocabulary import Vocabulary
 from galr.model.build import read_checkpoint
 from galr.options import load_options, options_from_dict

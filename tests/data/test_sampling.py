@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from galr.common.errors import UserError
 from galr.data.sampling import EpochBatches, epoch_draws, epoch_order
 from galr.data.transforms import COLOURING, PLACING
 from galr.options import DatasetOptions
@@ -60,17 +61,16 @@ def test_a_last_batch_too_small_to_learn_from_is_left_out(items, world_size, bat
     assert sampler.pairs == min(items, batches * 10)
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "rank", "world_size", "message"),
-    [
-        (10, 2, 2, r"rank must be in 0\.\.1, got 2"),
-        (10, 0, 11, "batch_size must be at least 11 on 11 ranks, got 10"),
-        (1, 0, 1, "batch_size must be at least 2 on 1 ranks, got 1"),
-    ],
-)
-def test_impossible_shares_are_refused(batch_size, rank, world_size, message):
-    with pytest.raises(ValueError, match=message):
-        batches_of(20, batch_size, rank=rank, world_size=world_size)
+def test_a_rank_beyond_the_others_is_a_wrong_call():
+    with pytest.raises(ValueError, match=r"rank must be in 0\.\.1, got 2"):
+        batches_of(20, 10, rank=2, world_size=2)
+
+
+@pytest.mark.parametrize(("batch_size", "world_size", "least"), [(10, 11, 11), (1, 1, 2)])
+def test_a_batch_with_nothing_to_compare_is_refused(batch_size, world_size, least):
+    message = f"{batch_size} pairs on {world_size} ranks leave .* at least {least}"
+    with pytest.raises(UserError, match=message):
+        batches_of(20, batch_size, world_size=world_size)
 
 
 def test_the_side_is_that_of_the_share_of_the_training_that_is_done():

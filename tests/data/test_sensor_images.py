@@ -7,11 +7,12 @@ import tifffile
 import torch
 from PIL import Image
 
+from galr.common.cli import ArgumentParser, add_scaling_arguments
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.image_cache import open_images
 from galr.data.images import decode_image, image_size, is_nearly_constant, measured
 from galr.data.part import read_split
-from galr.data.scaling import Scaling
 from galr.evaluation.evaluator import evaluate_experiment
 from galr.options import DatasetOptions, load_options
 from galr.preparation.check import check_folder, described
@@ -198,14 +199,25 @@ def test_more_pixels_or_numbers_than_admitted_are_refused_before_they_are_read(t
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pixel_range": [5, 5]}, "pixel_range is"),
-        ({"bands": [1, 2]}, "bands names 2 bands"),
-        ({"bands": [0]}, "greater than 0"),
+        ({"pixel_range": [5, 5]}, "pixel range: 5 is not below 5"),
+        ({"bands": [1, 2]}, "bands: are .* name one or three"),
+        ({"bands": [0]}, "bands: are .* counted from 1"),
     ],
 )
 def test_options_that_cannot_be(changes, message):
-    with pytest.raises(ValueError, match=message):
-        DatasetOptions(**changes)
+    with pytest.raises(UserError, match=message):
+        Scaling.of(DatasetOptions(**changes))
+
+
+def test_arguments_of_commands_are_those_of_the_options():
+    parser = ArgumentParser("test")
+    add_scaling_arguments(parser)
+    arguments = parser.parse_args(
+        ["--pixel-range", "-25", "0", "--bands", "4", "3", "2", "--no-data", "-9999"]
+    )
+    options = DatasetOptions(pixel_range=(-25, 0), bands=(4, 3, 2), no_data=-9999)
+    assert Scaling.of(arguments) == Scaling.of(options) == Scaling((-25, 0), (4, 3, 2), -9999)
+    assert Scaling.of(parser.parse_args([])) == Scaling()
 
 
 @pytest.fixture

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from galr.common.errors import UserError
-from galr.data.raster import Raster
-from galr.options import DatasetOptions
+from galr.common.raster import Raster
 
 
 class Scaling(NamedTuple):
     """How numbers become pixels; 8-bit images stay as they are.
 
     ``pixel_range``: the numbers that become 0 and 255, linearly in between; None: those of the
-    format, of PNG and PPM, whose white is defined. ``bands``: one, for
-    grey, or those of red, green and blue, from 1 on. ``no_data``: the number of pixels without
-    data, which become black as not-a-number does; None: what each file states.
+    format, for PNG and PPM, which define white. ``bands``: one for grey, or those of red, green and
+    blue, from 1 on. ``no_data``: the number of pixels without data, which become black as NaN does;
+    None: what each file states.
     """
 
     pixel_range: tuple[float, float] | None = None
@@ -29,9 +26,15 @@ class Scaling(NamedTuple):
     no_data: float | None = None
 
     @classmethod
-    def of(cls, options: DatasetOptions) -> Scaling:
-        """That of ``dataset.pixel_range``, ``bands`` and ``no_data``."""
-        return cls(options.pixel_range, options.bands, options.no_data)
+    def of(cls, options: Any) -> Scaling:  # noqa: ANN401 - dataset options, or arguments
+        """That of ``pixel_range``, ``bands`` and ``no_data``; UserError where they cannot be."""
+        low, high = options.pixel_range or (0, 1)
+        if low >= high:
+            raise UserError("pixel range", f"{low:g} is not below {high:g}", "swap them")
+        bands = options.bands and tuple(options.bands)
+        if bands and (len(bands) not in (1, 3) or min(bands) < 1):
+            raise UserError("bands", f"are {bands}", "name one or three, counted from 1")
+        return cls(options.pixel_range and (float(low), float(high)), bands, options.no_data)
 
     def rgb(self, raster: Raster, place: str | Path) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 of the numbers of ``place``.
@@ -78,27 +81,3 @@ class Scaling(NamedTuple):
         if no_data is not None:
             missing |= values == no_data
         return values, np.any(missing, axis=2)
-
-
-def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--pixel-range``, ``--bands`` and ``--no-data``, as the options of those names."""
-    group = parser.add_argument_group("images with more than 8 bits, or many bands")
-    group.add_argument(
-        "--pixel-range", nargs=2, type=float, metavar=("LOW", "HIGH"),
-        help="the numbers that become black and white (default: percentiles 1 and 99 of all)",
-    )  # fmt: skip
-    group.add_argument(
-        "--bands", nargs="+", type=int, metavar="N", help="red, green and blue, or grey, from 1 on"
-    )
-    group.add_argument("--no-data", type=float, metavar="X", help="the number of missing pixels")
-
-
-def scaling_from(arguments: argparse.Namespace) -> Scaling:
-    """What ``add_scaling_arguments`` has added; raises UserError for values that cannot be."""
-    values = {name: getattr(arguments, name) for name in ("pixel_range", "bands", "no_data")}
-    try:
-        return Scaling.of(DatasetOptions(**values))
-    except ValidationError as error:
-        what = error.errors()[0]
-        place = "--pixel-range, --bands or --no-data"
-        raise UserError(place, what["msg"].removeprefix("Value error, "), "correct it") from None
