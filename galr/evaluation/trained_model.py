@@ -17,8 +17,9 @@ from torch import Tensor
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.dataset import caption_loader
+from galr.data.captions import caption_loader
 from galr.data.pictures import Picture, list_of_pictures, square_pixels
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
@@ -145,12 +146,13 @@ class TrainedModel:
         """
         pictures = list_of_pictures(images)
         matrices = self._local_features(local, pictures)
+        scaling = Scaling.of(self.options.dataset)
         blocks = [torch.empty(0, self.model.embed_dim)]
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(pictures), batch_size):
                 rows = range(start, min(start + batch_size, len(pictures)))
                 decoded = pool.map(
-                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]"), rows
+                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", scaling), rows
                 )
                 pixels = np.stack(list(decoded))
                 own = None if matrices is None else matrices.select(rows)

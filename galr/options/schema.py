@@ -329,6 +329,23 @@ class DatasetOptions(Section):
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
     )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="of images with more than 8 bits a band: the numbers that become black and "
+        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
+        "the numbers of the training images, which are measured, logged and stored with the "
+        "checkpoint. 8-bit images stay as they are",
+    )
+    bands: tuple[int, ...] | None = Field(
+        None,
+        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
+        "the one that becomes grey, from 1 on; `null`: what the file states",
+    )
+    no_data: float | None = Field(
+        None,
+        description="number that marks pixels without data, which become black, as those that are "
+        "not a number do; `null`: the one that a GeoTIFF states",
+    )
     empty_captions: NonNegativeInt = Field(
         0,
         description="empty lines that the training captions are known to hold; these are left "
@@ -417,6 +434,11 @@ class DatasetOptions(Section):
                 "with sampling: captions each pair has its own"
             )
         return self
+
+    @property
+    def image_folder(self) -> Path:
+        """``image_path``, or ``images`` inside ``data_path``."""
+        return Path(self.image_path or Path(self.data_path) / "images")
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -116,6 +116,7 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            done=self.budget.done,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
@@ -185,9 +186,10 @@ class FoldTrainer:
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         options, schedule = self.options, self.schedule
         set_trainable(self.model, options.model.backbone, schedule.done(epoch))
-        self.loader.set_epoch(epoch, partial(schedule.image_side, epoch))
+        self.loader.sampler.set_epoch(epoch)
+        pairs = self.loader.sampler.pairs
         rank = 0 if options.distributed.exact else distributed.rank()
-        with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
+        with Progress(f"fold {self.index} epoch {epoch}", pairs, "images") as progress:
             figures = train_one_epoch(
                 self.training,
                 self.loader,

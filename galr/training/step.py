@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from galr.common import distributed
 from galr.common.seeding import derive_seed
-from galr.data.dataset import Batch
+from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import OptimOptions

@@ -10,7 +10,7 @@ import torch
 from galr import build_skipthoughts
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_lines
-from galr.data.dataset import Captions
+from galr.data.captions import Captions
 from galr.data.vocabulary import RawText
 from galr.evaluation.evaluator import evaluate_experiment
 from galr.evaluation.trained_model import load
