@@ -18,11 +18,10 @@ from torch import Tensor
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data.images import decode_image
-from galr.data.pictures import square_pixels
 from galr.evaluation.evaluate import method_settings
-from galr.evaluation.trained_model import TrainedModel, load
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
+from galr.pictures import square_pixels
 from galr.search.approximate import Approximate
 from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
@@ -39,6 +38,7 @@ from galr.search.storage import (
     statistics_name,
     write_statistics,
 )
+from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
 from postprocessing.methods import METHODS, multivariate_settings, order_by

@@ -20,7 +20,6 @@ from galr.common.processes import cores
 from galr.common.progress import Progress
 from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
-from galr.evaluation.trained_model import TrainedModel, load
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
@@ -43,6 +42,7 @@ from galr.search.storage import (
     write_manifest,
     write_rows,
 )
+from galr.trained_model import TrainedModel, load
 
 logger = logging.getLogger(__name__)
 

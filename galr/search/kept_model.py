@@ -10,8 +10,8 @@ import torch
 from galr.common.atomic import atomic_path
 from galr.common.scaling import Scaling
 from galr.data.images import measured
-from galr.evaluation.trained_model import TrainedModel, read_complete
 from galr.options import options_from_dict
+from galr.trained_model import TrainedModel, read_complete
 
 
 def keep_model(

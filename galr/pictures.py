@@ -13,7 +13,7 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import AS_IT_IS, decode_image, resize_to_square
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""
@@ -29,13 +29,13 @@ def list_of_pictures(images: Picture | Sequence[Picture]) -> list[Picture]:
 
 
 def square_pixels(
-    picture: Picture, side: int, place: str, scaling: Scaling = Scaling()
+    picture: Picture, side: int, place: str, scaling: Scaling = AS_IT_IS
 ) -> NDArray[np.uint8]:
     """A picture of any size -> (side, side, 3), as the model's images are made of files.
 
     Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1; ``scaling`` is for
-    files of more than 8 bits. ``place`` names the picture in messages. Raises UserError for a file that ``decode_image`` refuses, and for other
-    shapes and numbers.
+    files of more than 8 bits. ``place`` names the picture in messages. Raises UserError for a file
+    that ``decode_image`` refuses, and for other shapes and numbers.
     """
     if isinstance(picture, str | Path):
         image = decode_image(picture, scaling)

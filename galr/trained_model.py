@@ -20,7 +20,6 @@ from galr.common.processes import cores
 from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
-from galr.data.pictures import Picture, list_of_pictures, square_pixels
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
@@ -30,6 +29,7 @@ from galr.model.exported import is_exported
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options, options_from_dict
+from galr.pictures import Picture, list_of_pictures, square_pixels
 
 logger = logging.getLogger(__name__)
 
