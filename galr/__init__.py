@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from galr.local_features.store import LocalFeatures
     from galr.metrics.retrieval import retrieval_metrics
     from galr.model.build import load_model
-    from galr.model.galr import GaLR
+    from galr.model.retrieval_model import RetrievalModel
     from galr.model.skipthoughts import build_skipthoughts
     from galr.options import Options, load_options
     from galr.search.archive import Archive
@@ -30,9 +30,9 @@ accept_earlier_names()
 __all__ = [
     "Archive",
     "Detections",
-    "GaLR",
     "LocalFeatures",
     "Options",
+    "RetrievalModel",
     "TrainedModel",
     "Vocabulary",
     "build_local_features",
@@ -50,8 +50,9 @@ __all__ = [
 _HOMES = {
     "Archive": "galr.search.archive",
     "Detections": "galr.local_features.detections",
-    "GaLR": "galr.model.galr",
+    "GaLR": "galr.model.retrieval_model",
     "LocalFeatures": "galr.local_features.store",
+    "RetrievalModel": "galr.model.retrieval_model",
     "Options": "galr.options",
     "TrainedModel": "galr.evaluation.trained_model",
     "Vocabulary": "galr.data.vocabulary",

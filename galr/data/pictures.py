@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
@@ -27,15 +28,17 @@ def list_of_pictures(images: Picture | Sequence[Picture]) -> list[Picture]:
     return list(images)
 
 
-def square_pixels(picture: Picture, side: int, place: str) -> NDArray[np.uint8]:
+def square_pixels(
+    picture: Picture, side: int, place: str, scaling: Scaling = Scaling()
+) -> NDArray[np.uint8]:
     """A picture of any size -> (side, side, 3), as the model's images are made of files.
 
-    Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1. ``place`` names the
-    picture in messages. Raises UserError for a file that ``decode_image`` refuses, and for other
+    Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1; ``scaling`` is for
+    files of more than 8 bits. ``place`` names the picture in messages. Raises UserError for a file that ``decode_image`` refuses, and for other
     shapes and numbers.
     """
     if isinstance(picture, str | Path):
-        image = decode_image(picture)
+        image = decode_image(picture, scaling)
     elif isinstance(picture, Image.Image) and not picture.mode.startswith(("I", "F")):
         # straight to RGB would warn of a palette with transparency
         image = (picture.convert("RGBA") if picture.mode == "P" else picture).convert("RGB")

@@ -17,8 +17,9 @@ from torch import Tensor
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.dataset import caption_loader
+from galr.data.captions import caption_loader
 from galr.data.pictures import Picture, list_of_pictures, square_pixels
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
@@ -26,8 +27,8 @@ from galr.data.words import STOP_WORDS, tokenize
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
 from galr.model.exported import is_exported
-from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options, options_from_dict
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def read_complete(
 class TrainedModel:
     """A model with its vocabulary and options; ``side`` is S, that of its images in pixels."""
 
-    def __init__(self, model: GaLR, vocabulary: Tokenizer, options: Options) -> None:
+    def __init__(self, model: RetrievalModel, vocabulary: Tokenizer, options: Options) -> None:
         self.model, self.vocabulary, self.options = model, vocabulary, options
         self.side = options.dataset.image_size
         self.has_local_branch = not isinstance(model.local_encoder, NoLocalBranch)
@@ -113,14 +114,20 @@ class TrainedModel:
     def similarity(
         self, images: Picture | Sequence[Picture], texts: str | Sequence[str] | Tensor
     ) -> Tensor:
-        """Cosine similarity of each image with each text: (I, C) float32 on the CPU.
+        """Similarity of each image with each text, by the model: (I, C) float32 on the CPU.
 
         Either may be given by its embeddings, (I, D) of ``encode_images``, (C, D) of
         ``encode_texts``. Raises UserError as these do.
         """
         if not (isinstance(images, Tensor) and images.dim() == 2):
             images = self.encode_images(images)
-        return images @ (texts if isinstance(texts, Tensor) else self.encode_texts(texts)).T
+        captions = texts if isinstance(texts, Tensor) else self.encode_texts(texts)
+        device, kind = self._parameter.device, self._parameter.dtype
+        with torch.inference_mode():
+            similarity: Tensor = self.model.comparison(
+                images.to(device, kind), captions.to(device, kind)
+            )
+        return similarity.float().cpu()
 
     def encode_images(
         self,
@@ -129,7 +136,7 @@ class TrainedModel:
         *,
         batch_size: int = 64,
     ) -> Tensor:
-        """Embeddings of images, in their order: (I, D) float32 of length 1, on the CPU.
+        """Embeddings of images, in their order: (I, D) float32 on the CPU.
 
         images: files, PIL images, arrays (H, W, 3) or tensors (3, H, W) of any size, uint8 or real
         numbers from 0 to 1; a single one is a list of one. ``local``: their local features, or a
@@ -139,12 +146,13 @@ class TrainedModel:
         """
         pictures = list_of_pictures(images)
         matrices = self._local_features(local, pictures)
+        scaling = Scaling.of(self.options.dataset)
         blocks = [torch.empty(0, self.model.embed_dim)]
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(pictures), batch_size):
                 rows = range(start, min(start + batch_size, len(pictures)))
                 decoded = pool.map(
-                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]"), rows
+                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", scaling), rows
                 )
                 pixels = np.stack(list(decoded))
                 own = None if matrices is None else matrices.select(rows)
@@ -172,7 +180,7 @@ class TrainedModel:
 
     @torch.inference_mode()
     def encode_texts(self, texts: str | Sequence[str]) -> Tensor:
-        """Embeddings of sentences, in their order: (C, D) float32 of length 1, on the CPU.
+        """Embeddings of sentences, in their order: (C, D) float32 on the CPU.
 
         A single sentence is a list of one. Words that the model has not learned are read as
         unknown; a sentence without any other is warned of. Raises UserError for an empty sentence.

@@ -205,6 +205,14 @@ class FusionOptions(Section):
     dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
 
 
+class CrossAttentionOptions(Section):
+    """AMFMN: how an image gates the captions that it is compared with; other models have none."""
+
+    att_type: Literal["soft_att", "fusion_att", "similarity_att"] = Field(
+        "soft_att", description="the gate (docs/family.md); `soft_att` compares fastest by far"
+    )
+
+
 class EmbedOptions(Section):
     """The common space of images and captions."""
 
@@ -214,13 +222,18 @@ class EmbedOptions(Section):
 class ModelOptions(Section):
     """The network."""
 
-    name: Literal["GaLR"] = Field("GaLR", description="the model; there is one")
+    name: Literal["GaLR", "AMFMN", "VSE++", "TwoTower"] = Field(
+        "GaLR", description="the model (docs/family.md); the local branch is GaLR's alone"
+    )
     local: bool = Field(
         True,
         description="the local branch (DREA and GCN); `false`: global features alone",
     )
     backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
     multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
+    cross_attention: CrossAttentionOptions = Field(
+        default_factory=CrossAttentionOptions, description=""
+    )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
@@ -228,7 +241,7 @@ class ModelOptions(Section):
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
         fusion, width = self.fusion, self.embed.embed_dim
-        if self.local and fusion.type == "midf":
+        if self.name == "GaLR" and self.local and fusion.type == "midf":
             if fusion.mca_HIDDEN_SIZE != width:
                 raise ValueError(
                     f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
@@ -315,6 +328,23 @@ class DatasetOptions(Section):
     )
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
+    )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="of images with more than 8 bits a band: the numbers that become black and "
+        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
+        "the numbers of the training images, which are measured, logged and stored with the "
+        "checkpoint. 8-bit images stay as they are",
+    )
+    bands: tuple[int, ...] | None = Field(
+        None,
+        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
+        "the one that becomes grey, from 1 on; `null`: what the file states",
+    )
+    no_data: float | None = Field(
+        None,
+        description="number that marks pixels without data, which become black, as those that are "
+        "not a number do; `null`: the one that a GeoTIFF states",
     )
     empty_captions: NonNegativeInt = Field(
         0,
@@ -404,6 +434,11 @@ class DatasetOptions(Section):
                 "with sampling: captions each pair has its own"
             )
         return self
+
+    @property
+    def image_folder(self) -> Path:
+        """``image_path``, or ``images`` inside ``data_path``."""
+        return Path(self.image_path or Path(self.data_path) / "images")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -723,13 +758,14 @@ class Options(Section):
     @property
     def uses_local(self) -> bool:
         """Whether the model has a local branch: it is wanted, and there are features for it."""
-        return self.model.local and self.dataset.local_path is not None
+        return (
+            self.model.name == "GaLR" and self.model.local and self.dataset.local_path is not None
+        )
 
 
 # Keys that the released files carry and no code of theirs or ours reads.
 RELEASED_UNUSED = frozenset(
     {
-        "model.cross_attention",
         "model.global_local_weight",
         "model.fusion.correct",
         "model.fusion.final_relu",

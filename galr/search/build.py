@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
+from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
 from galr.evaluation.trained_model import TrainedModel, load
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
+from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
 from galr.search.approximate import import_faiss, write_index
 from galr.search.kept_model import keep_model
@@ -90,13 +92,15 @@ def build_archive(
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
         if fresh:
-            keep_model(checkpoint, out / MODEL, vocab, path_opt)
+            names = [file.name for file in files]
+            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=(folder, names))
         sources = _sources(out, manifest)
         todo, batches = _to_encode(files, sources, manifest, batch_size)
         unreadable: list[UserError] = []
         encoder: TrainedModel | None = None
         if todo or reference is not None:
             encoder = load(out / MODEL, device)
+            _check_kind(encoder, kind or manifest.kind)
         if todo and encoder is not None:
             if len(todo) < len(files):
                 logger.info(
@@ -227,6 +231,15 @@ def _local_features(
     return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
 
 
+def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
+    if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
+        raise UserError(
+            f"--kind {kind}",
+            f"a model of {encoder.options.model.name} compares in a way that no index knows",
+            "use --kind flat, which is exact",
+        )
+
+
 def _encode(
     encoder: TrainedModel,
     folder: Path,
@@ -240,7 +253,7 @@ def _encode(
     part = _Part(out)
     with Progress("index", total=len(files), unit="images") as progress:
         try:
-            for start, decoded in _decoded(folder, batches, encoder.side):
+            for start, decoded in _decoded(folder, batches, encoder):
                 problems += [one for one in decoded if isinstance(one, UserError)]
                 kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
                 if kept:
@@ -286,16 +299,18 @@ Decoded = list[NDArray[np.uint8] | UserError]
 
 
 def _decoded(
-    folder: Path, batches: Sequence[Sequence[ImageFile]], side: int
+    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: TrainedModel
 ) -> Iterator[tuple[int, Decoded]]:
     """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
 
     With each comes the place of its first image among all.
     """
 
+    scaling = Scaling.of(encoder.options.dataset)
+
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name), side)
+            return resize_to_square(decode_image(folder / file.name, scaling), encoder.side)
         except UserError as error:
             return error
 
