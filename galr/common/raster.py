@@ -62,7 +62,8 @@ def open_tiff(file: IO[bytes]) -> Iterator[TiffFile | None]:
 def tiff_size(tiff: TiffFile) -> tuple[int, int, int]:
     """Width, height and EXIF orientation of the first image."""
     page = tiff.pages.first
-    return page.imagewidth, page.imagelength, int(page.tags.valueof(_ORIENTATION, 1))
+    orientation = page.tags.valueof(_ORIENTATION)
+    return page.imagewidth, page.imagelength, orientation if orientation in range(1, 9) else 1
 
 
 def tiff_raster(tiff: TiffFile, most_bytes: int) -> Raster | None:
