@@ -86,8 +86,5 @@ def _local_features(options: Options, images: Sequence[str]) -> LocalFeatures | 
     if path is None or not options.uses_local:
         return None
     if path == "zeros":
-        return LocalFeatures(
-            np.zeros((len(images), drea.objects, drea.features), dtype=np.float32),
-            np.zeros((len(images), drea.objects, drea.objects), dtype=np.float32),
-        )
+        return LocalFeatures.zeros(len(images), drea)
     return read_local_features(path, images, drea)

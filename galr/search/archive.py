@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,13 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import decode_image
+from galr.data.pictures import square_pixels
 from galr.evaluation.evaluate import method_settings
+from galr.evaluation.trained_model import TrainedModel, load
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
 from galr.search.approximate import Approximate
-from galr.search.encoder import Encoder
 from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
     DAMAGED,
@@ -42,8 +41,6 @@ from galr.search.storage import (
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
 from postprocessing.methods import METHODS, multivariate_settings, order_by
-
-logger = logging.getLogger(__name__)
 
 MULTIVARIATE = ("multivariate", "saliency", "rank", "reverse")
 # methods for one query and a bank of captions
@@ -130,14 +127,9 @@ class Archive:
         return len(self.files)
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> TrainedModel:
         """The archive's model."""
-        return Encoder.load(self.path / MODEL, self.device)
-
-    @property
-    def scaling(self) -> Scaling:
-        """How images of more than 8 bits become pixels."""
-        return Scaling.of(self.encoder.options.dataset)
+        return load(self.path / MODEL, self.device)
 
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
@@ -225,13 +217,12 @@ class Archive:
         if text is not None:
             if not text.strip():
                 raise UserError("the sentence", "is empty", "write what the images should show")
-            if not self.encoder.knows_a_word(text):
-                logger.warning("the model knows no word of the sentence: what it finds is chance")
-            parts.append((weight, self.encoder.texts([text])[0]))
+            parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-            picture = image if isinstance(image, Image.Image) else decode_image(image, self.scaling)
-            pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
-            parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
+            pixels = np.stack(
+                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+            )
+            parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
         if not parts:
@@ -351,7 +342,7 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number), self.scaling)
+        return decode_image(self.image_path(number), self.encoder.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

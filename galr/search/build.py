@@ -15,18 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
-from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
+from galr.evaluation.trained_model import TrainedModel, load
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
 from galr.search.approximate import import_faiss, write_index
-from galr.search.encoder import Encoder
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
     MANIFEST,
@@ -98,9 +96,9 @@ def build_archive(
         sources = _sources(out, manifest)
         todo, batches = _to_encode(files, sources, manifest, batch_size)
         unreadable: list[UserError] = []
-        encoder: Encoder | None = None
+        encoder: TrainedModel | None = None
         if todo or reference is not None:
-            encoder = Encoder.load(out / MODEL, choose_device(device))
+            encoder = load(out / MODEL, device)
             _check_kind(encoder, kind or manifest.kind)
         if todo and encoder is not None:
             if len(todo) < len(files):
@@ -118,7 +116,9 @@ def build_archive(
         del sources
         manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
         if reference is not None and encoder is not None:
-            manifest = _with_captions(out, manifest, reference, encoder.texts(reference))
+            manifest = _with_captions(
+                out, manifest, reference, encoder.encode_texts(reference).numpy()
+            )
         write_manifest(out, manifest)
     return Built(len(files) - len(unreadable), len(todo) - len(unreadable), manifest.unreadable)
 
@@ -216,7 +216,7 @@ def _to_encode(
 
 
 def _local_features(
-    encoder: Encoder, local: str | Path | None, files: Sequence[ImageFile]
+    encoder: TrainedModel, local: str | Path | None, files: Sequence[ImageFile]
 ) -> LocalFeatures | None:
     if local is None:
         if encoder.has_local_branch:
@@ -230,7 +230,7 @@ def _local_features(
     return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
 
 
-def _check_kind(encoder: Encoder, kind: Kind) -> None:
+def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
     if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
         raise UserError(
             f"--kind {kind}",
@@ -240,7 +240,7 @@ def _check_kind(encoder: Encoder, kind: Kind) -> None:
 
 
 def _encode(
-    encoder: Encoder,
+    encoder: TrainedModel,
     folder: Path,
     batches: Sequence[Sequence[ImageFile]],
     local: LocalFeatures | None,
@@ -259,7 +259,7 @@ def _encode(
                     pixels = np.stack([one for one in decoded if not isinstance(one, UserError)])
                     rows = [start + i for i in kept]
                     own = None if local is None else local.select(rows)
-                    embeddings = encoder.images(pixels, own)
+                    embeddings = encoder.encode_pixels(pixels, own).numpy()
                     if not np.isfinite(embeddings).all():
                         what = "its embeddings of images are no finite numbers"
                         raise UserError(out / MODEL, what, "name another --checkpoint")
@@ -298,18 +298,16 @@ Decoded = list[NDArray[np.uint8] | UserError]
 
 
 def _decoded(
-    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: Encoder
+    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: TrainedModel
 ) -> Iterator[tuple[int, Decoded]]:
     """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
 
     With each comes the place of its first image among all.
     """
 
-    scaling = Scaling.of(encoder.options.dataset)
-
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name, scaling), encoder.side)
+            return resize_to_square(decode_image(folder / file.name, encoder.scaling), encoder.side)
         except UserError as error:
             return error
 
