@@ -13,7 +13,11 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
+<<<<<<< HEAD:galr/pictures.py
 from galr.data.images import AS_IT_IS, decode_image, resize_to_square
+=======
+from galr.data.images import AS_IT_IS, decode_image, resize_to_square, upright_rgb
+>>>>>>> work-data:galr/data/pictures.py
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""
@@ -40,8 +44,7 @@ def square_pixels(
     if isinstance(picture, str | Path):
         image = decode_image(picture, scaling)
     elif isinstance(picture, Image.Image) and not picture.mode.startswith(("I", "F")):
-        # straight to RGB would warn of a palette with transparency
-        image = (picture.convert("RGBA") if picture.mode == "P" else picture).convert("RGB")
+        image = upright_rgb(picture)
     else:
         image = Image.fromarray(_pixels(picture, place))
     return resize_to_square(image, side)

@@ -20,6 +20,10 @@ from galr.common.processes import cores
 from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
+<<<<<<< HEAD:galr/trained_model.py
+=======
+from galr.data.pictures import Picture, list_of_pictures, square_pixels
+>>>>>>> work-data:galr/evaluation/trained_model.py
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
@@ -93,6 +97,7 @@ class TrainedModel:
     def __init__(self, model: RetrievalModel, vocabulary: Tokenizer, options: Options) -> None:
         self.model, self.vocabulary, self.options = model, vocabulary, options
         self.side = options.dataset.image_size
+        self.scaling = Scaling.of(options.dataset)  # of images with more than 8 bits
         self.has_local_branch = not isinstance(model.local_encoder, NoLocalBranch)
         self._parameter = next(model.parameters())
 
@@ -152,7 +157,12 @@ class TrainedModel:
             for start in range(0, len(pictures), batch_size):
                 rows = range(start, min(start + batch_size, len(pictures)))
                 decoded = pool.map(
+<<<<<<< HEAD:galr/trained_model.py
                     lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", scaling), rows
+=======
+                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", self.scaling),
+                    rows,
+>>>>>>> work-data:galr/evaluation/trained_model.py
                 )
                 pixels = np.stack(list(decoded))
                 own = None if matrices is None else matrices.select(rows)

@@ -36,6 +36,7 @@ class Raster(NamedTuple):
     colours: int  # 1: the first band is grey, 3: the first are red, green and blue, 0: not stated
     no_data: float | None = None  # the number of pixels without data, as the file states it
     white: float | None = None  # the number that is white, where the format defines it
+    orientation: int = 1  # as in EXIF, 1 to 8
 
     def __str__(self) -> str:
         """Such as "13 bands of 16 bits"."""
@@ -62,7 +63,8 @@ def open_tiff(file: IO[bytes]) -> Iterator[TiffFile | None]:
 def tiff_size(tiff: TiffFile) -> tuple[int, int, int]:
     """Width, height and EXIF orientation of the first image."""
     page = tiff.pages.first
-    return page.imagewidth, page.imagelength, int(page.tags.valueof(_ORIENTATION, 1))
+    orientation = page.tags.valueof(_ORIENTATION)
+    return page.imagewidth, page.imagelength, orientation if orientation in range(1, 9) else 1
 
 
 def tiff_raster(tiff: TiffFile, most_bytes: int) -> Raster | None:
@@ -96,7 +98,7 @@ def tiff_raster(tiff: TiffFile, most_bytes: int) -> Raster | None:
     no_data = None
     with contextlib.suppress(ValueError):
         no_data = float(str(page.tags.valueof(_GDAL_NODATA, "")).strip("\0 "))
-    return Raster(values, colours, no_data)
+    return Raster(values, colours, no_data, orientation=tiff_size(tiff)[2])
 
 
 def other_raster(image: ImageFile) -> Raster | None:
@@ -133,5 +135,8 @@ def other_raster(image: ImageFile) -> Raster | None:
 def _content(image: ImageFile) -> bytes:
     file = image.fp
     assert file is not None  # before it is loaded
+    place = file.tell()
     file.seek(0)
-    return file.read()
+    content = file.read()
+    file.seek(place)
+    return content

@@ -62,13 +62,29 @@ def decode_image(
     (MAX_PIXELS) pixels, which is seen before they are decoded.
     """
     with _opened(path) as (place, file):
-        read, orientation = _read(place, file, MAX_PIXELS if most is None else most)
-        if isinstance(read, Image.Image) and (scaling.bands or scaling.no_data is not None):
+        read = _read(place, file, MAX_PIXELS if most is None else most)
+        if isinstance(read, Image.Image):
+            if not scaling.bands and scaling.no_data is None:
+                return read
             read = Raster(np.array(read), 3)
-        image = Image.fromarray(scaling.rgb(read, place)) if isinstance(read, Raster) else read
-        assert image is not None
-        method = _UPRIGHT.get(orientation)
-        return image if method is None else image.transpose(method)
+        assert read is not None
+        return _turned(Image.fromarray(scaling.rgb(read, place)), read.orientation)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An 8-bit picture of Pillow as RGB, turned as its metadata says."""
+    image.load()
+    # Pillow turns a TIFF as it loads it, and no other format
+    orientation = 1 if image.format == "TIFF" else _orientation(image)
+    if image.mode == "P":
+        # straight to RGB would warn of a palette with transparency
+        image = image.convert("RGBA")
+    return _turned(image.convert("RGB"), orientation)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -116,7 +132,7 @@ def measured(
     for index in np.unique(np.linspace(0, len(names) - 1, MEASURED_IMAGES).astype(int)):
         path = Path(folder, names[index])
         with contextlib.suppress(UserError), _opened(path) as (place, file):  # met again later
-            raster, _ = _read(place, file, MAX_PIXELS, decode=False)
+            raster = _read(place, file, MAX_PIXELS, decode=False)
             if isinstance(raster, Raster) and raster.values.dtype != np.uint8:
                 values, missing = scaling.chosen(raster, place)
                 values = values[~missing]
@@ -165,24 +181,21 @@ def _opened(path: str | Path | IO[bytes]) -> Iterator[tuple[str | Path, IO[bytes
 
 def _read(
     place: str | Path, file: IO[bytes], most: int, *, decode: bool = True
-) -> tuple[Raster | Image.Image | None, int]:
-    """The numbers of a sensor, else RGB or, without ``decode``, None; the orientation to apply."""
+) -> Raster | Image.Image | None:
+    """The numbers of a sensor, else upright RGB or, without ``decode``, None."""
     with open_tiff(file) as tiff:
         if tiff is not None:
-            width, height, orientation = tiff_size(tiff)
+            width, height, _ = tiff_size(tiff)
             _check_size(place, width, height, most)
             raster = tiff_raster(tiff, BYTES_A_PIXEL * most)
             if raster is not None:
-                return raster, orientation
+                return raster
     with _pillow(file) as image:
         _check_size(place, image.width, image.height, most)
         raster = other_raster(image)
-        # Pillow turns a TIFF as it loads it, and no other format
-        orientation = 1 if image.format == "TIFF" else _orientation(image)
-        if raster is not None or not decode:
-            return raster, orientation
-        image.load()
-        return _rgb(image), orientation
+        if raster is not None:
+            return raster._replace(orientation=_orientation(image))
+        return upright_rgb(image) if decode else None
 
 
 def _check_size(place: str | Path, width: int, height: int, most: int) -> None:
@@ -231,10 +244,3 @@ def _orientation(image: Image.Image) -> int:
             return int(image.getexif().get(274, 1))
         except Exception:  # noqa: BLE001 - the readers raise almost anything on bad bytes
             return 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "P":
-        # straight to RGB would warn of a palette with transparency
-        image = image.convert("RGBA")
-    return image.convert("RGB")

@@ -16,8 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
+<<<<<<< HEAD
 from galr.common.scaling import Scaling
 from galr.data.images import decode_image
+=======
+from galr.data.images import decode_image
+from galr.data.pictures import square_pixels
+>>>>>>> work-data
 from galr.evaluation.evaluate import method_settings
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
@@ -132,11 +137,6 @@ class Archive:
         """The archive's model."""
         return load(self.path / MODEL, self.device)
 
-    @property
-    def scaling(self) -> Scaling:
-        """How images of more than 8 bits become pixels."""
-        return Scaling.of(self.encoder.options.dataset)
-
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
         """The captions that rerank compares with, and their embeddings; both may be empty."""
@@ -225,8 +225,14 @@ class Archive:
                 raise UserError("the sentence", "is empty", "write what the images should show")
             parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
+<<<<<<< HEAD
             picture = image if isinstance(image, Image.Image) else decode_image(image, self.scaling)
             pixels = np.stack([square_pixels(picture, self.encoder.side, "the image")])
+=======
+            pixels = np.stack(
+                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+            )
+>>>>>>> work-data
             parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
@@ -347,7 +353,7 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number), self.scaling)
+        return decode_image(self.image_path(number), self.encoder.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
-from galr.common.scaling import Scaling
 from galr.data.images import decode_image, resize_to_square
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
@@ -306,11 +305,9 @@ def _decoded(
     With each comes the place of its first image among all.
     """
 
-    scaling = Scaling.of(encoder.options.dataset)
-
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name, scaling), encoder.side)
+            return resize_to_square(decode_image(folder / file.name, encoder.scaling), encoder.side)
         except UserError as error:
             return error
 

@@ -13,6 +13,7 @@ from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data import images
 from galr.data.images import decode_image, image_size, resize_to_square
+from galr.data.pictures import square_pixels
 
 
 def scene(height=20, width=30, channels=3, seed=0):
@@ -145,6 +146,11 @@ def test_threads_decode_side_by_side(tmp_path):
     assert len(set(found)) == 1
 
 
+def chunk(kind, content):
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
 # where the corner (0, 0) of a stored image lies in the upright one: (row, column), -1 is the last
 CORNERS = {
     1: (0, 0),
@@ -191,6 +197,24 @@ def test_deep_images_are_turned_alike(tmp_path, orientation):
     assert image_size(deep) == flat.size
 
 
+def test_orientation_may_stand_behind_the_pixels_of_a_png(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    orientation = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    for dtype in (np.uint8, np.uint16):
+        plain = imagecodecs.png_encode(scene().astype(dtype))
+        (tmp_path / "a.png").write_bytes(plain[:-12] + orientation + plain[-12:])
+        assert decode_image(tmp_path / "a.png").size == image_size(tmp_path / "a.png") == (20, 30)
+
+
+def test_a_picture_of_pillow_is_turned_too(tmp_path):
+    for ending in ("jpg", "tif"):
+        path = turned(tmp_path / f"a.{ending}", 6)
+        with Image.open(path) as image:
+            pixels = square_pixels(image, 24, "picture")
+        assert np.array_equal(pixels, square_pixels(path, 24, "picture"))
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 def test_damaged_metadata_does_not_matter(tmp_path, ending):
     Image.fromarray(scene()).save(tmp_path / f"a.{ending}", exif=b"Exif\0\0garbage")
@@ -199,11 +223,6 @@ def test_damaged_metadata_does_not_matter(tmp_path, ending):
 
 
 LARGE = b" " * 3_000_000
-
-
-def chunk(kind, content):
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
 
 @pytest.mark.parametrize(

@@ -250,14 +250,14 @@ def test_a_data_set_of_reflectance_goes_all_the_way(deep, tmp_path, caplog):
     archive = Archive.open(out)
     (match,) = archive.query(image=folder / "test_0.png", k=1)
     assert match.name == "test_0.png"
-    assert archive.scaling.pixel_range == (low, high)
+    assert archive.encoder.scaling.pixel_range == (low, high)
 
     # by a model that has seen images of 8 bits, the range is measured on the archive's images
     state = torch.load(best, weights_only=True)
     state["options"]["dataset"]["pixel_range"] = None
     torch.save(state, tmp_path / "other.pth")
     build_archive(folder, tmp_path / "other.pth", tmp_path / "b.index", device="cpu")
-    low, high = Archive.open(tmp_path / "b.index").scaling.pixel_range
+    low, high = Archive.open(tmp_path / "b.index").encoder.scaling.pixel_range
     assert 0 <= low < 1200
     assert 2000 < high <= 3000
 
