@@ -13,11 +13,7 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
-<<<<<<< HEAD:galr/pictures.py
-from galr.data.images import AS_IT_IS, decode_image, resize_to_square
-=======
 from galr.data.images import AS_IT_IS, decode_image, resize_to_square, upright_rgb
->>>>>>> work-data:galr/data/pictures.py
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""
@@ -37,9 +33,9 @@ def square_pixels(
 ) -> NDArray[np.uint8]:
     """A picture of any size -> (side, side, 3), as the model's images are made of files.
 
-    Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1; ``scaling`` is for
-    files of more than 8 bits. ``place`` names the picture in messages. Raises UserError for a file
-    that ``decode_image`` refuses, and for other shapes and numbers.
+    Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1. ``place`` names the
+    picture in messages. Raises UserError for a file that ``decode_image`` refuses, and for other
+    shapes and numbers.
     """
     if isinstance(picture, str | Path):
         image = decode_image(picture, scaling)

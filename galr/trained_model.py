@@ -20,10 +20,6 @@ from galr.common.processes import cores
 from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
-<<<<<<< HEAD:galr/trained_model.py
-=======
-from galr.data.pictures import Picture, list_of_pictures, square_pixels
->>>>>>> work-data:galr/evaluation/trained_model.py
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
@@ -151,18 +147,13 @@ class TrainedModel:
         """
         pictures = list_of_pictures(images)
         matrices = self._local_features(local, pictures)
-        scaling = Scaling.of(self.options.dataset)
         blocks = [torch.empty(0, self.model.embed_dim)]
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(pictures), batch_size):
                 rows = range(start, min(start + batch_size, len(pictures)))
                 decoded = pool.map(
-<<<<<<< HEAD:galr/trained_model.py
-                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", scaling), rows
-=======
                     lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", self.scaling),
                     rows,
->>>>>>> work-data:galr/evaluation/trained_model.py
                 )
                 pixels = np.stack(list(decoded))
                 own = None if matrices is None else matrices.select(rows)

@@ -16,13 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-<<<<<<< HEAD
-from galr.common.scaling import Scaling
 from galr.data.images import decode_image
-=======
-from galr.data.images import decode_image
-from galr.data.pictures import square_pixels
->>>>>>> work-data
 from galr.evaluation.evaluate import method_settings
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
@@ -225,14 +219,9 @@ class Archive:
                 raise UserError("the sentence", "is empty", "write what the images should show")
             parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-<<<<<<< HEAD
-            picture = image if isinstance(image, Image.Image) else decode_image(image, self.scaling)
-            pixels = np.stack([square_pixels(picture, self.encoder.side, "the image")])
-=======
             pixels = np.stack(
                 [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
             )
->>>>>>> work-data
             parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))

@@ -8,15 +8,8 @@ from pathlib import Path
 import torch
 
 from galr.common.atomic import atomic_path
-<<<<<<< HEAD
-from galr.common.scaling import Scaling
 from galr.data.images import measured
-from galr.options import options_from_dict
 from galr.trained_model import TrainedModel, read_complete
-=======
-from galr.data.images import measured
-from galr.evaluation.trained_model import TrainedModel, read_complete
->>>>>>> work-data
 
 
 def keep_model(
@@ -34,19 +27,9 @@ def keep_model(
     Raises UserError for a checkpoint that is damaged, or that captions cannot be encoded with.
     """
     entries = read_complete(checkpoint, path_opt, vocab)
-<<<<<<< HEAD
-    TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
-    if images is not None:
-        options = entries["options"]
-        dataset = options_from_dict(options, f"{checkpoint} (its options)").dataset
-        scaling = measured(Scaling.of(dataset), *images, images[0])
-        if scaling.pixel_range is not None:
-            options.setdefault("dataset", {})["pixel_range"] = list(scaling.pixel_range)
-=======
     model = TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
     if images is not None:
         scaling = measured(model.scaling, *images, images[0])
         entries["options"].setdefault("dataset", {})["pixel_range"] = scaling.pixel_range
->>>>>>> work-data
     with atomic_path(path) as temporary:
         torch.save({name: entries[name] for name in ("model", "options", "vocabulary")}, temporary)
