@@ -34,9 +34,8 @@ from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
 from galr.model.build import build_model
 from galr.options import Options, load_options
-from galr.training.compiled import compile_trunk
-from galr.training.criterion import Criterion
-from galr.training.frozen import set_trained
+from galr.training.backbone import compile_backbone, set_trainable
+from galr.training.loss import Criterion
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
@@ -101,7 +100,7 @@ def _step(device: torch.device, *changes: str, path: Path = DEMO) -> TrainingSte
     model = build_model(options, WORDS).to(device)
     criterion = Criterion(options.optim).to(device)
     optimizer = build_optimizer((model, criterion), options.optim)
-    set_trained(model, options.model.backbone, 0.0)
+    set_trainable(model, options.model.backbone, 0.0)
     scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
     return TrainingStep(model, criterion, optimizer, scaler, options.optim)
 
@@ -175,7 +174,7 @@ def compiled(device: torch.device) -> Row:
     plain, fast = _step(device, *STILL), _step(device, *STILL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of its older parts
-        compile_trunk(fast.model.image_encoder)
+        compile_backbone(fast.model.image_encoder)
         one, other = (_gradients(step, _batch(device))[1] for step in (plain, fast))
     distance = _distance(one, other)
     return Row("torch.compile beside eager", f"gradients {distance:.1e} apart", distance < 1e-2)

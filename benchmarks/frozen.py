@@ -29,12 +29,11 @@ from galr.data.dataset import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options
-from galr.training.criterion import Criterion
+from galr.training.backbone import cached_features, set_trainable, with_features
 from galr.training.epoch import train_one_epoch
-from galr.training.frozen import set_trained
-from galr.training.maps import trunk_maps, with_maps
+from galr.training.loss import Criterion
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
@@ -47,7 +46,7 @@ SETTINGS = (
 
 
 def one_epoch(
-    options: Options, part: Part, vocabulary: Vocabulary, model: GaLR
+    options: Options, part: Part, vocabulary: Vocabulary, model: RetrievalModel
 ) -> Callable[[], float]:
     """Trains on ``part`` for an epoch, the same each time; returns its loss."""
     criterion = Criterion(options.optim)
@@ -60,14 +59,12 @@ def one_epoch(
     )
 
     def epoch() -> float:
-        set_trained(model, options.model.backbone, 0.0)
-        with Progress("epoch", loader.pairs, "pairs") as progress:
+        set_trainable(model, options.model.backbone, 0.0)
+        with Progress("epoch", loader.sampler.pairs, "pairs") as progress:
             return train_one_epoch(
                 step,
                 loader,
                 torch.device("cpu"),
-                learning_rate=lambda _: 1e-4,
-                after_step=lambda: None,
                 progress=progress,
                 print_freq=100,
                 seed=0,
@@ -76,12 +73,12 @@ def one_epoch(
     return epoch
 
 
-def kept(options: Options, split: Split, model: GaLR) -> tuple[Part, float, int]:
+def kept(options: Options, split: Split, model: RetrievalModel) -> tuple[Part, float, int]:
     """The whole split with maps in place of images, seconds to make these, and their bytes."""
     files, start = split.files(), time.perf_counter()
-    maps = trunk_maps(model.image_encoder, files, "train", options.dataset)
+    maps = cached_features(model.image_encoder, files, "train", options.dataset)
     seconds = time.perf_counter() - start
-    part = with_maps(Part(split.annotations, files, split.local), maps, files.names)
+    part = with_features(Part(split.annotations, files, split.local), maps, files.names)
     return part, seconds, maps.layout.bytes_of(len(maps))
 
 

@@ -27,8 +27,8 @@ from galr.common.atomic import write_json
 from galr.data.batches import Batch
 from galr.model.build import build_model
 from galr.options import options_from_dict
-from galr.training.criterion import Criterion
-from galr.training.frozen import set_trained
+from galr.training.backbone import set_trainable
+from galr.training.loss import Criterion
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
@@ -75,7 +75,7 @@ def make_step(kind: type[TrainingStep], side: int) -> TrainingStep:
     model = build_model(options, WORDS)
     criterion = Criterion(options.optim)
     optimizer = build_optimizer((model, criterion), options.optim)
-    set_trained(model, options.model.backbone, 0.0)
+    set_trainable(model, options.model.backbone, 0.0)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     return kind(model, criterion, optimizer, scaler, options.optim)
 

@@ -32,10 +32,8 @@ from galr.data.batches import Batch
 from galr.data.transforms import normalise
 from galr.model.build import build_model
 from galr.options import Options, load_options
-from galr.training.compiled import compile_trunk
-from galr.training.criterion import Criterion
-from galr.training.frozen import set_trained
-from galr.training.loss import triplet_loss
+from galr.training.backbone import compile_backbone, set_trainable
+from galr.training.loss import Criterion, triplet_loss
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
@@ -66,9 +64,9 @@ def our_step(options: Options, batch: Batch) -> Callable[[], Tensor]:
     torch.manual_seed(0)
     model, criterion = build_model(options, WORDS), Criterion(options.optim)
     optimizer = build_optimizer((model, criterion), options.optim)
-    set_trained(model, options.model.backbone, 1.0)
+    set_trainable(model, options.model.backbone, 1.0)
     if options.optim.compile:
-        compile_trunk(model.image_encoder)
+        compile_backbone(model.image_encoder)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     step = TrainingStep(model, criterion, optimizer, scaler, options.optim)
     return lambda: step.step(batch, options.optim.lr, 0)

@@ -26,8 +26,7 @@ from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import build_optimizer
 from galr.training.precision import autocast_type
-from galr.training.schedule import learning_rate
-from galr.training.time_budget import Pace, cpu_seconds
+from galr.training.schedule import TrainingBudget, cpu_seconds, learning_rate
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
     learned = nn.ModuleList([trunk, projector.to(device)])
     optimizer = build_optimizer(learned, options.optim)
     optim = options.optim.model_copy(update={"budget_seconds": seconds})
-    pace = Pace(optim, cpu_seconds())
+    budget = TrainingBudget(optim, cpu_seconds())
     kind = autocast_type(options.optim.amp, device)
     scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
     images = read_split(options, "train").at(options.dataset.resize_size).images
@@ -90,15 +89,15 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
             maps = trunk(normalise(view.to(device)))
             return normalize(projector(maps[3].mean(dim=(2, 3))).float(), dim=1)
 
-    if pace.is_spent:
+    if budget.is_spent:
         raise RunError(
             "--seconds",
             f"{seconds:g} are over before the first step, since reading the images took "
-            f"{pace.seconds:.1f}",
+            f"{budget.seconds:.1f}",
             "give more",
         )
     for step, (one, other) in enumerate(_views(images, options.dataset, options.seed)):
-        done = pace.done(0)
+        done = budget.done(0)
         if done >= 1 and step > 0:
             break
         for group in optimizer.param_groups:
@@ -114,7 +113,7 @@ def learn(options: Options, seconds: float) -> dict[str, Tensor]:
         if step % options.logs.print_freq == 0:
             if not torch.isfinite(loss):
                 raise _no_number(step)
-            logger.info("step %d, %.0f seconds, loss %.3f", step, pace.seconds, loss.item())
+            logger.info("step %d, %.0f seconds, loss %.3f", step, budget.seconds, loss.item())
     weights = dict(trunk.state_dict())
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise _no_number(step)

@@ -5,8 +5,8 @@ Each reads what it needs once, and returns the function from a block of similari
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from galr.metrics.similarities import Similarities
 from postprocessing.banks import Bank
 from postprocessing.scores import (
+    Statistic,
     Transform,
     among_best,
     log_sum_exp,
@@ -21,22 +22,39 @@ from postprocessing.scores import (
     of_each_candidate,
 )
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from postprocessing.methods import MethodSettings
 
 
 class Given(NamedTuple):
-    """What a correction is made of; ``bank`` is None where the test queries stand for it."""
+    """What a correction is made of; ``bank`` is None where the test queries stand for it.
+
+    ``kept``: statistics of candidates by name, which are looked up there before they are computed.
+    """
 
     similarity: Similarities
     settings: MethodSettings
     bank: Bank | None
     block_numbers: int
+    kept: MutableMapping[str, Tensor]
 
-    def of_each_candidate(self, statistic: Callable[[Tensor], Tensor]) -> Tensor:
-        """Of each candidate's similarities with the bank, or with the test queries."""
-        lists = self.similarity if self.bank is None else self.bank.queries
-        return of_each_candidate(lists, statistic, self.block_numbers)
+    def of_each_candidate(self, statistic: Callable[[T], Statistic], parameter: T) -> Tensor:
+        """Of each candidate's similarities with the bank, or with the test queries: (C,)."""
+        name = f"{statistic.__name__} {parameter}"
+        if name not in self.kept:
+            lists = self.similarity if self.bank is None else self.bank.queries
+            self.kept[name] = of_each_candidate(lists, statistic(parameter), self.block_numbers)
+        return self.kept[name]
+
+    def hubs(self) -> Tensor:
+        """Which candidates are among the best of any query of the bank: (C,) bool."""
+        name = f"among_best {self.settings.activation}"
+        if name not in self.kept:
+            lists = self.similarity if self.bank is None else self.bank.queries
+            self.kept[name] = among_best(lists, self.settings.activation, self.block_numbers)
+        return self.kept[name]
 
 
 def as_it_is(block: Tensor) -> Tensor:
@@ -52,15 +70,14 @@ def plain(_: Given) -> Transform:
 def inverted_softmax(given: Given) -> Transform:
     """log of exp(b s(q, c)) / sum over q' of exp(b s(q', c))."""
     beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp(beta))
+    received = given.of_each_candidate(log_sum_exp, beta)
     return lambda block: beta * block - received
 
 
 def qb_norm(given: Given) -> Transform:
     """The inverted softmax where a query's best candidate is a hub, else s(q, c)."""
     inverted = inverted_softmax(given)
-    asked_for = given.similarity if given.bank is None else given.bank.queries
-    hubs = among_best(asked_for, given.settings.activation, given.block_numbers)
+    hubs = given.hubs()
 
     def transform(block: Tensor) -> Tensor:
         activated = hubs[block.argmax(dim=1)]
@@ -72,7 +89,7 @@ def qb_norm(given: Given) -> Transform:
 def dual_softmax(given: Given) -> Transform:
     """s(q, c) exp(b s(q, c)) / sum over test queries q' of exp(b s(q', c))."""
     beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp(beta)).double()
+    received = given.of_each_candidate(log_sum_exp, beta).double()
     # float64: in float32 a factor below 1e-38 is 0, and candidates that have it are equal
     return lambda block: block * (beta * block.double() - received).exp()
 
@@ -80,15 +97,15 @@ def dual_softmax(given: Given) -> Transform:
 def csls(given: Given) -> Transform:
     """2 s(q, c) - mean of the k largest s(q, .) - mean of the k largest s(., c)."""
     k = given.settings.neighbours
-    received = given.of_each_candidate(mean_of_largest(k))
+    received = given.of_each_candidate(mean_of_largest, k)
     given_by = mean_of_largest(k)
     return lambda block: 2 * block - given_by(block)[:, None] - received
 
 
 def nnn(given: Given) -> Transform:
     """s(q, c) - a times the mean of the k largest s(q', c)."""
-    received = given.of_each_candidate(mean_of_largest(given.settings.neighbours))
-    received *= given.settings.alpha
+    received = given.of_each_candidate(mean_of_largest, given.settings.neighbours)
+    received = received * given.settings.alpha
     return lambda block: block - received
 
 
@@ -97,7 +114,7 @@ def dual_bank(given: Given) -> Transform:
     if given.bank is None or given.bank.candidates is None:
         raise ValueError("dual_bank needs a bank of candidates beside that of queries")
     beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp(beta))
+    received = given.of_each_candidate(log_sum_exp, beta)
     received = received + of_each_candidate(
         given.bank.candidates, log_sum_exp(beta), given.block_numbers
     )

@@ -21,7 +21,7 @@ b is ``beta``, k is ``neighbours``, a is ``alpha``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -125,26 +125,30 @@ def order_by(
     settings: MethodSettings,
     bank: Bank | None = None,
     memory_mib: float = 512,
+    kept: MutableMapping[str, Tensor] | None = None,
 ) -> Ordering:
     """The order of all candidates by a method; similarity (Q, C), a matrix or features.
 
     It is made in blocks within about ``memory_mib`` MiB beside the results. A bank is not read by
-    methods that never do. Raises ValueError where a bank is missing, and on NaN and infinity.
+    methods that never do. ``kept`` holds statistics of the candidates from earlier calls with the
+    same candidates and bank, and takes those that this call computes. Raises ValueError where a
+    bank is missing, and on NaN and infinity.
     """
-    method, kept = METHODS[settings.method], checked_similarity(similarity)
+    method, rows = METHODS[settings.method], checked_similarity(similarity)
     if method.bank == "required" and bank is None:
         raise ValueError(f"{settings.method} needs a bank")
-    block_numbers = block_numbers_within(kept, settings.multivariate.k, memory_mib)
+    block_numbers = block_numbers_within(rows, settings.multivariate.k, memory_mib)
     if method.correct is not None:
-        given = Given(kept, settings, None if method.bank == "never" else bank, block_numbers)
-        transform = method.correct(given) if 0 not in kept.shape else corrections.plain(given)
-        return Scores(kept, transform, block_numbers)
+        own_bank = None if method.bank == "never" else bank
+        given = Given(rows, settings, own_bank, block_numbers, {} if kept is None else kept)
+        transform = method.correct(given) if 0 not in rows.shape else corrections.plain(given)
+        return Scores(rows, transform, block_numbers)
     own = multivariate_settings(settings)
     if bank is None or method.bank == "never":
-        return _Head(kept, Reranked(*map(torch.as_tensor, rerank_with(kept, own, memory_mib))))
-    best, values = Scores(kept, corrections.as_it_is, block_numbers).best(own.k)
+        return _Head(rows, Reranked(*map(torch.as_tensor, rerank_with(rows, own, memory_mib))))
+    best, values = Scores(rows, corrections.as_it_is, block_numbers).best(own.k)
     neighbours = met_by_bank(best, values, bank.queries, block_numbers)
-    return _Head(kept, Reranked(*scored(neighbours, own)))
+    return _Head(rows, Reranked(*scored(neighbours, own)))
 
 
 def rerank_by(

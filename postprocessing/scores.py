@@ -75,10 +75,11 @@ def of_each_candidate(similarity: Similarities, statistic: Statistic, block_numb
     """
     lists = similarity.T
     count, length = lists.shape
-    blocks = even_blocks(count, rows_in_block(block_numbers, length))
-    parts = [statistic(lists[rows].double().contiguous()) for rows in blocks]
-    none = torch.empty(0, dtype=similarity.dtype, device=similarity.device)
-    return torch.cat([none, *(part.to(similarity.dtype) for part in parts)])
+    found = torch.empty(count, dtype=similarity.dtype, device=similarity.device)
+    # written in place: small tensors that outlive a block would split the memory of the next
+    for rows in even_blocks(count, rows_in_block(block_numbers, length)):
+        found[rows] = statistic(lists[rows].double().contiguous())
+    return found
 
 
 def log_sum_exp(beta: float) -> Statistic:

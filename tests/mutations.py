@@ -40,14 +40,13 @@ SECONDS = 60  # a mutant that runs longer is in an endless loop
 
 GOLDEN = "tests/test_golden.py::test_results_are_those_that_were_kept"
 TESTS = {
-    "galr/training/loss.py": f"tests/training/test_loss.py {GOLDEN}[losses]",
-    "galr/training/criterion.py": "tests/training/test_criterion.py",
+    "galr/training/loss.py": f"tests/training/test_loss.py tests/training/test_criterion.py "
+    f"{GOLDEN}[losses]",
     "galr/training/schedule.py": "tests/training/test_schedule.py",
-    "galr/training/average.py": "tests/training/test_average.py",
     "galr/training/checkpoint.py": "tests/training/test_checkpoint.py",
     "galr/training/epoch.py": "tests/training/test_epoch.py",
-    "galr/training/optimizer.py": "tests/training/test_step.py -k optimiser",
-    "galr/training/frozen.py": "tests/training/test_step.py -k trained",
+    "galr/training/optimizer.py": "tests/training/test_average.py tests/training/test_step.py",
+    "galr/training/backbone.py": "tests/training/test_step.py -k trained",
     "galr/metrics/retrieval.py": f"tests/evaluation/test_metrics.py {GOLDEN}[metrics]",
     "galr/evaluation/results.py": "tests/evaluation/test_results.py",
     "galr/metrics/similarities.py": "tests/evaluation/test_metrics.py "

@@ -8,7 +8,7 @@ from galr import warm_start
 from galr.common.errors import RunError
 from galr.model.backbone import Backbone, build_backbone
 from galr.options import BackboneOptions, load_options
-from galr.training import time_budget as pace
+from galr.training import schedule
 from tests.tiny import make_data, run_module
 
 
@@ -61,6 +61,6 @@ def test_seconds_that_reading_takes_are_an_error(tmp_path, monkeypatch):
     options = load_options(make_data(tmp_path))
     seconds = itertools.count(1)
     monkeypatch.setattr(warm_start, "cpu_seconds", lambda: 0.0)
-    monkeypatch.setattr(pace, "cpu_seconds", lambda: float(next(seconds)))
+    monkeypatch.setattr(schedule, "cpu_seconds", lambda: float(next(seconds)))
     with pytest.raises(RunError, match=r"0\.5 are over before the first step"):
         warm_start.learn(options, seconds=0.5)

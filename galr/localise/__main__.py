@@ -11,14 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from galr.common import cli
-from galr.common.device import choose_device
 from galr.localise.encode import forget_windows
 from galr.localise.evaluate import evaluate_annotations, table
 from galr.localise.localisation import localise
 from galr.localise.output import write_localisation
 from galr.localise.scene import Scene, import_rasterio
 from galr.localise.settings import OVERLAP, SIDES, THRESHOLD, WindowSettings
-from galr.search.encoder import Encoder
+from galr.trained_model import TrainedModel, load
 
 DESCRIPTION = """\
 Finds the places of a scene that a sentence describes, and writes a map, regions and overlays.
@@ -123,10 +122,10 @@ def _settings(arguments: argparse.Namespace) -> WindowSettings:
     return WindowSettings(arguments.windows, arguments.overlap, arguments.threshold)
 
 
-def _model(arguments: argparse.Namespace) -> tuple[Encoder, str]:
+def _model(arguments: argparse.Namespace) -> tuple[TrainedModel, str]:
     """The model, and a digest of its file."""
     import_rasterio()  # before a model is loaded
-    encoder = Encoder.load(arguments.checkpoint, choose_device(arguments.device))
+    encoder = load(arguments.checkpoint, arguments.device)
     path = Path(arguments.checkpoint)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     digest = hashlib.sha256()

@@ -15,7 +15,7 @@ from galr.common.progress import Progress
 from galr.data.images import resize_to_square
 from galr.localise.scene import Scene, Window
 from galr.localise.windows import Windows
-from galr.search.encoder import Encoder
+from galr.trained_model import TrainedModel
 
 BATCH = 64
 LEAST_VALID = 0.5  # share of a window's pixels; a window with fewer is not compared with anything
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 def encode_windows(
-    scene: Scene, windows: Windows, encoder: Encoder, model_digest: str, folder: Path
+    scene: Scene, windows: Windows, encoder: TrainedModel, model_digest: str, folder: Path
 ) -> Floats:
     """Embeddings (W, D) of windows (W, 4); NaN for a window of which most pixels hold no data.
 
@@ -58,7 +58,7 @@ def forget_windows(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _encoded(scene: Scene, windows: Windows, encoder: Encoder) -> Floats:
+def _encoded(scene: Scene, windows: Windows, encoder: TrainedModel) -> Floats:
     pixels = np.zeros((len(windows), encoder.side, encoder.side, 3), dtype=np.uint8)
     usable = np.zeros(len(windows), dtype=bool)
     for index, (left, top, right, bottom) in enumerate(windows.tolist()):
@@ -68,7 +68,7 @@ def _encoded(scene: Scene, windows: Windows, encoder: Encoder) -> Floats:
             pixels[index] = resize_to_square(Image.fromarray(colours), encoder.side)
     embeddings = np.full((len(windows), encoder.model.embed_dim), np.nan, dtype=np.float32)
     if usable.any():
-        embeddings[usable] = encoder.images(pixels[usable])
+        embeddings[usable] = encoder.encode_pixels(pixels[usable]).numpy()
     return embeddings
 
 

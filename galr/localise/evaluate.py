@@ -21,7 +21,7 @@ from galr.localise.output import draw_overlay
 from galr.localise.scene import Scene
 from galr.localise.settings import WindowSettings
 from galr.metrics.localisation import LocalisationMetrics, localisation_metrics
-from galr.search.encoder import Encoder
+from galr.trained_model import TrainedModel
 
 FORMAT = '[{"jpg_name": ..., "caption": ..., "points": [[[x, y], ...], ...]}, ...]'
 
@@ -29,7 +29,7 @@ FORMAT = '[{"jpg_name": ..., "caption": ..., "points": [[[x, y], ...], ...]}, ..
 def evaluate_annotations(
     annotations: Path,
     images: Path,
-    encoder: Encoder,
+    encoder: TrainedModel,
     model_digest: str,
     folder: Path,
     settings: WindowSettings,

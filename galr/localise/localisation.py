@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -21,7 +22,7 @@ from galr.localise.regions import Region, find_regions
 from galr.localise.scene import Scene
 from galr.localise.settings import WindowSettings
 from galr.localise.windows import average_over_cover, cover
-from galr.search.encoder import Encoder
+from galr.trained_model import TrainedModel
 
 CELLS_A_WINDOW = 32  # across the smallest window: the map's resolution
 SMOOTHING = 0.25  # standard deviation of the smoothing, as a share of the smallest window
@@ -41,7 +42,7 @@ class QueryMap:
 def localise(
     scene: Scene,
     queries: Sequence[str],
-    encoder: Encoder,
+    encoder: TrainedModel,
     model_digest: str,
     folder: Path,
     settings: WindowSettings,
@@ -60,7 +61,8 @@ def localise(
     usable = np.isfinite(embeddings).all(axis=1)
     if not usable.any():
         raise UserError(scene.path, "no window holds enough data", "check its no-data value")
-    similarity = encoder.texts(queries) @ embeddings[usable].T
+    stored = torch.from_numpy(embeddings[usable])
+    similarity = encoder.similarity(stored, encoder.encode_texts(queries)).T.numpy()
     smallest = int((windows[:, 2] - windows[:, 0]).min())
     cell = max(1, smallest // CELLS_A_WINDOW)
     means = average_over_cover(windows[usable], similarity, scene.width, scene.height, cell)

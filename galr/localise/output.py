@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,14 @@ def _write_raster(path: Path, scene: Scene, own: QueryMap) -> None:
         "nodata": float("nan"), "compress": "deflate",
     }  # fmt: skip
     if scene.crs is not None:
-        cells = rasterio.Affine.scale(own.cell)
-        profile |= {"crs": scene.crs, "transform": scene.transform * cells}
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(own.probability, 1)
-        file.set_band_description(1, own.query)
+        t, cell = scene.transform, own.cell
+        scaled = rasterio.Affine(t.a * cell, t.b * cell, t.c, t.d * cell, t.e * cell, t.f)
+        profile |= {"crs": scene.crs, "transform": scaled}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(own.probability, 1)
+            file.set_band_description(1, own.query)
 
 
 def _described(region: Region, scene: Scene) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def geojson(regions: list[tuple[str, Region]], scene: Scene) -> dict[str, Any]:
 def to_wgs84(geometry: dict[str, Any], scene: Scene) -> dict[str, Any]:
     """A polygon in pixels -> longitude and latitude, right-handed, with 8 decimals."""
     rasterio = import_rasterio()
-    rings = [[scene.transform * tuple(point) for point in ring] for ring in geometry["coordinates"]]
+    t = scene.transform
+    matrix, origin = np.array([[t.a, t.d], [t.b, t.e]]), np.array([t.c, t.f])
+    rings = [(np.array(ring) @ matrix + origin).tolist() for ring in geometry["coordinates"]]
     moved = rasterio.warp.transform_geom(
         scene.crs, WGS84, {"type": "Polygon", "coordinates": rings}, precision=8
     )

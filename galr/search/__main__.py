@@ -108,8 +108,10 @@ def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
         help="the sentence's share beside an image, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
-        "--rerank", action="store_true", help="order the k by the paper's rerank (needs captions)"
-    )
+        "--rerank", nargs="?", const="multivariate", default=False, metavar="METHOD",
+        help="re-rank with the archive's captions as the bank: multivariate (the default METHOD, "
+        "the paper's, among the k), inverted_softmax, qb_norm, csls, nnn, ... (docs/rerank.md)",
+    )  # fmt: skip
     parser.add_argument("--sheet", metavar="FILE", help="write the images on one sheet, a PNG")
     parser.set_defaults(run=_query)
 
@@ -159,7 +161,9 @@ def _query(arguments: argparse.Namespace) -> None:
     from galr.search.archive import Archive
 
     archive = Archive.open(arguments.index, images=arguments.images)
-    text = arguments.text
+    text, rerank = arguments.text, arguments.rerank
+    if rerank and text is None and " " in rerank:  # --rerank "a sentence"
+        text, rerank = rerank, "multivariate"
     if text and text.strip() and not archive.encoder.knows_a_word(text):
         learned = len(archive.encoder.vocabulary.words) - 1  # without <unk>
         known = f"the {learned} words of its training captions" if learned > 0 else "words"
@@ -171,7 +175,7 @@ def _query(arguments: argparse.Namespace) -> None:
         like=like,
         k=arguments.k,
         weight=arguments.weight,
-        rerank=arguments.rerank,
+        rerank=rerank,
     )
     unknown = archive.encoder.unknown_words(text or "")
     if unknown:

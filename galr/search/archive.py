@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import decode_image
+from galr.evaluation.evaluate import method_settings
+from galr.metrics.similarities import Compare, FeatureProduct
+from galr.model.comparison import Cosine, alike
+from galr.pictures import square_pixels
 from galr.search.approximate import Approximate
-from galr.search.encoder import Encoder
-from galr.search.exact import Exact, Found
+from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
     DAMAGED,
     INDEX,
@@ -28,12 +33,22 @@ from galr.search.storage import (
     read_captions,
     read_manifest,
     read_rows,
+    read_statistics,
+    statistics_name,
+    write_statistics,
 )
+from galr.trained_model import TrainedModel, load
+from postprocessing.banks import Bank
 from postprocessing.explain import explain
-from postprocessing.terms import RerankSettings
+from postprocessing.methods import METHODS, multivariate_settings, order_by
 
-logger = logging.getLogger(__name__)
-
+MULTIVARIATE = ("multivariate", "saliency", "rank", "reverse")
+# methods for one query and a bank of captions
+USABLE = tuple(
+    name
+    for name, method in METHODS.items()
+    if method.bank == "optional" or not (method.transductive or method.bank == "required")
+)
 SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
 
 
@@ -48,6 +63,13 @@ class Why(NamedTuple):
     own_place: int  # of the query among the captions in the image's list
 
 
+class Corrected(NamedTuple):
+    """The score of a method that corrects similarities, and the place before it, 1 is best."""
+
+    score: float
+    was: int
+
+
 class Match(NamedTuple):
     """An image that a query found; ``number`` is its place in the archive."""
 
@@ -55,7 +77,7 @@ class Match(NamedTuple):
     number: int
     name: str  # relative to the folder of images
     score: float  # cosine similarity with the query
-    why: Why | None = None  # with rerank
+    why: Why | Corrected | None = None  # with re-ranking
 
 
 class Archive:
@@ -105,9 +127,9 @@ class Archive:
         return len(self.files)
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> TrainedModel:
         """The archive's model."""
-        return Encoder.load(self.path / MODEL, self.device)
+        return load(self.path / MODEL, self.device)
 
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
@@ -124,29 +146,55 @@ class Archive:
         like: int | None = None,
         k: int = 20,
         weight: float = 0.5,
-        rerank: bool = False,
+        rerank: bool | str = False,
     ) -> list[Match]:
         """The k images nearest to a sentence, to an image, or to both, best first.
 
         ``image`` is a file or an RGB picture; ``like`` the number of an image of the archive.
         Where a sentence comes with an image, ``weight`` (0 to 1) is the sentence's share.
-        ``rerank`` orders the k by the paper's score, for a sentence alone (``reranked``). Raises
-        UserError for an empty sentence, no query at all, or an image that cannot be decoded.
+        ``rerank``, for a sentence alone: True or ``multivariate`` orders the k by the paper's score
+        (``reranked``), another method of ``postprocessing.methods`` all images (``corrected``).
+        Raises UserError for an empty sentence, no query at all, an image that cannot be decoded, or
+        a method that cannot be used for a single query.
         """
         if k < 1 or not 0 <= weight <= 1:
             raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
         query = self.embed(text, image=image, like=like, weight=weight)
+        alone = text is not None and image is None and like is None
         if rerank:
-            if text is None or image is not None or like is not None:
+            if not alone:
                 raise UserError(
                     "--rerank", "orders what a sentence alone has found", "leave the image out"
                 )
-            return self.reranked(query, k)
-        rows, scores = self.nearest(query[None], k)
+            method = "multivariate" if rerank is True else rerank
+            if method in MULTIVARIATE:
+                return self.reranked(query, k, method)
+            return self.corrected(query, k, method)
+        rows, scores = self._nearest_to(query, k, text=alone)
         return [
             Match(rank, int(row), self.files[row].name, float(score))
             for rank, (row, score) in enumerate(zip(rows[0], scores[0], strict=True), start=1)
         ]
+
+    @cached_property
+    def _compare(self) -> Compare | None:
+        """Similarities of images with captions, for a model where they are not a product."""
+        comparison = self.encoder.model.comparison
+        return None if isinstance(comparison, Cosine) else comparison
+
+    def _with_texts(self, texts: Floats, rows: NDArray[np.int64] | None = None) -> FeatureProduct:
+        """Similarities (C, I) of sentences' embeddings (C, D) with all images, or some."""
+        images = self.embeddings if rows is None else self.embeddings[rows]
+        return FeatureProduct(images, texts, self._compare).T
+
+    def _nearest_to(self, query: Floats, k: int, *, text: bool) -> Found:
+        """``nearest`` of one embedding (D,), of a sentence or of an image."""
+        if self._compare is None:
+            return self.nearest(query[None], k)
+        images = self._with_texts(query[None])
+        if not text:
+            images = FeatureProduct(query[None], self.embeddings, alike)
+        return best(np.arange(len(self))[None], images[:].numpy(), k)
 
     def nearest(self, queries: Floats, k: int) -> Found:
         """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
@@ -169,55 +217,107 @@ class Archive:
         if text is not None:
             if not text.strip():
                 raise UserError("the sentence", "is empty", "write what the images should show")
-            if not self.encoder.knows_a_word(text):
-                logger.warning("the model knows no word of the sentence: what it finds is chance")
-            parts.append((weight, self.encoder.texts([text])[0]))
+            parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-            picture = image if isinstance(image, Image.Image) else decode_image(image)
-            pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
-            parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
+            pixels = np.stack(
+                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+            )
+            parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
         if not parts:
             raise UserError("the query", "is empty", "give a sentence, an image or both")
-        if len(parts) == 1:
+        if len(parts) == 1 and self._compare is None:
             return parts[0][1]
+        if text is not None and self._compare is not None:
+            if len(parts) == 1:
+                return parts[0][1]
+            raise UserError(
+                "the query",
+                f"has a sentence and an image, which a model of {self.encoder.options.model.name} "
+                "does not put into one space",
+                "search for one of the two",
+            )
         mixed = np.sum([share * part for share, part in parts], axis=0, dtype=np.float32)
         return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32)
 
-    def reranked(self, query: Floats, k: int) -> list[Match]:
+    def reranked(self, query: Floats, k: int, method: str = "multivariate") -> list[Match]:
         """The k images nearest to a sentence's embedding (D,), in the order of the paper's score.
 
-        An image's list, which saliency and reverse rank are taken from, holds the archive's
-        reference captions and the query. Raises UserError where the archive holds no captions.
+        ``method``: the whole score, or one of its terms. An image's list, which saliency and
+        reverse rank are taken from, holds the archive's reference captions and the query. Raises
+        UserError where the archive holds no captions.
         """
-        _, references = self.captions
-        if not len(references):
-            raise UserError(
-                self.path,
-                "holds no captions for rerank to compare with",
-                "add some: run the index command again with --captions FILE",
-            )
-        rows = self.nearest(query[None], k).rows[0]
+        references = self._references()
+        rows = self._nearest_to(query, k, text=True).rows[0]
         # where the sentence is itself a reference, it is in the lists once
-        references = references[references @ query < SAME]
-        lists = np.concatenate([references, query[None]]) @ self.embeddings[rows].T
-        options = self.encoder.options.rerank
-        settings = RerankSettings(
-            k, options.w_saliency, options.w_rank, options.w_reverse, options.xi, options.reverse,
-            options.l, ties="stable",
-        )  # fmt: skip
+        lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(query)
+        references = references[references @ query < SAME * lengths]
+        lists = self._with_texts(np.concatenate([references, query[None]]), rows)[:]
+        settings = method_settings(self.encoder.options.rerank, method)
+        multivariate = replace(multivariate_settings(settings), k=k, ties="stable")
         found = []
-        for one in explain(torch.from_numpy(lists), len(references), settings):
+        for one in explain(lists, len(references), multivariate):
             number = int(rows[one.candidate])
             why = Why(one.score, one.saliency, one.rank, one.reverse, one.was, one.own_place)
             found.append(Match(one.now, number, self.files[number].name, one.similarity, why))
         return found
 
+    def corrected(self, query: Floats, k: int, method: str) -> list[Match]:
+        """The k best images for a sentence's embedding (D,) by a method that corrects similarities.
+
+        The archive's reference captions are the bank. What the method reads of it is computed for
+        all images with the first query, and kept in the archive. Raises UserError for a method that
+        reads other queries, or a bank of images, and where the archive holds no captions.
+        """
+        _check_method(method)
+        bank = Bank(self._with_texts(self._references()))
+        settings = method_settings(self.encoder.options.rerank, method)
+        similarity = self._with_texts(query[None])
+        before = set(self._statistics)
+        order = order_by(similarity, settings, bank, kept=self._statistics)
+        if set(self._statistics) - before:
+            arrays = {name: values.numpy() for name, values in self._statistics.items()}
+            write_statistics(self.path / statistics_name(self.manifest), arrays)
+        rows, scores = (part[0].numpy() for part in order.best(k))
+        plain = similarity[:][0].numpy().astype(np.float64)
+        return [
+            Match(
+                rank,
+                int(row),
+                self.files[row].name,
+                float(plain[row]),
+                Corrected(float(score), 1 + int((plain > plain[row]).sum())),
+            )
+            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+        ]
+
+    @cached_property
+    def _statistics(self) -> dict[str, Tensor]:
+        """What methods have read of the bank so far, by name; each (I,)."""
+        stored = read_statistics(self.path / statistics_name(self.manifest))
+        return {
+            name: torch.from_numpy(values)
+            for name, values in stored.items()
+            if values.shape == (len(self),)
+        }
+
+    def _references(self) -> Floats:
+        _, references = self.captions
+        if not len(references):
+            raise UserError(
+                self.path,
+                "holds no captions for re-ranking to compare with",
+                "add some: run the index command again with --captions FILE",
+            )
+        return references
+
     def closest_captions(self, number: int, k: int = 5) -> list[tuple[str, float]]:
         """The reference captions that the model finds nearest to an image, with similarities."""
         captions, embeddings = self.captions
-        rows, scores = Exact(embeddings).search(self.embeddings[[self._checked(number)]], k)
+        image = self.embeddings[[self._checked(number)]]
+        similarity = FeatureProduct(image, embeddings, self._compare)[:].numpy()
+        rows, scores = best(np.arange(len(captions))[None], similarity, k)
         return [
             (captions[row], float(score)) for row, score in zip(rows[0], scores[0], strict=True)
         ]
@@ -242,9 +342,21 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number))
+        return decode_image(self.image_path(number), self.encoder.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):
             raise IndexError(f"images have the numbers 0..{len(self) - 1}, got {number}")
         return number
+
+
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise UserError("--rerank", f"there is no method {method!r}", f"use {', '.join(USABLE)}")
+    if method not in USABLE:
+        read = "other queries" if METHODS[method].transductive else "a bank of images"
+        raise UserError(
+            "--rerank",
+            f"{method} reads {read}, and a search has one query and a bank of captions",
+            f"use {', '.join(USABLE)}",
+        )

@@ -5,6 +5,7 @@
 ``images-STAMP.h5``    the images: ``names``, ``sizes`` (bytes), ``modified`` (ns), ``embeddings``
 ``KIND-STAMP.faiss``   the approximate index of that very file, where there is one
 ``captions-STAMP.h5``  the captions that rerank compares with, where there are any
+``rerank-STAMP.npz``   what re-ranking methods read of each image's similarities with these captions
 ``part-NUMBER.h5``     images that a build has done so far, in the format of ``images``
 
 A build never changes a file that the last archive.json names, so that whoever has the archive open
@@ -14,9 +15,11 @@ goes on with what was there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, overload
 
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from galr.common.atomic import atomic_path, write_json
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 
 MANIFEST = "archive.json"
 MODEL = "model.pth"
@@ -119,8 +122,10 @@ def write_manifest(archive: Path, manifest: Manifest) -> None:
     write_json(archive / MANIFEST, manifest.model_dump(mode="json"))
     if manifest.images is None:
         return
-    kept = {manifest.images, manifest.approximate, manifest.captions}
-    for pattern in ("images-*.h5", "captions-*.h5", "*.faiss", "part-*.h5", "*.tmp"):
+    kept = {manifest.images, manifest.approximate, manifest.captions, statistics_name(manifest)}
+    for pattern in (
+        "images-*.h5", "captions-*.h5", "rerank-*.npz", "*.faiss", "part-*.h5", "*.tmp",
+    ):  # fmt: skip
         for path in archive.glob(pattern):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
@@ -173,6 +178,31 @@ def read_captions(path: Path) -> tuple[list[str], Floats]:
     if embeddings.ndim != 2 or len(embeddings) != len(captions):
         raise _damaged(path)
     return captions, embeddings
+
+
+def statistics_name(manifest: Manifest) -> str:
+    """The file of the statistics of these images with these captions."""
+    stamp = hashlib.sha256(f"{manifest.images} {manifest.captions}".encode()).hexdigest()
+    return f"rerank-{stamp[:16]}.npz"
+
+
+def read_statistics(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Arrays by name; none where there is no file, or one that is damaged: it is made again."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return {}
+
+
+def write_statistics(path: Path, statistics: Mapping[str, NDArray[np.generic]]) -> None:
+    """Writes the arrays; an archive that may not be written to goes without."""
+    with (
+        contextlib.suppress(RunError),
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.savez(file, allow_pickle=False, **statistics)
 
 
 @contextlib.contextmanager

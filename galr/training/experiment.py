@@ -20,9 +20,9 @@ from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.evaluation.results import versions
 from galr.options import Options
-from galr.training.fold import FoldTrainer
+from galr.training.fold_trainer import FoldTrainer
 from galr.training.precision import autocast_type, described
-from galr.training.time_budget import cpu_seconds
+from galr.training.schedule import cpu_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def _train_folds(
     with distributed.main_first():
         tokenizer = read_tokenizer(options)
         split = read_split(options, "train")
+        options = split.options
         files, training, validation = _images_of(split)
     distributed.check_alike(
         {

@@ -1,4 +1,4 @@
-"""One step: the loss of a batch, its gradients (whole, in parts, on several ranks), the update."""
+"""One step: the loss of a batch, its gradients (in micro-batches, over ranks), the update."""
 
 from __future__ import annotations
 
@@ -11,57 +11,65 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from galr.common import distributed
 from galr.common.seeding import derive_seed
-from galr.data.dataset import Batch
+from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import OptimOptions
-from galr.training.criterion import Criterion
+from galr.training.loss import Criterion
 from galr.training.precision import autocast_type
 
 
 class PairEncoder(nn.Module):
-    """Both sides of the network, which the ranks run on their own parts of a batch."""
+    """Image and text encoder in one module, which each rank runs on its part of a batch."""
 
-    def __init__(self, model: GaLR, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
+    def __init__(self, model: RetrievalModel, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
         super().__init__()
-        self.model, self.amp = model, amp
+        self.amp = amp
+        self._model = [model]  # not a submodule: see below
+        # without the comparison, which every rank applies to the pairs of all ranks: its gradients
+        # are whole on each of them, and summing them would count them several times
+        self.parts = nn.ModuleList(
+            part for name, part in model.named_children() if name != "comparison"
+        )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """B images with M captions each -> their embeddings (B, D) and (B M, D), float32 at least.
 
         In bfloat16 similarities near 0.7 lie 0.004 apart.
         """
-        device = batch.tokens.device
+        (model,), device = self._model, batch.tokens.device
         kind = autocast_type(self.amp, device)
         with torch.autocast(device.type, kind, enabled=kind is not None):
-            images = image_embeddings(self.model, batch)
-            captions = self.model.encode_text(batch.tokens, batch.lengths)
+            images = image_embeddings(model, batch)
+            captions = model.encode_text(batch.tokens, batch.lengths)
         return (images, captions) if kind is None else (images.float(), captions.float())
 
 
 class TrainingStep:
-    """``step(batch)`` moves the weights once.
+    """``step(batch)`` updates the weights once, and their moving ``average`` where there is one.
 
-    The model must be in training mode, with the weights frozen that are not to be trained.
+    The model must be in training mode, with frozen weights for which no gradient is required.
     """
 
     def __init__(
         self,
-        model: GaLR,
+        model: RetrievalModel,
         criterion: Criterion,
         optimizer: Optimizer,
         scaler: torch.amp.GradScaler,
         options: OptimOptions,
+        average: AveragedModel | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.average = model, average
         self.criterion, self.optimizer, self.scaler = criterion, optimizer, scaler
         self.options = options
         self.pairs = PairEncoder(model, options.amp)
         self._encoder: nn.Module = self.pairs
-        self._trained: list[bool] | None = None
+        self._trainable: list[bool] | None = None
         self.weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     def step(self, batch: Batch, lr: float, seed: int) -> Tensor:
@@ -76,6 +84,8 @@ class TrainingStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.criterion.clamp()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return loss
 
     def accumulate(self, batch: Batch, seed: int) -> Tensor:
@@ -83,7 +93,7 @@ class TrainingStep:
 
         ``seed`` drives dropout.
         """
-        self._follow_trained_weights()
+        self._wrap_trainable_weights()
         size = self.options.micro_batch
         if size is None or len(batch.image_index) <= size:
             torch.manual_seed(seed)
@@ -93,10 +103,10 @@ class TrainingStep:
         return self._accumulate_in_parts(batch, _parts(batch, size), seed)
 
     def _accumulate_in_parts(self, batch: Batch, parts: list[Batch], seed: int) -> Tensor:
-        """The same with the activations of one part in memory at a time (Gao et al. 2021).
+        """``accumulate`` with the activations of one micro-batch in memory (GradCache, Gao 2021).
 
-        Features of all parts without gradients, the loss and its gradient towards the features,
-        and then each part once more, by the same dropout, with that gradient.
+        Features of all micro-batches without gradients; the loss and its gradient with respect to
+        the features; then each micro-batch again, with the same dropout and that gradient.
         """
         with torch.no_grad(), _running_statistics_kept(self.model):
             encoded = [self._encode_part(part, seed, i) for i, part in enumerate(parts)]
@@ -121,13 +131,13 @@ class TrainingStep:
         features: tuple[Tensor, Tensor] = self._encoder(part)
         return features
 
-    def _follow_trained_weights(self) -> None:
-        """Ranks sum the gradients of what is trained now; stages of the backbone may be frozen."""
-        trained = [weight.requires_grad for weight in self.model.parameters()]
-        if trained == self._trained:
+    def _wrap_trainable_weights(self) -> None:
+        """Wraps the encoder anew where other stages of the backbone are trainable than before."""
+        trainable = [weight.requires_grad for weight in self.model.parameters()]
+        if trainable == self._trainable:
             return
-        self._trained, self._encoder = trained, self.pairs
-        gc.collect()  # an earlier one would go on summing
+        self._trainable, self._encoder = trainable, self.pairs
+        gc.collect()  # the earlier wrapper would still sum gradients
         unused = self.model.text_encoder.may_leave_weights_unused
         self._encoder = distributed.parallel(self.pairs, some_unused=unused)
 
@@ -139,8 +149,9 @@ class TrainingStep:
         count, keys = batch.captions_per_image, batch.caption_group
         losses = [
             self.criterion(
-                all_images,
-                distributed.gather_rows(captions[each::count], total),
+                self.model.comparison(
+                    all_images, distributed.gather_rows(captions[each::count], total)
+                ),
                 all_indices,
                 distributed.gather_rows(keys[each::count], total),
             )
@@ -165,7 +176,7 @@ def _parts(batch: Batch, size: int) -> list[Batch]:
 
 @contextlib.contextmanager
 def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation within it normalises by the batch, but does not remember it."""
+    """Batch normalisation uses the statistics of the batch, and its running ones stay."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     try:

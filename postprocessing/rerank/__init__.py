@@ -20,7 +20,7 @@ from postprocessing.terms import RerankSettings, combine, terms
 MIB = 1 << 20
 LEAST_MIB = 16  # no less memory is worth a setting
 PAIR_BYTES = 48  # of a query and its candidate, between the passes
-MOST_NUMBERS = 1 << 26  # similarities in a block: more are not multiplied any faster
+MOST_NUMBERS = 1 << 23  # similarities in a block: more are not multiplied any faster
 SCORED_AT_A_TIME = 1 << 13  # pairs: for more, torch wakes threads that then spin
 
 

@@ -37,7 +37,7 @@ def test_a_sentence_finds_its_image_as_the_model_says(archive_path, learned):
     right = 0
     for caption, name in learned.pairs:
         matches = archive.query(caption, k=6)
-        similarity = archive.embeddings @ archive.encoder.texts([caption])[0]
+        similarity = archive.embeddings @ archive.encoder.encode_texts(caption)[0].numpy()
         assert [match.number for match in matches] == np.argsort(-similarity).tolist()
         assert [match.score for match in matches] == pytest.approx(sorted(similarity)[::-1])
         assert [match.rank for match in matches] == [1, 2, 3, 4, 5, 6]
@@ -94,6 +94,74 @@ def test_rerank_orders_the_best_by_the_formula(archive_path, learned):
     assert scores == sorted(scores, reverse=True)
 
 
+def by_loop(method, lists, similarity, options):
+    """Scores (I,) of one query: similarity (I,), lists (B, I) of the bank's captions."""
+    scores = []
+    for image, own in enumerate(similarity):
+        received = lists[:, image]
+        largest = np.sort(received)[::-1][: options.neighbours].mean()
+        inverted = options.beta * own - np.log(np.exp(options.beta * received).sum())
+        hubs = {int(np.argmax(row)) for row in lists}
+        scores.append(
+            {
+                "none": own,
+                "inverted_softmax": inverted,
+                "qb_norm": inverted if int(np.argmax(similarity)) in hubs else own,
+                "nnn": own - options.alpha * largest,
+                "csls": 2 * own - np.sort(similarity)[::-1][: options.neighbours].mean() - largest,
+            }[method]
+        )
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("method", ["none", "inverted_softmax", "qb_norm", "nnn", "csls"])
+def test_rerank_by_another_method_reads_the_captions_as_its_bank(
+    method, archive_path, learned, tmp_path
+):
+    copy = tmp_path / "archive.index"
+    shutil.copytree(archive_path, copy)
+    for reopened in range(2):  # the second time from the statistics that the first has written
+        archive = Archive.open(copy)
+        similarity = archive.embeddings @ archive.embed(learned.pairs[1][0])
+        lists = archive.captions[1] @ archive.embeddings.T
+        scores = by_loop(method, lists, similarity, archive.encoder.options.rerank)
+        matches = archive.query(learned.pairs[1][0], k=5, rerank=method)
+        assert [match.number for match in matches] == np.argsort(-scores)[:5].tolist()
+        best = sorted(scores, reverse=True)[:5]
+        assert [match.why.score for match in matches] == pytest.approx(best, rel=1e-4)
+        plain = np.argsort(-similarity).tolist()
+        assert [match.why.was for match in matches] == [
+            1 + plain.index(match.number) for match in matches
+        ]
+        assert [match.score for match in matches] == pytest.approx(
+            [similarity[match.number] for match in matches]
+        )
+        if reopened == 0 and method != "none":
+            assert len(list(copy.glob("rerank-*.npz"))) == 1
+
+
+@pytest.mark.parametrize("method", ["saliency", "rank", "reverse"])
+def test_a_term_of_the_score_alone(method, archive_path, learned):
+    matches = Archive.open(archive_path).query(learned.pairs[0][0], k=4, rerank=method)
+    terms = {name: [getattr(match.why, name) for match in matches] for name in
+             ("saliency", "rank", "reverse")}  # fmt: skip
+    assert terms[method] == sorted(terms[method], reverse=True)
+    assert all(value == 0 for name, values in terms.items() if name != method for value in values)
+
+
+def test_statistics_go_with_the_captions_they_are_of(archive_path, learned, test_images, tmp_path):
+    copy = tmp_path / "archive.index"
+    shutil.copytree(archive_path, copy)
+    Archive.open(copy).query("a square", rerank="nnn")
+    (before,) = copy.glob("rerank-*.npz")
+    before.write_bytes(b"damaged")
+    assert Archive.open(copy).query("a square", rerank="nnn")
+    other = tmp_path / "captions.txt"
+    other.write_text("a square\na circle\n")
+    build_archive(test_images, learned.checkpoint, copy, captions=other)
+    assert list(copy.glob("rerank-*.npz")) == []
+
+
 def test_the_captions_closest_to_an_image(archive_path):
     archive = Archive.open(archive_path)
     similarity = archive.captions[1] @ archive.embeddings[2]
@@ -111,7 +179,7 @@ def test_a_build_that_was_stopped_goes_on(
     archive_path, learned, test_images, tmp_path, monkeypatch
 ):
     out = tmp_path / "archive.index"
-    seen, real = [], build.Encoder.images
+    seen, real = [], build.TrainedModel.encode_pixels
 
     def stops(self, pixels, local=None):
         if len(seen) == 2:
@@ -119,12 +187,12 @@ def test_a_build_that_was_stopped_goes_on(
         seen.append(len(pixels))
         return real(self, pixels, local)
 
-    monkeypatch.setattr(build.Encoder, "images", stops)
+    monkeypatch.setattr(build.TrainedModel, "encode_pixels", stops)
     with pytest.raises(KeyboardInterrupt):
         build_archive(test_images, learned.checkpoint, out, batch_size=2)
     with pytest.raises(UserError, match="is not finished; run the same"):
         Archive.open(out)
-    monkeypatch.setattr(build.Encoder, "images", real)
+    monkeypatch.setattr(build.TrainedModel, "encode_pixels", real)
     built = build_archive(test_images, learned.checkpoint, out, batch_size=2)
     assert (built.images, built.encoded) == (6, 2)
     assert not list(out.glob("part-*"))
@@ -317,6 +385,9 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         ([*query, "--image", other / "thesis.txt"], "is not an image of a known kind"),
         ([*query, "--like", "x.png"], "x.png: is not in the archive"),
         ([*query, "--like", "test_0.png", "--rerank"], "orders what a sentence alone has found"),
+        ([*query, "a square", "--rerank", "qbnorm"], "--rerank: there is no method 'qbnorm'"),
+        ([*query, "a square", "--rerank", "dual_softmax"], "dual_softmax reads other queries"),
+        ([*query, "a square", "--rerank", "dual_bank"], "dual_bank reads a bank of images"),
     ):
         assert what in refused(capsys, *arguments)
     for content, what in (
@@ -354,7 +425,7 @@ def test_more_than_there_are_is_all(archive_path, learned, capsys):
 
 def test_a_sentence_of_unknown_words_is_warned_of(archive_path, caplog):
     assert len(Archive.open(archive_path).query("zeppelin zebra", k=2)) == 2
-    assert "knows no word of the sentence" in caplog.text
+    assert "knows no word of" in caplog.text
 
 
 def test_without_faiss_the_package_is_named(learned, test_images, tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from galr.training.average import weight_average
+from galr.training.optimizer import weight_average
 
 
 def network():

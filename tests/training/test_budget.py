@@ -5,10 +5,9 @@ import torch
 
 from galr.common.errors import UserError
 from galr.options import load_options
-from galr.training import fold
-from galr.training import time_budget as pace
+from galr.training import fold_trainer, schedule
 from galr.training.experiment import train_experiment
-from galr.training.fold import FoldTrainer
+from galr.training.fold_trainer import FoldTrainer
 from tests.tiny import make_data
 
 ONE_FOLD = ["k_fold.nums=1", "device=cpu", "optim.schedule=cosine", "optim.warmup=0.1"]
@@ -28,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(pace, "cpu_seconds", clock)
+    monkeypatch.setattr(schedule, "cpu_seconds", clock)
     return clock
 
 
@@ -114,21 +113,21 @@ def test_processes_that_load_images_are_counted():
     import multiprocessing
     import time
 
-    before = pace.cpu_seconds()
+    before = schedule.cpu_seconds()
     context = multiprocessing.get_context("spawn")
     child = context.Process(target=time.sleep, args=(60,))
     child.start()
     try:
         limit = time.monotonic() + 30
         # starting Python takes a good part of a second
-        while pace.cpu_seconds() - before < 0.02 and time.monotonic() < limit:
+        while schedule.cpu_seconds() - before < 0.02 and time.monotonic() < limit:
             time.sleep(0.05)
-        assert pace._seconds_of(child.pid) > 0
-        assert pace.cpu_seconds() - before >= pace._seconds_of(child.pid)
+        assert schedule._seconds_of(child.pid) > 0
+        assert schedule.cpu_seconds() - before >= schedule._seconds_of(child.pid)
     finally:
         child.kill()
         child.join()
-    assert pace._seconds_of(child.pid) == 0
+    assert schedule._seconds_of(child.pid) == 0
 
 
 def test_the_average_of_weights_is_what_best_holds(yaml):
@@ -172,13 +171,13 @@ def test_under_a_budget_the_step_schedule_alone_depends_on_epochs(yaml, clock):
 
 def test_validation_sees_the_average_of_the_weights(yaml, monkeypatch):
     seen = []
-    encode = fold.encode_similarity
+    encode = fold_trainer.encode_similarity
 
     def watched(model, *arguments):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return encode(model, *arguments)
 
-    monkeypatch.setattr(fold, "encode_similarity", watched)
+    monkeypatch.setattr(fold_trainer, "encode_similarity", watched)
     changes = ["optim.ema=0.9", "optim.epochs=2", "optim.schedule=step", "optim.warmup=0"]
     last = train(yaml, *changes)
     for name, value in averaged(last).items():

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from galr.common.errors import UserError
-from galr.training.compiled import compile_trunk
-from galr.training.frozen import set_trained
+from galr.training.backbone import compile_backbone, set_trainable
 from tests.model.tiny import tiny_options
 from tests.training.test_step import STILL, make, make_batch
 
@@ -50,7 +49,7 @@ def small(**changes):
 def test_two_compiled_steps_give_the_weights_of_two_plain_ones():
     plain, compiled = small(), small()
     encoder = compiled.model.image_encoder
-    compile_trunk(encoder)
+    compile_backbone(encoder)
     calls = []
     inner = encoder.compiled_trunk
     encoder.compiled_trunk = lambda image: calls.append(len(image)) or inner(image)
@@ -77,9 +76,9 @@ def test_without_a_compiler_one_line_says_so(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", refuse)
     training = make()
-    set_trained(training.model, tiny_options().model.backbone, 0.0)
+    set_trainable(training.model, tiny_options().model.backbone, 0.0)
     with pytest.raises(UserError, match=r"^optim\.compile: .*no working one\); install") as raised:
-        compile_trunk(training.model.image_encoder)
+        compile_backbone(training.model.image_encoder)
     assert raised.value.status == 2
     assert training.model.image_encoder.compiled_trunk is None
 

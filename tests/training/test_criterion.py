@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from galr.options import OptimOptions
-from galr.training.criterion import Criterion
-from galr.training.loss import infonce_loss, triplet_loss
+from galr.training.loss import Criterion, infonce_loss, triplet_loss
 
 
 @pytest.fixture
@@ -20,7 +19,8 @@ TEXTS = torch.tensor([10, 11, 12, 11, 13])
 
 
 def loss(embeddings, **options):
-    return Criterion(OptimOptions(**options))(*embeddings, IMAGES, TEXTS).item()
+    images, captions = embeddings
+    return Criterion(OptimOptions(**options))(images @ captions.T, IMAGES, TEXTS).item()
 
 
 def mask(*pairs):

@@ -7,7 +7,7 @@ import torch
 
 from galr.common.errors import UserError
 from galr.common.seeding import seed_everything
-from galr.data import feature_cache as map_cache
+from galr.data.cache import Cache
 from galr.data.image_cache import ImageFiles
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
@@ -15,8 +15,8 @@ from galr.evaluation.encode import encode_images
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
+from galr.training.backbone import cached_features, weights_digest, with_features
 from galr.training.experiment import train_experiment
-from galr.training.maps import trunk_maps, weights_digest, with_maps
 from tests.tiny import make_data
 
 FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen", "device=cpu"]
@@ -38,11 +38,11 @@ def built(options):
 
 def opened(options, model):
     files = read_split(options, "train").files()
-    return trunk_maps(model.image_encoder, files, "train", options.dataset)
+    return cached_features(model.image_encoder, files, "train", options.dataset)
 
 
 def cache_files(yaml):
-    return sorted((yaml.parent / "data/tiny_precomp/image_cache").glob("*_maps_*"))
+    return sorted((yaml.parent / "data/tiny_precomp/image_cache").glob("*_features_*"))
 
 
 def trained(yaml, name, *changes):
@@ -60,7 +60,9 @@ def test_kept_maps_give_the_features_of_the_images(yaml, head):
     kept = opened(options, model)
     assert len(kept[0]) == (512 if head else 64 * 64 + 128 * 16 + 256 * 4 + 512)
     pixels = encode_images(model, part, options.dataset)
-    found = encode_images(model, with_maps(part, kept, split.annotations.images), options.dataset)
+    found = encode_images(
+        model, with_features(part, kept, split.annotations.images), options.dataset
+    )
     torch.testing.assert_close(found, pixels, rtol=1e-2, atol=1e-3)
     assert not torch.equal(found, pixels)  # float16 was in between
 
@@ -70,7 +72,7 @@ def test_a_part_has_the_maps_of_its_own_images(yaml):
     split = read_split(options, "train")
     kept = opened(options, built(options))
     part = split.at(32).select([7, 2, 11])
-    chosen = with_maps(part, kept, split.annotations.images).images
+    chosen = with_features(part, kept, split.annotations.images).images
     assert torch.equal(chosen.batch([0, 1, 2]), kept.batch([7, 2, 11]))
 
 
@@ -114,7 +116,7 @@ def test_a_run_goes_on_with_the_maps_of_its_own_trunk(yaml, tmp_path, monkeypatc
     torch.save(Backbone().state_dict(), weights)
     trained(yaml, "stopped", *KEPT, named, "optim.epochs=1")
     torch.save(Backbone().state_dict(), weights)
-    monkeypatch.setattr(map_cache, "_build", None)  # the file's new trunk would need maps
+    monkeypatch.setattr(Cache, "_allocate", None)  # the file's new trunk would need maps
     trained(yaml, "stopped", *KEPT, named)
     assert len(cache_files(yaml)) == 1
 
@@ -164,7 +166,7 @@ def test_a_full_disk_is_an_error(yaml, monkeypatch):
     options = load_options(yaml, KEPT)
     free = shutil.disk_usage(yaml.parent)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
-    with pytest.raises(UserError, match=r"no folder has room for .* GB of maps"):
+    with pytest.raises(UserError, match=r"cache_maps: no folder has room for"):
         opened(options, built(options))
 
 
@@ -173,7 +175,7 @@ def test_maps_beyond_float16_are_an_error_and_leave_nothing(yaml):
     model = built(options)
     with torch.no_grad():
         model.image_encoder.trunk.layer4[1].bn2.bias.fill_(1e5)
-    with pytest.raises(UserError, match="beyond the numbers of float16"):
+    with pytest.raises(UserError, match="beyond the range of float16"):
         opened(options, model)
     assert not cache_files(yaml)
 

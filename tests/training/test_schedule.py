@@ -1,8 +1,8 @@
 import pytest
 
+from galr.data.sampling import image_side
 from galr.options import DatasetOptions, OptimOptions
-from galr.training.schedule import image_side, learning_rate, step_schedule
-from galr.training.time_budget import Pace, cpu_seconds
+from galr.training.schedule import TrainingBudget, cpu_seconds, learning_rate, step_schedule
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():
@@ -37,18 +37,18 @@ def test_under_a_budget_epochs_are_equal_shares_of_it():
 
 
 def test_pace_counts_steps_of_all_epochs():
-    pace = Pace(OptimOptions(epochs=4))
-    assert [pace.done(0), pace.done(1, 0.5), pace.done(4)] == [0, 0.375, 1]
+    budget = TrainingBudget(OptimOptions(epochs=4))
+    assert [budget.done(0), budget.done(1, 0.5), budget.done(4)] == [0, 0.375, 1]
 
 
 def test_pace_counts_processor_seconds_of_a_budget():
     now = [100.0]
-    pace = Pace(OptimOptions(budget_seconds=50), started=90.0, clock=lambda: now[0])
-    assert pace.done(7, 0.9) == 0.2
-    pace.resume(20)  # seconds of an earlier run
-    assert pace.done(0) == 0.6
+    budget = TrainingBudget(OptimOptions(budget_seconds=50), started=90.0, clock=lambda: now[0])
+    assert budget.done(7, 0.9) == 0.2
+    budget.resume(20)  # seconds of an earlier run
+    assert budget.done(0) == 0.6
     now[0] = 200.0
-    assert pace.done(0) == 1.0
+    assert budget.done(0) == 1.0
 
 
 def test_processor_seconds_are_those_of_work_not_of_waiting():

@@ -18,7 +18,7 @@ SETTINGS = ["--set", "k_fold.nums=1", "--set", "device=cpu", "--set", "logs.ckpt
 SAVE_STATE = """\
 import os, sys, torch
 from galr.common import cli
-from galr.training.fold import FoldTrainer
+from galr.training.fold_trainer import FoldTrainer
 sys.path.insert(0, os.environ["PROJECT"])
 import train
 run = FoldTrainer.run

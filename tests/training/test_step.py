@@ -7,9 +7,9 @@ from galr.common.progress import Progress
 from galr.data.batches import Batch
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
-from galr.training.criterion import Criterion
+from galr.training.backbone import set_trainable
 from galr.training.epoch import train_one_epoch
-from galr.training.frozen import set_trained
+from galr.training.loss import Criterion
 from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 from tests.model.tiny import WORDS, tiny_options
@@ -47,7 +47,7 @@ def make(done=0.0, **changes):
     criterion = Criterion(options.optim)
     optimizer = build_optimizer((model, criterion), options.optim)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    set_trained(model, options.model.backbone, done)
+    set_trainable(model, options.model.backbone, done)
     return TrainingStep(model, criterion, optimizer, scaler, options.optim)
 
 
@@ -150,8 +150,8 @@ def test_every_step_of_an_epoch_has_its_own_dropout():
     for epoch_seed in (1, 2):
         with Progress("epoch", 14, "images") as progress:
             train_one_epoch(
-                training, [make_batch()] * 2, torch.device("cpu"), learning_rate=lambda step: 0.1,
-                after_step=lambda: None, progress=progress, print_freq=10, seed=epoch_seed,
+                training, [make_batch()] * 2, [0.1] * 2, torch.device("cpu"), progress,
+                print_freq=10, seed=epoch_seed,
             )  # fmt: skip
     assert len(set(seeds)) == 4
 
@@ -219,7 +219,7 @@ def test_batch_normalisation_learns_where_it_is_trained_and_not_frozen(kind, tra
     model = torch.nn.Module()
     model.image_encoder = torch.nn.Module()
     model.image_encoder.trunk = trunk
-    set_trained(model.eval(), options.model.backbone, 0.0)
+    set_trainable(model.eval(), options.model.backbone, 0.0)
     assert model.training
     for name, module in trunk.named_modules():
         learns = trained == "all" or (trained == "layer4" and name.startswith("layer4"))

@@ -1,4 +1,4 @@
-"""One fold: train, validate, keep the best model and all that a continuation needs."""
+"""One fold: train, validate, keep the best model and the state that a resume needs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import encode_similarity
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
-from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
-from galr.training.average import weight_average
+from galr.training.backbone import (
+    cached_features,
+    compile_backbone,
+    set_trainable,
+    with_features,
+)
 from galr.training.checkpoint import Checkpoint, FoldProgress, Stateful, write_log
-from galr.training.compiled import compile_trunk
-from galr.training.criterion import Criterion
 from galr.training.epoch import train_one_epoch
-from galr.training.frozen import set_trained
-from galr.training.maps import trunk_maps, with_maps
-from galr.training.optimizer import build_optimizer
-from galr.training.schedule import image_side, learning_rate
+from galr.training.loss import Criterion
+from galr.training.optimizer import build_optimizer, weight_average
+from galr.training.schedule import Schedule, TrainingBudget
 from galr.training.step import TrainingStep
-from galr.training.time_budget import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,8 @@ class FoldTrainer:
     """Trains fold ``index`` in ``folder``.
 
     Leaves ``best.pth`` (best mR on the validation part), ``last.pth``, ``options.yaml``,
-    ``log.csv`` and TensorBoard events there. ``started`` is the processor time that a budget
-    counts from. ``files`` are the images of both parts and more, for maps of them
-    (``model.backbone.cache_maps``).
+    ``log.csv`` and TensorBoard events there. ``started``: the CPU time that a time budget counts
+    from. ``files``: the images of both parts, for features of them (``model.backbone.cache_maps``).
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class FoldTrainer:
     ) -> None:
         self.options, self.index, self.folder, self.device = options, index, folder, device
         self.tokenizer = tokenizer
+        self.last = folder / "last.pth"
         seed_everything(options.seed, "model", index)
         self.model = build_model(options, tokenizer.words).to(device)
         if options.distributed.exact:
@@ -72,17 +73,20 @@ class FoldTrainer:
             self.model.double()
             distributed.synchronise_batch_norm(self.model)
         self.criterion = Criterion(options.optim).to(device)
-        # files of weights may differ between machines, and rank 0's are what is saved
+        # files of weights may differ between machines, and rank 0's are saved
         distributed.broadcast_weights(self.model, self.criterion)
-        self.optimizer = build_optimizer((self.model, self.criterion), options.optim)
-        # float16 has no room for small gradients; the other types need no scaling
-        self.scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
-        self.training = TrainingStep(
-            self.model, self.criterion, self.optimizer, self.scaler, options.optim
-        )
         decay = options.optim.ema
         self.average = weight_average(self.model, decay) if decay > 0 else None
-        self.pace = Pace(options.optim, started)
+        self.training = TrainingStep(
+            self.model,
+            self.criterion,
+            build_optimizer((self.model, self.criterion), options.optim),
+            # float16 has no room for small gradients; the other types need no scaling
+            torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16"),
+            options.optim,
+            self.average,
+        )
+        self.budget = TrainingBudget(options.optim, started)
         self.progress = FoldProgress()
         self.checkpoint = Checkpoint(
             options,
@@ -91,19 +95,19 @@ class FoldTrainer:
             train=training.annotations.images,
             validation=validation.annotations.images,
         )
-        self.resumes = distributed.from_main(float(self.last.exists()), device) > 0
-        if self.resumes:
+        self.resuming = distributed.from_main(float(self.last.exists()), device) > 0
+        if self.resuming:
             self._restore()
         encoder = self.model.image_encoder
         assert isinstance(encoder, ImageEncoder)
-        if files is not None:  # not before: the maps are those of the trunk that goes on
+        if files is not None:  # after the resume: they are features of the restored backbone
             split = training.annotations.split
-            maps = trunk_maps(encoder, files, split, options.dataset)
+            features = cached_features(encoder, files, split, options.dataset)
             training, validation = (
-                with_maps(part, maps, files.names) for part in (training, validation)
+                with_features(part, features, files.names) for part in (training, validation)
             )
         elif options.optim.compile:
-            compile_trunk(encoder)
+            compile_backbone(encoder)
         self.validation = validation
         self.loader = training_loader(
             training.annotations,
@@ -112,27 +116,24 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            done=self.budget.done,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
         )
+        self.schedule = Schedule(options, self.budget, len(self.loader), device)
 
     @property
-    def last(self) -> Path:
-        """The checkpoint that a continuation starts from."""
-        return self.folder / "last.pth"
-
-    @property
-    def evaluated(self) -> GaLR:
-        """The model that is validated and kept: the average of the weights, where there is one."""
+    def evaluated(self) -> RetrievalModel:
+        """The model that is validated and saved as best: the averaged weights, if there are any."""
         if self.average is None:
             return self.model
-        assert isinstance(self.average.module, GaLR)
+        assert isinstance(self.average.module, RetrievalModel)
         return self.average.module
 
     def run(self) -> FoldProgress:
-        """Trains what is left of the fold."""
-        if self.resumes:
+        """Trains the epochs that are left."""
+        if self.resuming:
             logger.info("fold %d: resuming after epoch %d", self.index, self.progress.epoch)
         else:
             self._start()
@@ -145,56 +146,56 @@ class FoldTrainer:
         return self.progress
 
     def _interrupted(self) -> str:
-        done = f"epoch {self.progress.epoch} is the last in {self.last}"
+        done = f"epoch {self.progress.epoch} is the last one in {self.last}"
         if self.progress.epoch < 0:
             done = "no epoch was finished"
         return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
 
     def _start(self) -> None:
-        if self._is_spent():
+        if self.schedule.is_spent:
             raise UserError(
                 "optim.budget_seconds",
-                f"{self.pace.budget:g} are spent before the first step: the set-up took "
-                f"{self._seconds():.1f}",
-                "give more",
+                f"{self.budget.limit:g} are spent before the first step: the set-up took "
+                f"{self.schedule.seconds:.1f}",
+                "increase it",
             )
         if distributed.is_main():
-            # whole by themselves: their base files lie elsewhere
+            # resolved: base files lie elsewhere
             resolved = {**self.options.model_dump(mode="json"), "base": None}
             write_text(self.folder / "options.yaml", yaml.safe_dump(resolved, sort_keys=False))
             self._save_last()  # an interruption in the first epoch resumes from here
 
     def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
-        row = {"epoch": float(epoch), **self._train(epoch), "cpu_seconds": self._seconds()}
+        figures = self._train_epoch(epoch)
+        row = {"epoch": float(epoch), **figures, "cpu_seconds": self.schedule.seconds}
         if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
             row |= self._validate()
         is_best = self.progress.add(row)
-        self.progress.cpu_seconds = self.pace.seconds  # rank 0's is what is saved
-        # a validation may have taken the rest; without one there is another epoch, if of one step
-        self.progress.spent = "mR" in row and self._is_spent()
+        self.progress.cpu_seconds = self.budget.seconds  # rank 0's is saved
+        # validation may have used up the budget; without one there is another epoch of one step
+        self.progress.spent = "mR" in row and self.schedule.is_spent
         if events is None:
             return
         self._log(row, events)
         if is_best:
             self._save_best()
-        # after best.pth: killed in between, the epoch is trained again and ends alike
+        # after best.pth: killed in between, the epoch is trained again with the same result
         self._save_last()
         write_log(self.folder / "log.csv", self.progress.history)
 
-    def _train(self, epoch: int) -> dict[str, float]:
-        options = self.options
-        done = distributed.from_main(self.pace.done(epoch), self.device)
-        set_trained(self.model, options.model.backbone, done)
-        self.loader.set_epoch(epoch, partial(self._image_side, epoch))
+    def _train_epoch(self, epoch: int) -> dict[str, float]:
+        options, schedule = self.options, self.schedule
+        set_trainable(self.model, options.model.backbone, schedule.done(epoch))
+        self.loader.sampler.set_epoch(epoch)
+        pairs = self.loader.sampler.pairs
         rank = 0 if options.distributed.exact else distributed.rank()
-        with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
+        with Progress(f"fold {self.index} epoch {epoch}", pairs, "images") as progress:
             figures = train_one_epoch(
                 self.training,
                 self.loader,
+                schedule.learning_rates(epoch),
                 self.device,
-                learning_rate=partial(self._learning_rate, epoch),
-                after_step=self._after_step,
-                progress=progress,
+                progress,
                 print_freq=options.logs.print_freq,
                 seed=derive_seed(options.seed, "epoch", self.index, epoch, rank),
             )
@@ -203,35 +204,10 @@ class FoldTrainer:
             distributed.share_statistics(self.average.module.buffers())
         return figures._asdict()
 
-    def _after_step(self) -> None:
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-
-    def _learning_rate(self, epoch: int, step: int) -> float | None:
-        """None where the budget is spent; an epoch has one step at least."""
-        if self.pace.budget is None:
-            done = self.pace.done(epoch, step / len(self.loader))
-            return learning_rate(self.options.optim, epoch, done)
-        done = distributed.from_main(self.pace.done(epoch), self.device)
-        return None if done >= 1 and step > 0 else learning_rate(self.options.optim, epoch, done)
-
-    def _image_side(self, epoch: int, step: int) -> int:
-        done = self.pace.done(epoch, step / len(self.loader))
-        return image_side(self.options.dataset, done)
-
-    def _seconds(self) -> float:
-        return distributed.from_main(self.pace.seconds, self.device)
-
     def _is_last(self, epoch: int) -> bool:
-        if self.pace.budget is not None:
-            return self._is_spent()
+        if self.budget.limit is not None:
+            return self.schedule.is_spent
         return epoch + 1 == self.options.optim.epochs
-
-    def _is_spent(self) -> bool:
-        """Whether there is a budget of seconds and nothing is left of it, the same on all ranks."""
-        if self.pace.budget is None:
-            return False
-        return distributed.from_main(float(self.pace.is_spent), self.device) > 0
 
     def _validate(self) -> dict[str, float]:
         similarity = encode_similarity(
@@ -240,7 +216,7 @@ class FoldTrainer:
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
 
     def _events(self) -> contextlib.AbstractContextManager[SummaryWriter | None]:
-        """The TensorBoard events of the rank that reports; None on the others."""
+        """TensorBoard events of the rank that reports; None on the others."""
         if not distributed.is_main():
             return contextlib.nullcontext()
         return SummaryWriter(str(self.folder), purge_step=self.progress.epoch + 1)
@@ -253,7 +229,7 @@ class FoldTrainer:
                 events.add_scalar(f"{group}/{name}", value, epoch)
         events.flush()
         recall = f", validation mR {row['mR']:.2f}" if "mR" in row else ""
-        whole = "" if self.pace.budget else f" of {self.options.optim.epochs}"
+        whole = "" if self.budget.limit else f" of {self.options.optim.epochs}"
         logger.info(
             "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
             self.index, epoch, whole, row["loss"], row["images_per_second"], recall,
@@ -263,8 +239,8 @@ class FoldTrainer:
         parts: dict[str, Stateful] = {
             "model": self.model,
             "criterion": self.criterion,
-            "optimizer": self.optimizer,
-            "scaler": self.scaler,
+            "optimizer": self.training.optimizer,
+            "scaler": self.training.scaler,
         }
         if self.average is not None:
             parts["average"] = self.average
@@ -272,15 +248,15 @@ class FoldTrainer:
 
     def _restore(self) -> None:
         parts, content = self._parts(), None
-        if distributed.world_size() > 1:  # the folder may be on rank 0's machine alone
+        if distributed.world_size() > 1:  # the folder may exist on rank 0's machine only
             read = partial(self.checkpoint.checked_bytes, self.last, parts)
             content = distributed.on_main(read, self.device)
         self.progress = self.checkpoint.load(self.last, parts, content)
-        self.pace.resume(self.progress.cpu_seconds)
+        self.budget.resume(self.progress.cpu_seconds)
 
     def _save_last(self) -> None:
         self.checkpoint.save(self.last, self._parts(), self.progress)
 
     def _save_best(self) -> None:
-        """The model as it was validated, without what a continuation needs."""
+        """The model as it was validated, without the state of its training."""
         self.checkpoint.save(self.folder / "best.pth", {"model": self.evaluated}, self.progress)
