@@ -32,7 +32,7 @@ from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.annotations import read_annotations
-from galr.data.dataset import Captions
+from galr.data.captions import Captions
 from galr.data.image_cache import open_images
 from galr.data.part import Part
 from galr.data.transforms import normalise

@@ -60,7 +60,7 @@ def one_epoch(
 
     def epoch() -> float:
         set_trainable(model, options.model.backbone, 0.0)
-        with Progress("epoch", loader.pairs, "pairs") as progress:
+        with Progress("epoch", loader.sampler.pairs, "pairs") as progress:
             return train_one_epoch(
                 step,
                 loader,

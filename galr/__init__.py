@@ -10,7 +10,6 @@ from galr.common.renamed import accept_earlier_names
 if TYPE_CHECKING:
     from galr.data.vocabulary import Vocabulary
     from galr.evaluation.evaluate import evaluate
-    from galr.evaluation.trained_model import TrainedModel, load
     from galr.local_features.detections import Detections
     from galr.local_features.drea import build_local_features
     from galr.local_features.store import LocalFeatures
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from galr.model.skipthoughts import build_skipthoughts
     from galr.options import Options, load_options
     from galr.search.archive import Archive
+    from galr.trained_model import TrainedModel, load
     from galr.training.loss import triplet_loss
     from postprocessing.rerank import rerank
 
@@ -54,12 +54,12 @@ _HOMES = {
     "LocalFeatures": "galr.local_features.store",
     "RetrievalModel": "galr.model.retrieval_model",
     "Options": "galr.options",
-    "TrainedModel": "galr.evaluation.trained_model",
+    "TrainedModel": "galr.trained_model",
     "Vocabulary": "galr.data.vocabulary",
     "build_local_features": "galr.local_features.drea",
     "build_skipthoughts": "galr.model.skipthoughts",
     "evaluate": "galr.evaluation.evaluate",
-    "load": "galr.evaluation.trained_model",
+    "load": "galr.trained_model",
     "load_model": "galr.model.build",
     "load_options": "galr.options",
     "rerank": "postprocessing.rerank",

@@ -78,7 +78,7 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
     width = backbone.channels[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
     optimizer = MixedPrecisionOptimizer((backbone, projector.to(device)), optim, device)
-    schedule = Schedule(options.model_copy(update={"optim": optim}), device, cpu_seconds())
+    schedule = Schedule(optim, device, cpu_seconds())
     images = read_split(options, "train").at(options.dataset.resize_size).images
 
     def project(view: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from torch import Tensor
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.common.progress import Progress
-from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
+from galr.data.batches import Batch, ImageBatch
+from galr.data.captions import caption_loader
+from galr.data.dataset import image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Tokenizer

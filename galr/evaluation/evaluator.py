@@ -19,7 +19,7 @@ from galr.common.atomic import atomic_path
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.part import Part, read_split
+from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.evaluation.encode import Embeddings, encode_part, encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
@@ -81,7 +81,10 @@ def _evaluate(
 ) -> str:
     device = choose_device(distributed.local_device(options.device))
     with distributed.process_group(device):
-        folds = _results(options, checkpoints, device, save_similarity, seen, features)
+        with distributed.main_first():
+            split = read_split(options, "test")
+        options = split.options
+        folds = _results(split, checkpoints, device, save_similarity, seen, features)
         results = results_of(options, folds)
         _name_differences(results)
         if distributed.is_main():
@@ -101,16 +104,17 @@ def _name_differences(results: dict[str, Any]) -> None:
 
 
 def _results(
-    options: Options,
+    split: Split,
     checkpoints: Sequence[Path],
     device: torch.device,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None,
     features: str | None,
 ) -> list[FoldResult]:
+    options = split.options
     tokenizer = read_tokenizer(options)
     with distributed.main_first():
-        test = read_split(options, "test").at(options.dataset.image_size)
+        test = split.at(options.dataset.image_size)
     distributed.check_alike(
         {
             "options": options.model_dump_json(exclude={"device"}),

@@ -6,9 +6,8 @@ from torch import nn
 
 from galr.model.backbone import STRIDES, Backbone
 from galr.model.comparison import ATTENTIONS, Cosine
-from galr.model.fusion import Addition, Concatenation, GlobalAlone
 from galr.model.gcn import GCN, NoLocalBranch
-from galr.model.midf import MIDF
+from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.retrieval_model import RetrievalModel

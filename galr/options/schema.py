@@ -22,22 +22,10 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Side = Annotated[int, Field(ge=32, multiple_of=32)]  # of an image, in pixels
 
 DOTA_CLASSES = (
-    "plane",
-    "baseball-diamond",
-    "bridge",
-    "ground-track-field",
-    "small-vehicle",
-    "large-vehicle",
-    "ship",
-    "tennis-court",
-    "basketball-court",
-    "storage-tank",
-    "soccer-ball-field",
-    "roundabout",
-    "harbor",
-    "swimming-pool",
-    "helicopter",
-)
+    "plane", "baseball-diamond", "bridge", "ground-track-field", "small-vehicle", "large-vehicle",
+    "ship", "tennis-court", "basketball-court", "storage-tank", "soccer-ball-field", "roundabout",
+    "harbor", "swimming-pool", "helicopter",
+)  # fmt: skip
 
 
 def _admits(field: FieldInfo, kind: type) -> bool:
@@ -75,21 +63,18 @@ class Section(BaseModel):
         return plain
 
 
+BackboneName = Literal[
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
+    "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
+]  # fmt: skip
+
+
 class BackboneOptions(Section):
     """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
 
-    name: Literal[
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnet152",
-        "resnext50_32x4d",
-        "resnext101_32x8d",
-        "resnext101_64x4d",
-        "wide_resnet50_2",
-        "wide_resnet101_2",
-    ] = Field("resnet18", description="its name in torchvision; MVSA's channels follow from it")
+    name: BackboneName = Field(
+        "resnet18", description="its name in torchvision; MVSA's channels follow from it"
+    )
     train: Literal["none", "layer4", "all"] = Field(
         "all", description="which of its weights are trained: none, those of its last stage, or all"
     )
@@ -329,6 +314,23 @@ class DatasetOptions(Section):
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
     )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="of images with more than 8 bits a band: the numbers that become black and "
+        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
+        "the numbers of the training images, which are measured, logged and stored with the "
+        "checkpoint. 8-bit images stay as they are",
+    )
+    bands: tuple[int, ...] | None = Field(
+        None,
+        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
+        "the one that becomes grey, from 1 on; `null`: what the file states",
+    )
+    no_data: float | None = Field(
+        None,
+        description="number that marks pixels without data, which become black, as those that are "
+        "not a number do; `null`: the one that a GeoTIFF states",
+    )
     empty_captions: NonNegativeInt = Field(
         0,
         description="empty lines that the training captions are known to hold; these are left "
@@ -417,6 +419,11 @@ class DatasetOptions(Section):
                 "with sampling: captions each pair has its own"
             )
         return self
+
+    @property
+    def image_folder(self) -> Path:
+        """``image_path``, or ``images`` inside ``data_path``."""
+        return Path(self.image_path or Path(self.data_path) / "images")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -585,18 +592,9 @@ class KFoldOptions(Section):
 
 
 RerankMethod = Literal[
-    "none",
-    "multivariate",
-    "saliency",
-    "rank",
-    "reverse",
-    "inverted_softmax",
-    "qb_norm",
-    "dual_softmax",
-    "csls",
-    "nnn",
-    "dual_bank",
-]
+    "none", "multivariate", "saliency", "rank", "reverse", "inverted_softmax", "qb_norm",
+    "dual_softmax", "csls", "nnn", "dual_bank",
+]  # fmt: skip
 
 
 class RerankOptions(Section):
@@ -742,17 +740,8 @@ class Options(Section):
 
 
 # Keys that the released files carry and no code of theirs or ours reads.
-RELEASED_UNUSED = frozenset(
-    {
-        "model.global_local_weight",
-        "model.fusion.correct",
-        "model.fusion.final_relu",
-        "model.fusion.supervised_weight",
-        "global_local_weight",
-        "dataset.data_split",
-        "dataset.data_name",
-        "optim.resume",
-        "logs.logger_name",
-        "k_fold.current_num",
-    }
-)
+RELEASED_UNUSED = frozenset({
+    "model.global_local_weight", "model.fusion.correct", "model.fusion.final_relu",
+    "model.fusion.supervised_weight", "global_local_weight", "dataset.data_split",
+    "dataset.data_name", "optim.resume", "logs.logger_name", "k_fold.current_num",
+})  # fmt: skip

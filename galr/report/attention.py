@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galr.data.dataset import DistinctImages
+from galr.data.dataset import ImageDataset
 from galr.data.transforms import normalise
 from galr.model.mvsa import MVSA, ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
@@ -52,7 +52,7 @@ def attended_maps(outcome: Outcome, images: Sequence[int]) -> NDArray[np.float32
     if not isinstance(encoder, ImageEncoder) or not isinstance(encoder.head, MVSA):
         return None
     weight = next(model.parameters())
-    batch = DistinctImages(outcome.test.images, None).batch(images).to(weight.device)
+    batch = ImageDataset(outcome.test.images, None)[images].to(weight.device)
     levels = encoder.trunk(normalise(batch.images).to(weight.dtype))
     maps: NDArray[np.float32] = encoder.head.attended(levels)[:, 0].float().cpu().numpy()
     return maps

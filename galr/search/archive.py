@@ -17,11 +17,10 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.data.images import decode_image
-from galr.data.pictures import square_pixels
 from galr.evaluation.evaluate import method_settings
-from galr.evaluation.trained_model import TrainedModel, load
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
+from galr.pictures import square_pixels
 from galr.search.approximate import Approximate
 from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
@@ -38,6 +37,7 @@ from galr.search.storage import (
     statistics_name,
     write_statistics,
 )
+from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
 from postprocessing.methods import METHODS, multivariate_settings, order_by
@@ -219,7 +219,9 @@ class Archive:
                 raise UserError("the sentence", "is empty", "write what the images should show")
             parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-            pixels = np.stack([square_pixels(image, self.encoder.side, "the image")])
+            pixels = np.stack(
+                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+            )
             parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
@@ -340,7 +342,7 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number))
+        return decode_image(self.image_path(number), self.encoder.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

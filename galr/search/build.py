@@ -19,7 +19,6 @@ from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
 from galr.data.images import decode_image, resize_to_square
-from galr.evaluation.trained_model import TrainedModel, load
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
@@ -42,6 +41,7 @@ from galr.search.storage import (
     write_manifest,
     write_rows,
 )
+from galr.trained_model import TrainedModel, load
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ def build_archive(
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
         if fresh:
-            keep_model(checkpoint, out / MODEL, vocab, path_opt)
+            names = [file.name for file in files]
+            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=(folder, names))
         sources = _sources(out, manifest)
         todo, batches = _to_encode(files, sources, manifest, batch_size)
         unreadable: list[UserError] = []
@@ -251,7 +252,7 @@ def _encode(
     part = _Part(out)
     with Progress("index", total=len(files), unit="images") as progress:
         try:
-            for start, decoded in _decoded(folder, batches, encoder.side):
+            for start, decoded in _decoded(folder, batches, encoder):
                 problems += [one for one in decoded if isinstance(one, UserError)]
                 kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
                 if kept:
@@ -297,7 +298,7 @@ Decoded = list[NDArray[np.uint8] | UserError]
 
 
 def _decoded(
-    folder: Path, batches: Sequence[Sequence[ImageFile]], side: int
+    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: TrainedModel
 ) -> Iterator[tuple[int, Decoded]]:
     """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
 
@@ -306,7 +307,7 @@ def _decoded(
 
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name), side)
+            return resize_to_square(decode_image(folder / file.name, encoder.scaling), encoder.side)
         except UserError as error:
             return error
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from galr.common.atomic import atomic_path
-from galr.evaluation.trained_model import TrainedModel, read_complete
+from galr.data.images import measured
+from galr.trained_model import TrainedModel, read_complete
 
 
 def keep_model(
@@ -15,13 +17,19 @@ def keep_model(
     path: Path,
     vocab: str | Path | None = None,
     path_opt: str | Path | None = None,
+    *,
+    images: tuple[Path, Sequence[str]] | None = None,
 ) -> None:
     """Copies weights, options and vocabulary of ``checkpoint`` to ``path``.
 
-    ``vocab`` and ``path_opt`` are taken where it holds none. Raises UserError for a checkpoint
-    that is damaged, or that captions cannot be encoded with.
+    ``vocab`` and ``path_opt`` are taken where it holds none. Where ``images``, a folder and names,
+    have more than 8 bits and the options no range of their numbers, it is measured and added.
+    Raises UserError for a checkpoint that is damaged, or that captions cannot be encoded with.
     """
     entries = read_complete(checkpoint, path_opt, vocab)
-    TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
+    model = TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
+    if images is not None:
+        scaling = measured(model.scaling, *images, images[0])
+        entries["options"].setdefault("dataset", {})["pixel_range"] = scaling.pixel_range
     with atomic_path(path) as temporary:
         torch.save({name: entries[name] for name in ("model", "options", "vocabulary")}, temporary)

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.dataset import image_loader
-from galr.data.feature_cache import open_maps
+from galr.data.feature_cache import open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
@@ -73,13 +73,13 @@ def with_cached_features(part: Part, encoder: ImageEncoder, options: DatasetOpti
     files = part.images
     assert isinstance(files, ImageFiles)
     with distributed.main_first():
-        features = open_maps(
+        features = open_features(
             options,
             part.annotations.split,
             files,
             key=weights_digest(encoder.trunk),
             length=encoder.kept_length,
-            computed=lambda: _features(encoder, files, options),
+            batches=_features(encoder, files, options),
         )
     return part._replace(images=features)
 

@@ -34,6 +34,7 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
     with distributed.main_first():
         tokenizer = read_tokenizer(options)
         split = read_split(options, "train")
+        options = split.options  # with the pixel range that was measured
         training, validation = _at_both_sizes(split)
     distributed.check_alike(
         {

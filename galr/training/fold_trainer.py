@@ -56,7 +56,7 @@ class FoldTrainer:
         # machines may hold other files of pretrained weights; the checkpoint is that of rank 0
         distributed.broadcast_weights(self.model, criterion)
         self.training = TrainingStep(self.model, criterion, options.optim)
-        self.schedule = Schedule(options, device, started)
+        self.schedule = Schedule(options.optim, device, started)
         self.state = TrainerState()
         self.checkpoint = Checkpoint(
             options,
@@ -81,6 +81,7 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            done=self.schedule.own_progress,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
@@ -110,9 +111,10 @@ class FoldTrainer:
         rank = 0 if options.distributed.exact else distributed.rank()
         seed = derive_seed(options.seed, "epoch", self.index, epoch, rank)
         set_trainable(self.model, options.model.backbone, schedule.progress(epoch))
-        self.loader.set_epoch(epoch, lambda step: schedule.image_side(epoch, step / steps))
+        self.loader.sampler.set_epoch(epoch)
+        pairs = self.loader.sampler.pairs
         total, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
-        with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
+        with Progress(f"fold {self.index} epoch {epoch}", pairs, "images") as progress:
             for step, batch in enumerate(self.loader):
                 if step > 0 and schedule.is_spent:
                     break

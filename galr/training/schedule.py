@@ -1,4 +1,4 @@
-"""Learning rate, image size and time budget of a training, as functions of its progress."""
+"""Progress of a training, its learning rate and its time budget."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from galr.common import distributed
-from galr.options import DatasetOptions, OptimOptions, Options
+from galr.options import OptimOptions
 
 
 class Schedule:
-    """Learning rate, image size and time budget of a fold, as functions of its progress.
+    """Progress, learning rate and time budget of a fold.
 
     Progress is the share of the training that is done, in [0, 1]: of the steps of ``optim.epochs``
     epochs or, with ``optim.budget_seconds``, of CPU seconds since ``started``, a reading of
@@ -24,9 +24,8 @@ class Schedule:
     stop in the middle of an epoch. All ranks follow the clock of rank 0.
     """
 
-    def __init__(self, options: Options, device: torch.device, started: float = 0.0) -> None:
-        self.optim, self.dataset = options.optim, options.dataset
-        self.device, self.started = device, started
+    def __init__(self, options: OptimOptions, device: torch.device, started: float = 0.0) -> None:
+        self.options, self.device, self.started = options, device, started
 
     def resume(self, seconds: float) -> None:
         """Adds the ``seconds`` of an earlier run."""
@@ -40,29 +39,25 @@ class Schedule:
     @property
     def is_spent(self) -> bool:
         """Whether there is a time budget and nothing is left of it."""
-        return self.optim.budget_seconds is not None and self.progress() >= 1
+        return self.options.budget_seconds is not None and self.progress() >= 1
 
     def progress(self, epoch: int = 0, share: float = 0.0) -> float:
         """The progress when ``share`` of ``epoch`` (from 0) is done."""
         own = self.own_progress(epoch, share)
-        if self.optim.budget_seconds is None:
+        if self.options.budget_seconds is None:
             return own
         return distributed.from_main(own, self.device)
 
     def own_progress(self, epoch: int, share: float) -> float:
         """``progress`` by this rank's clock: loaders prefetch, each at a pace of its own."""
-        limit = self.optim.budget_seconds
+        limit = self.options.budget_seconds
         if limit is None:
-            return min((epoch + share) / self.optim.epochs, 1.0)
+            return min((epoch + share) / self.options.epochs, 1.0)
         return min((cpu_seconds() - self.started) / limit, 1.0)
 
     def learning_rate(self, epoch: int, share: float = 0.0) -> float:
         """The learning rate of a step when ``share`` of ``epoch`` is done."""
-        return learning_rate(self.optim, epoch, self.progress(epoch, share))
-
-    def image_side(self, epoch: int, share: float) -> int:
-        """The side in pixels of the training images of a step."""
-        return image_side(self.dataset, self.own_progress(epoch, share))
+        return learning_rate(self.options, epoch, self.progress(epoch, share))
 
 
 def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> float:
@@ -93,12 +88,6 @@ def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
     after_warmup = (progress - options.warmup) / (1 - options.warmup)
     return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)
-
-
-def image_side(options: DatasetOptions, progress: float) -> int:
-    """The side in pixels of training images at ``progress`` in [0, 1]."""
-    sides = options.sides
-    return sides[min(int(progress * len(sides)), len(sides) - 1)]
 
 
 def cpu_seconds() -> float:

@@ -10,13 +10,13 @@ import torch
 from galr import build_skipthoughts
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_lines
-from galr.data.dataset import Captions
+from galr.data.captions import Captions
 from galr.data.vocabulary import RawText
 from galr.evaluation.evaluator import evaluate_experiment
-from galr.evaluation.trained_model import load
 from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options
+from galr.trained_model import load
 from galr.training.experiment import train_experiment
 from tests.model.tiny import tiny_options
 from tests.tiny import make_data

@@ -11,10 +11,10 @@ import torch
 from galr.data.annotations import read_annotations
 from galr.data.images import decode_image, resize_to_square
 from galr.data.vocabulary import Vocabulary
-from galr.evaluation.trained_model import TrainedModel
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.search.build import build_archive
+from galr.trained_model import TrainedModel
 from tests.tiny import make_data
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.dataset import caption_loader
-from galr.data.pictures import Picture, list_of_pictures, square_pixels
+from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS, tokenize
@@ -29,6 +29,7 @@ from galr.model.exported import is_exported
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options, options_from_dict
+from galr.pictures import Picture, list_of_pictures, square_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class TrainedModel:
     def __init__(self, model: RetrievalModel, vocabulary: Tokenizer, options: Options) -> None:
         self.model, self.vocabulary, self.options = model, vocabulary, options
         self.side = options.dataset.image_size
+        self.scaling = Scaling.of(options.dataset)  # of images with more than 8 bits
         self.has_local_branch = not isinstance(model.local_encoder, NoLocalBranch)
         self._parameter = next(model.parameters())
 
@@ -150,7 +152,8 @@ class TrainedModel:
             for start in range(0, len(pictures), batch_size):
                 rows = range(start, min(start + batch_size, len(pictures)))
                 decoded = pool.map(
-                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]"), rows
+                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", self.scaling),
+                    rows,
                 )
                 pixels = np.stack(list(decoded))
                 own = None if matrices is None else matrices.select(rows)

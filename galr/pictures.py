@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image, resize_to_square
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, decode_image, resize_to_square, upright_rgb
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""
@@ -27,7 +28,9 @@ def list_of_pictures(images: Picture | Sequence[Picture]) -> list[Picture]:
     return list(images)
 
 
-def square_pixels(picture: Picture, side: int, place: str) -> NDArray[np.uint8]:
+def square_pixels(
+    picture: Picture, side: int, place: str, scaling: Scaling = AS_IT_IS
+) -> NDArray[np.uint8]:
     """A picture of any size -> (side, side, 3), as the model's images are made of files.
 
     Arrays and tensors hold integers from 0 to 255 or real numbers from 0 to 1. ``place`` names the
@@ -35,10 +38,9 @@ def square_pixels(picture: Picture, side: int, place: str) -> NDArray[np.uint8]:
     shapes and numbers.
     """
     if isinstance(picture, str | Path):
-        image = decode_image(picture)
+        image = decode_image(picture, scaling)
     elif isinstance(picture, Image.Image) and not picture.mode.startswith(("I", "F")):
-        # straight to RGB would warn of a palette with transparency
-        image = (picture.convert("RGBA") if picture.mode == "P" else picture).convert("RGB")
+        image = upright_rgb(picture)
     else:
         image = Image.fromarray(_pixels(picture, place))
     return resize_to_square(image, side)
