@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from galr.search.archive import Archive
     from galr.trained_model import TrainedModel, load
     from galr.training.loss import triplet_loss
+    from galr.training.trainer import Trainer
     from postprocessing.rerank import rerank
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "Options",
     "RetrievalModel",
     "TrainedModel",
+    "Trainer",
     "Vocabulary",
     "build_local_features",
     "build_skipthoughts",
@@ -64,6 +66,7 @@ _HOMES = {
     "load_options": "galr.options",
     "rerank": "postprocessing.rerank",
     "retrieval_metrics": "galr.metrics.retrieval",
+    "Trainer": "galr.training.trainer",
     "triplet_loss": "galr.training.loss",
 }
 

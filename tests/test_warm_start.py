@@ -39,7 +39,10 @@ def test_the_file_is_a_start_for_training(tmp_path):
     ("arguments", "says"),
     [
         (["--seconds", "60", "--out", "{folder}"], "is a folder; name a file"),
-        (["--seconds", "2", "--set", "optim.lr=1e30"], "the loss is NaN or infinite; lower optim.lr"),
+        (
+            ["--seconds", "2", "--set", "optim.lr=1e30"],
+            "the loss is NaN or infinite; lower optim.lr",
+        ),
         (["--seconds", "none"], "'none' is not a whole number"),
         (["--seconds", "5", "--set", "optim.amp=fp16"], "optim.amp: fp16 is for CUDA"),
     ],

@@ -160,10 +160,10 @@ class FoldTrainer:
 
     def _start(self) -> None:
         if self.schedule.is_spent:
+            limit, seconds = self.options.optim.budget_seconds, self.schedule.seconds
             raise UserError(
                 "optim.budget_seconds",
-                f"{self.options.optim.budget_seconds:g} are spent before the first step: the set-up "
-                f"took {self.schedule.seconds:.1f}",
+                f"{limit:g} are spent before the first step: the set-up took {seconds:.1f}",
                 "increase it",
             )
         if distributed.is_main():

@@ -77,8 +77,8 @@ def cosine_schedule(progress: float, lr: float, final: float) -> float:
 def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
     """The learning rate of a step of ``epoch`` at ``progress`` in [0, 1].
 
-    It rises linearly during the first ``optim.warmup`` of the training. With a time budget, the
-    schedule by epochs is stretched over it: epoch e of ``optim.epochs`` is that share of the budget.
+    It rises linearly during the first ``optim.warmup`` of the training. A schedule by epochs is
+    stretched over a time budget: epoch e of ``optim.epochs`` is that share of the budget.
     """
     if progress < options.warmup:
         return options.lr * progress / options.warmup
