@@ -36,7 +36,6 @@ from galr.model.build import build_model
 from galr.options import Options, load_options
 from galr.training.backbone import compile_backbone, set_trainable
 from galr.training.loss import Criterion
-from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,11 +97,9 @@ def _step(device: torch.device, *changes: str, path: Path = DEMO) -> TrainingSte
     options = load_options(path, [*RANDOM, *changes])
     torch.manual_seed(0)
     model = build_model(options, WORDS).to(device)
-    criterion = Criterion(options.optim).to(device)
-    optimizer = build_optimizer((model, criterion), options.optim)
+    step = TrainingStep(model, Criterion(options.optim).to(device), options.optim)
     set_trainable(model, options.model.backbone, 0.0)
-    scaler = torch.amp.GradScaler(device.type, enabled=options.optim.amp == "fp16")
-    return TrainingStep(model, criterion, optimizer, scaler, options.optim)
+    return step
 
 
 def _batch(device: torch.device, *changes: str, path: Path = DEMO) -> Batch:
@@ -115,7 +112,8 @@ def _gradients(step: TrainingStep, batch: Batch) -> tuple[float, Tensor]:
     step.optimizer.zero_grad()
     loss = step.accumulate(batch, seed=1).item()
     weights = [weight.grad for weight in step.model.parameters() if weight.grad is not None]
-    scale = step.scaler.get_scale() if step.scaler.is_enabled() else 1.0
+    scaler = step.optimizer.scaler
+    scale = scaler.get_scale() if scaler.is_enabled() else 1.0
     return loss, torch.cat([gradient.flatten().double().cpu() for gradient in weights]) / scale
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""An epoch of training with the backbone frozen: on images, and on the kept maps of them.
+"""An epoch of training with the backbone frozen: on images, and on cached features of them.
 
 Both sides in turn in one run, with the same captions in the same order. That of images is as fast
-as it gets: they come from the image cache, and the frozen trunk keeps nothing for gradients. The
-time to make the maps, once, is given beside.
+as it gets: they come from the image cache, and the frozen backbone keeps nothing for gradients. The
+time to compute the features, once, is given beside.
 
   python benchmarks/frozen.py --data_path data/rsicd_mini_precomp
   python benchmarks/frozen.py --data_path data/rsicd_mini_precomp --set dataset.image_size=64
@@ -24,17 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
-from galr.common.progress import Progress
 from galr.data.dataset import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options
-from galr.training.backbone import cached_features, set_trainable, with_features
-from galr.training.epoch import train_one_epoch
+from galr.training.backbone import set_trainable, with_cached_features
 from galr.training.loss import Criterion
-from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
 SETTINGS = (
@@ -49,10 +46,7 @@ def one_epoch(
     options: Options, part: Part, vocabulary: Vocabulary, model: RetrievalModel
 ) -> Callable[[], float]:
     """Trains on ``part`` for an epoch, the same each time; returns its loss."""
-    criterion = Criterion(options.optim)
-    optimizer = build_optimizer((model, criterion), options.optim)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    step = TrainingStep(model, criterion, optimizer, scaler, options.optim)
+    step = TrainingStep(model, Criterion(options.optim), options.optim)
     images = part.images
     loader = training_loader(
         part.annotations, vocabulary, images, part.local, options.dataset, seed=0
@@ -60,26 +54,18 @@ def one_epoch(
 
     def epoch() -> float:
         set_trainable(model, options.model.backbone, 0.0)
-        with Progress("epoch", loader.sampler.pairs, "pairs") as progress:
-            return train_one_epoch(
-                step,
-                loader,
-                torch.device("cpu"),
-                progress=progress,
-                print_freq=100,
-                seed=0,
-            ).loss
+        losses = [step.step(batch, options.optim.lr, number) for number, batch in enumerate(loader)]
+        return float(torch.stack(losses).sum())
 
     return epoch
 
 
-def kept(options: Options, split: Split, model: RetrievalModel) -> tuple[Part, float, int]:
-    """The whole split with maps in place of images, seconds to make these, and their bytes."""
-    files, start = split.files(), time.perf_counter()
-    maps = cached_features(model.image_encoder, files, "train", options.dataset)
+def cached(options: Options, split: Split, model: RetrievalModel) -> tuple[Part, float, int]:
+    """The whole split with features in place of images, seconds to make these, and their bytes."""
+    part, start = Part(split.annotations, split.files(), split.local), time.perf_counter()
+    part = with_cached_features(part, model.image_encoder, options.dataset)
     seconds = time.perf_counter() - start
-    part = with_features(Part(split.annotations, files, split.local), maps, files.names)
-    return part, seconds, maps.layout.bytes_of(len(maps))
+    return part, seconds, part.images.array.nbytes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -107,10 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             torch.manual_seed(0)
             models.append(build_model(options, vocabulary.words))
         images = split.at(options.dataset.resize_size)
-        maps, seconds, size = kept(options, split, models[1])
+        features, seconds, size = cached(options, split, models[1])
         sides = {
             "images": one_epoch(options, images, vocabulary, models[0]),
-            "maps": one_epoch(options, maps, vocabulary, models[1]),
+            "features": one_epoch(options, features, vocabulary, models[1]),
         }
         times = side_by_side(sides, arguments.repeats)
     print(
@@ -120,13 +106,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, found in times.items():
         ratio = times["images"]["processor_seconds"] / found["processor_seconds"]
         print(
-            f"{name:6} {found['seconds']:7.2f} s an epoch (spread {found['spread']:.0%}), "
+            f"{name:8} {found['seconds']:7.2f} s an epoch (spread {found['spread']:.0%}), "
             f"processor {found['processor_seconds']:7.2f} s: {ratio:.1f} times"
         )
-    print(f"once: {size / 1e6:.0f} MB of maps, made in {seconds:.2f} s")
+    print(f"once: {size / 1e6:.0f} MB of features, computed in {seconds:.2f} s")
     if arguments.out:
         once = {"seconds": seconds, "bytes": size}
-        write_json(arguments.out, {"times": times, "maps": once, "machine": machine()})
+        write_json(arguments.out, {"times": times, "features": once, "machine": machine()})
 
 
 if __name__ == "__main__":

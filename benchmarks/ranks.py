@@ -29,7 +29,6 @@ from galr.model.build import build_model
 from galr.options import options_from_dict
 from galr.training.backbone import set_trainable
 from galr.training.loss import Criterion
-from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
 WORDS = [f"word{number}" for number in range(3000)] + ["<unk>"]
@@ -38,7 +37,7 @@ WORDS = [f"word{number}" for number in range(3000)] + ["<unk>"]
 class AfterwardsStep(TrainingStep):
     """Gradients of all weights copied together and summed at once, after the backward pass."""
 
-    def _follow_trained_weights(self) -> None:
+    def _wrap_trainable_weights(self) -> None:
         pass
 
     def accumulate(self, batch: Batch, seed: int) -> Tensor:
@@ -73,11 +72,9 @@ def make_step(kind: type[TrainingStep], side: int) -> TrainingStep:
     options = options_from_dict(tree, "benchmark")
     torch.manual_seed(0)
     model = build_model(options, WORDS)
-    criterion = Criterion(options.optim)
-    optimizer = build_optimizer((model, criterion), options.optim)
+    step = kind(model, Criterion(options.optim), options.optim)
     set_trainable(model, options.model.backbone, 0.0)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return kind(model, criterion, optimizer, scaler, options.optim)
+    return step
 
 
 def seconds(step: TrainingStep, batch: Batch, seed: int) -> float:

@@ -34,7 +34,6 @@ from galr.model.build import build_model
 from galr.options import Options, load_options
 from galr.training.backbone import compile_backbone, set_trainable
 from galr.training.loss import Criterion, triplet_loss
-from galr.training.optimizer import build_optimizer
 from galr.training.step import TrainingStep
 
 RANDOM = ["model.backbone.weights=null", "model.seq2vec.pretrained=false"]
@@ -63,12 +62,10 @@ def our_step(options: Options, batch: Batch) -> Callable[[], Tensor]:
     """The package's step."""
     torch.manual_seed(0)
     model, criterion = build_model(options, WORDS), Criterion(options.optim)
-    optimizer = build_optimizer((model, criterion), options.optim)
+    step = TrainingStep(model, criterion, options.optim)
     set_trainable(model, options.model.backbone, 1.0)
     if options.optim.compile:
         compile_backbone(model.image_encoder)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    step = TrainingStep(model, criterion, optimizer, scaler, options.optim)
     return lambda: step.step(batch, options.optim.lr, 0)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from galr.search.archive import Archive
     from galr.trained_model import TrainedModel, load
     from galr.training.loss import triplet_loss
+    from galr.training.trainer import Trainer
     from postprocessing.rerank import rerank
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "Options",
     "RetrievalModel",
     "TrainedModel",
+    "Trainer",
     "Vocabulary",
     "build_local_features",
     "build_skipthoughts",
@@ -67,6 +69,7 @@ _HOMES = {
     "rerank": "postprocessing.rerank",
     "localisation_metrics": "galr.metrics.localisation",
     "retrieval_metrics": "galr.metrics.retrieval",
+    "Trainer": "galr.training.trainer",
     "triplet_loss": "galr.training.loss",
 }
 

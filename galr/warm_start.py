@@ -1,4 +1,4 @@
-"""python -m galr.warm_start: a start for the backbone, learned from images without captions."""
+"""python -m galr.warm_start: pretrains the backbone on images without captions."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from galr.data.transforms import normalise
 from galr.model.backbone import Backbone
 from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
-from galr.training.optimizer import build_optimizer
-from galr.training.precision import autocast_type
-from galr.training.schedule import TrainingBudget, cpu_seconds, learning_rate
+from galr.training.optimizer import MixedPrecisionOptimizer
+from galr.training.schedule import Schedule, cpu_seconds
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-Trains the backbone to tell the training images apart, two random views of one from those of others
-(SimCLR, Chen et al. 2020), and writes a file for model.backbone.weights. Captions play no part.
+Pretrains the backbone on the training images by contrastive learning: two random views of an image
+are positives, views of other images negatives (SimCLR, Chen et al. 2020). Captions are not used.
+Writes a file for model.backbone.weights.
 
-The views are those that training makes: dataset.augment says how, dataset.image_size how large.
+The views are those of training: dataset.augment sets the augmentation, dataset.image_size the size.
 
   python -m galr.warm_start --path_opt options/recipes/rsicd_cpu_30min.yaml --seconds 600 \\
     --out backbone.pth
@@ -43,7 +43,7 @@ The views are those that training makes: dataset.augment says how, dataset.image
 """
 
 TEMPERATURE = 0.1
-PROJECTED = 128  # numbers in which views are compared
+PROJECTED = 128  # width of the projection in which views are compared
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,82 +52,72 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_options_arguments(parser)
     parser.add_argument(
         "--seconds", type=cli.at_least_1, default=600, metavar="N",
-        help="processor seconds (default: %(default)s)",
+        help="CPU seconds (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", required=True, help="the weights, as a .pth file")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the weights, a .pth file")
     arguments = parser.parse_args(argv)
 
     options = load_options(arguments.path_opt, arguments.overrides)
     check_writable(arguments.out)
-    weights = learn(options, arguments.seconds)
+    weights = pretrain(options, arguments.seconds)
     with atomic_path(Path(arguments.out)) as temporary:
         torch.save(weights, temporary)
     logger.info("wrote %s", arguments.out)
 
 
-def learn(options: Options, seconds: float) -> dict[str, Tensor]:
-    """The weights of the backbone after so many processor seconds on the training images.
+def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
+    """The weights of the backbone after ``seconds`` of CPU time on the training images.
 
-    Raises RunError where the loss is no longer a number, and where the seconds are over before the
-    first step.
+    Raises RunError where the loss becomes NaN or infinite, and where reading the images takes all
+    the seconds.
     """
+    optim = options.optim.model_copy(update={"budget_seconds": seconds})
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
-    trunk = Backbone(options.model.backbone.name).to(device).train()
-    width = trunk.channels[3]
+    backbone = Backbone(options.model.backbone.name).to(device).train()
+    width = backbone.channels[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
-    learned = nn.ModuleList([trunk, projector.to(device)])
-    optimizer = build_optimizer(learned, options.optim)
-    optim = options.optim.model_copy(update={"budget_seconds": seconds})
-    budget = TrainingBudget(optim, cpu_seconds())
-    kind = autocast_type(options.optim.amp, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=kind is torch.float16)
+    optimizer = MixedPrecisionOptimizer((backbone, projector.to(device)), optim, device)
+    schedule = Schedule(optim, device, cpu_seconds())
     images = read_split(options, "train").at(options.dataset.resize_size).images
 
     def project(view: Tensor) -> Tensor:
-        with torch.autocast(device.type, kind, enabled=kind is not None):
-            maps = trunk(normalise(view.to(device)))
-            return normalize(projector(maps[3].mean(dim=(2, 3))).float(), dim=1)
+        with optimizer.autocast():
+            last_level = backbone(normalise(view.to(device)))[3]
+            return normalize(projector(last_level.mean(dim=(2, 3))).float(), dim=1)
 
-    if budget.is_spent:
+    if schedule.is_spent:
         raise RunError(
             "--seconds",
-            f"{seconds:g} are over before the first step, since reading the images took "
-            f"{budget.seconds:.1f}",
-            "give more",
+            f"{seconds:g} are spent before the first step: reading the images took "
+            f"{schedule.seconds:.1f}",
+            "increase it",
         )
     for step, (one, other) in enumerate(_views(images, options.dataset, options.seed)):
-        done = budget.done(0)
-        if done >= 1 and step > 0:
+        if step > 0 and schedule.is_spent:
             break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(optim, 0, done)
+        lr = schedule.learning_rate(0)
         loss = infonce_loss(project(one) @ project(other).T, 1 / TEMPERATURE) / len(one)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaler.scale(loss))
-        scaler.unscale_(optimizer)
-        if options.optim.grad_clip > 0:
-            nn.utils.clip_grad_norm_(learned.parameters(), options.optim.grad_clip)
-        scaler.step(optimizer)
-        scaler.update()
+        optimizer.zero_grad()
+        optimizer.backward(loss)
+        optimizer.step(lr)
         if step % options.logs.print_freq == 0:
-            if not torch.isfinite(loss):
-                raise _no_number(step)
-            logger.info("step %d, %.0f seconds, loss %.3f", step, budget.seconds, loss.item())
-    weights = dict(trunk.state_dict())
-    if not all(torch.isfinite(weight).all() for weight in weights.values()):
-        raise _no_number(step)
-    return weights
+            _check_finite(loss, step)
+            logger.info("step %d, %.0f seconds, loss %.3f", step, schedule.seconds, loss.item())
+    for weight in backbone.state_dict().values():
+        _check_finite(weight, step)
+    return dict(backbone.state_dict())
 
 
-def _no_number(step: int) -> RunError:
-    return RunError(
-        f"step {step}", "the loss is no number", "lower optim.lr, or set optim.grad_clip"
-    )
+def _check_finite(values: Tensor, step: int) -> None:
+    if not torch.isfinite(values).all():
+        raise RunError(
+            f"step {step}", "the loss is NaN or infinite", "lower optim.lr or set optim.grad_clip"
+        )
 
 
 def _views(images: Images, options: DatasetOptions, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Two views each of a batch of images, (B, 3, S, S) uint8, epoch after epoch."""
+    """Pairs of views of a batch of images, each (B, 3, S, S) uint8, epoch after epoch."""
     side, size = options.sides[0], options.batch_size
     for epoch in itertools.count():
         order = epoch_order(seed, epoch, len(images))

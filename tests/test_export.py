@@ -10,7 +10,7 @@ from galr.common.errors import UserError
 from galr.export import export
 from galr.model.build import read_checkpoint
 from galr.options import load_options
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.tiny import make_data, run_module, run_script
 
 
@@ -18,7 +18,7 @@ from tests.tiny import make_data, run_module, run_script
 def best(tmp_path_factory):
     path = make_data(tmp_path_factory.mktemp("export"))
     options = load_options(path, ["k_fold.nums=1", "optim.epochs=1", "device=cpu"])
-    train_experiment(options)
+    Trainer(options).fit()
     return options.experiment_folder / "0" / "best.pth"
 
 

@@ -16,7 +16,7 @@ def test_two_views_of_an_image_are_told_from_those_of_others(tmp_path, caplog):
     overrides = ["optim.lr=0.001", "logs.print_freq=1", "dataset.batch_size=20"]
     options = load_options(make_data(tmp_path), overrides)
     with caplog.at_level(logging.INFO, logger=warm_start.__name__):
-        weights = warm_start.learn(options, seconds=8)
+        weights = warm_start.pretrain(options, seconds=8)
     losses = [record.args[2] for record in caplog.records if record.name == warm_start.__name__]
     assert len(losses) > 10
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
@@ -39,7 +39,10 @@ def test_the_file_is_a_start_for_training(tmp_path):
     ("arguments", "says"),
     [
         (["--seconds", "60", "--out", "{folder}"], "is a folder; name a file"),
-        (["--seconds", "2", "--set", "optim.lr=1e30"], "the loss is no number; lower optim.lr"),
+        (
+            ["--seconds", "2", "--set", "optim.lr=1e30"],
+            "the loss is NaN or infinite; lower optim.lr",
+        ),
         (["--seconds", "none"], "'none' is not a whole number"),
         (["--seconds", "5", "--set", "optim.amp=fp16"], "optim.amp: fp16 is for CUDA"),
     ],
@@ -62,5 +65,5 @@ def test_seconds_that_reading_takes_are_an_error(tmp_path, monkeypatch):
     seconds = itertools.count(1)
     monkeypatch.setattr(warm_start, "cpu_seconds", lambda: 0.0)
     monkeypatch.setattr(schedule, "cpu_seconds", lambda: float(next(seconds)))
-    with pytest.raises(RunError, match=r"0\.5 are over before the first step"):
-        warm_start.learn(options, seconds=0.5)
+    with pytest.raises(RunError, match=r"0\.5 are spent before the first step"):
+        warm_start.pretrain(options, seconds=0.5)

@@ -1,1 +1,1 @@
-"""The commands that are also scripts at the top level."""
+"""The commands behind the scripts at the top level."""

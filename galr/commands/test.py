@@ -1,4 +1,4 @@
-"""``galr test``, the same as the script test.py."""
+"""``galr test``, also test.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from galr.common import cli
 
 DESCRIPTION = """\
-Evaluates the best checkpoint of each fold on the test part, without and with rerank.
+Evaluates the best checkpoint of each fold on the test split, without and with re-ranking.
 
-Prints a row a fold with mean and standard deviation, and writes results.json and a page about
-them, report.html, to <logs.ckpt_save_path>/<k_fold.experiment_name>/ (or to --out, and beside it).
+Prints a row per fold, mean and standard deviation. Writes results.json, and report.html about it,
+to <logs.ckpt_save_path>/<k_fold.experiment_name>/ (or to --out and beside it).
 
   python test.py --path_opt options/RSITMD_GaLR.yaml
   python test.py --path_opt options/RSITMD_GaLR.yaml --set rerank.k=50 --out k50.json --no-report
@@ -22,44 +22,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, evaluates and prints the table."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="test.py")
     cli.add_options_arguments(parser)
-    parser.add_argument("--out", metavar="FILE", help="write the results there")
+    parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--save-similarity",
         metavar="DIR",
-        help="also write the similarity matrices of the test and validation parts there, "
+        help="also write the similarity matrices of the test and validation parts to DIR, "
         "for python -m postprocessing.rerank",
     )
     parser.add_argument(
         "--save-features",
         metavar="DIR",
-        help="also write the embeddings of the test, validation and training parts there, "
+        help="also write the embeddings of the test, validation and training parts to DIR, "
         "for python -m postprocessing.compare",
     )
-    parser.add_argument("--no-report", action="store_true", help="leave report.html out")
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     arguments = parser.parse_args(argv)
-
-    from torch import Tensor
 
     from galr.common import distributed
     from galr.evaluation.evaluator import evaluate_experiment
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)
-    wants_report = distributed.is_main() and not arguments.no_report
-    similarities: dict[int, Tensor] = {}
-    table = evaluate_experiment(
+    evaluation = evaluate_experiment(
         options,
         arguments.out,
-        arguments.save_similarity,
-        similarities.__setitem__ if wants_report else None,
-        arguments.save_features,
+        save_similarity=arguments.save_similarity,
+        save_features=arguments.save_features,
     )
-    if distributed.is_main():
-        print(table, flush=True)
-    if wants_report:
+    if not distributed.is_main():
+        return
+    print(evaluation.table, flush=True)
+    if not arguments.no_report:
         from galr.report.write import report_of_test
 
-        path = report_of_test(options, similarities, arguments.out)
+        path = report_of_test(options, evaluation.similarities, arguments.out)
         if path is not None:
             print(f"report: {path}")
 

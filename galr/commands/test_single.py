@@ -1,4 +1,4 @@
-"""``galr test-single``, the same as the script test_single.py."""
+"""``galr test-single``, also test_single.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from galr.common import cli
 
 DESCRIPTION = """\
-Evaluates one checkpoint on the test part, without and with rerank.
+Evaluates one checkpoint on the test split, without and with re-ranking.
 
-The checkpoint may be ours or of the released code. Prints the table and writes results.json
-beside the checkpoint (or to --out).
+The checkpoint is one of train.py, a folder of galr.export, or one of the released code. Prints the
+table and writes results.json beside the checkpoint (or to --out).
 
   python test_single.py --path_opt options/UCM_GaLR.yaml --resume checkpoint/ucm_GaLR/0/best.pth
 """
@@ -24,11 +24,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--resume", metavar="CHECKPOINT", required=True, help="the checkpoint to evaluate"
     )
-    parser.add_argument("--out", metavar="FILE", help="write the results there")
+    parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--save-similarity",
         metavar="DIR",
-        help="also write the similarity matrix there, for python -m postprocessing.rerank",
+        help="also write the similarity matrices of the test and validation parts to DIR, "
+        "for python -m postprocessing.rerank",
     )
     arguments = parser.parse_args(argv)
 
@@ -37,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     from galr.options import load_options
 
     options = load_options(arguments.path_opt, arguments.overrides)
-    table = evaluate_checkpoint(options, arguments.resume, arguments.out, arguments.save_similarity)
+    evaluation = evaluate_checkpoint(
+        options, arguments.resume, arguments.out, save_similarity=arguments.save_similarity
+    )
     if distributed.is_main():
-        print(table)
+        print(evaluation.table)
 
 
 if __name__ == "__main__":

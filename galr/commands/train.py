@@ -1,4 +1,4 @@
-"""``galr train``, the same as the script train.py."""
+"""``galr train``, also train.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from galr.common import cli
 
 DESCRIPTION = """\
-Trains GaLR over the folds of an experiment.
+Trains a model on each fold of an experiment.
 
-Each fold leaves best.pth, last.pth, options.yaml, log.csv and TensorBoard events in
-<logs.ckpt_save_path>/<k_fold.experiment_name>/<fold>/. Afterwards test.py evaluates the folds.
+Writes best.pth, last.pth, options.yaml, log.csv and TensorBoard events of each fold to
+<logs.ckpt_save_path>/<k_fold.experiment_name>/<fold>/. Evaluate the folds with test.py.
 
   python train.py --path_opt options/RSITMD_GaLR.yaml
-  python train.py --path_opt options/RSITMD_GaLR.yaml --resume      goes on where it stopped
+  python train.py --path_opt options/RSITMD_GaLR.yaml --resume      continues an interrupted run
   python train.py --set optim.lr=1e-4 --set k_fold.experiment_name=lr_1e-4
 """
 
@@ -26,27 +26,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with what an earlier run of the experiment left unfinished",
+        help="continue an earlier run of the experiment from its last checkpoints",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="start anew over an earlier run of the experiment, whose checkpoints are lost",
+        help="delete the checkpoints of an earlier run of the experiment and start again",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help="also write a summary of the best validations as JSON"
+        "--out", metavar="FILE", help="also write the best validation of each fold, as JSON"
     )
     arguments = parser.parse_args(argv)
     if arguments.resume and arguments.overwrite:
         parser.error("--resume and --overwrite exclude each other")
 
     from galr.options import load_options
-    from galr.training.experiment import train_experiment
+    from galr.training.trainer import Trainer
 
     options = load_options(arguments.path_opt, arguments.overrides)
-    train_experiment(
-        options, resume=arguments.resume, overwrite=arguments.overwrite, out=arguments.out
-    )
+    trainer = Trainer(options, started=0.0)  # a time budget includes the start of the process
+    trainer.fit(resume=arguments.resume, overwrite=arguments.overwrite, out=arguments.out)
 
 
 if __name__ == "__main__":

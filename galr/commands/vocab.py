@@ -1,4 +1,4 @@
-"""``galr vocab``, the same as the script vocab.py."""
+"""``galr vocab``, also vocab.py."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from galr.common import cli
 DESCRIPTION = """\
 Builds the vocabulary of a data set from its captions.
 
-With the defaults this is the vocabulary of the released code, word for word: words that occur five
-times or more in the captions of the training and the test part, English stop words left out.
---training-only is the clean protocol, which leaves the test captions unread.
+The defaults give exactly the vocabulary of the released code: the words that occur at least five
+times in the captions of the training and test splits, without English stop words. A protocol
+without test data needs --training-only, which does not read the test captions.
 
   python vocab.py --path_opt options/RSITMD_GaLR.yaml
   python vocab.py --data_path data --data_name rsitmd_precomp --out vocab/rsitmd_splits_vocab.json
@@ -27,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data_path",
         metavar="DIR",
-        help="the folder that holds the data sets (default: dataset.data_path of the options)",
+        help="the folder of the data sets (default: dataset.data_path of the options)",
     )
     parser.add_argument(
-        "--data_name", metavar="NAME", default="", help="the data set's folder inside --data_path"
+        "--data_name", metavar="NAME", default="", help="the folder of the data set in --data_path"
     )
     parser.add_argument(
         "--out",
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--keep-stop-words", action="store_true", help="keep English stop words")
     parser.add_argument(
-        "--training-only", action="store_true", help="do not read the captions of the test part"
+        "--training-only", action="store_true", help="do not read the captions of the test split"
     )
     arguments = parser.parse_args(argv)
     if arguments.data_name and arguments.data_path is None:

@@ -1,1 +1,1 @@
-"""From a model to embeddings, recalls and tables."""
+"""From a trained model to embeddings, recall@k and the table of results."""

@@ -1,4 +1,4 @@
-"""Every image and every caption through the model, once."""
+"""Every image and every distinct caption of a part through the model, once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def image_embeddings(model: RetrievalModel, batch: Batch | ImageBatch) -> Tensor
     local = (
         None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
     )
-    if batch.images.dim() == 2:  # maps of the trunk in place of pixels
+    if batch.images.dim() == 2:  # cached features in place of pixels
         return model.encode_maps(batch.images, *local)
     return model.encode_image(normalise(batch.images).to(kind), *local)
 
@@ -39,7 +39,8 @@ def image_embeddings(model: RetrievalModel, batch: Batch | ImageBatch) -> Tensor
 def encode_images(model: RetrievalModel, part: Part, options: DatasetOptions) -> Tensor:
     """Embeddings (I, D) of the images of ``part``, on the model's device.
 
-    Each rank encodes its share, and all get the whole.
+    Each rank encodes its share, and all receive the whole. Raises UserError where a model with a
+    local branch is given no local features.
     """
     if part.local is None and not isinstance(model.local_encoder, NoLocalBranch):
         raise UserError(
@@ -71,7 +72,7 @@ def encode_captions(
 ) -> Tensor:
     """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once.
 
-    Each rank encodes its share, and all get the whole.
+    Each rank encodes its share, and all receive the whole.
     """
     device = _device(model)
     total = len(part.annotations.captions)
@@ -88,9 +89,9 @@ def encode_captions(
 
 
 class Embeddings(NamedTuple):
-    """Of a part: images (I, D), captions (C, D), and what compares them.
+    """The images (I, D) and captions (C, D) of a part, and the model's comparison of the two.
 
-    ``seconds``: how long the encoding of the images took, and that of the captions.
+    ``seconds`` it took to encode the images, and the captions.
     """
 
     images: Tensor
@@ -108,7 +109,7 @@ class Embeddings(NamedTuple):
 def encode_part(
     model: RetrievalModel, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Embeddings:
-    """All images and captions of ``part``. The model is left in evaluation mode."""
+    """The embeddings of ``part``. The model is left in evaluation mode."""
     model.eval()
     started = time.perf_counter()
     images = encode_images(model, part, options)
@@ -123,7 +124,7 @@ def encode_similarity(
 ) -> Tensor:
     """Similarities (I, C) of all images and captions of ``part``, on the CPU.
 
-    Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
+    Memory grows with images times captions, not with pixels. The model is left in evaluation mode.
     """
     return encode_part(model, part, tokenizer, options).similarity()
 
@@ -131,9 +132,9 @@ def encode_similarity(
 def _in_order(
     model: RetrievalModel, batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str
 ) -> Tensor:
-    """Rows (total, D) in the order of their indices, from this rank's batches of both."""
+    """Rows (total, D) in the order of their indices, of which each rank has batches."""
     own = _own_share(total)
-    rows = next(model.parameters()).new_empty(len(own), model.embed_dim)  # of 0 rows, too
+    rows = next(model.parameters()).new_empty(len(own), model.embed_dim)  # may have no rows
     with Progress(f"encoding {unit}", len(own), unit) as progress:
         for index, embeddings in batches:
             rows[index // own.step] = embeddings

@@ -1,43 +1,22 @@
-"""From the similarities of images and captions to recalls, without and with rerank."""
+"""From the similarities of images and captions to recall@k, without and with re-ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from galr.data.annotations import Annotations
-from galr.evaluation.results import Metrics
+from galr.evaluation.reranking import FoldRerank
+from galr.evaluation.results import Metrics, PartMetrics
 from galr.metrics.retrieval import metrics_of_ranks, retrieval_metrics, retrieval_ranks
 from galr.metrics.similarities import Array, FeatureProduct
 from galr.options import RerankOptions
-from postprocessing.methods import MethodSettings, reads
-from postprocessing.rerank import Reranked
-from postprocessing.task import NO_BANKS, Banks, RetrievalTask
+from postprocessing.methods import MethodSettings
+from postprocessing.task import RetrievalTask
 from postprocessing.terms import RerankSettings
-
-
-class Recalls(NamedTuple):
-    """Metrics by variant, without_rerank and with_rerank; None where rerank is off.
-
-    ``rerank`` says by which method, with which numbers, and what it reads; ``methods`` the same
-    with the metrics of those that are compared with it.
-    """
-
-    standard: dict[str, Metrics | None]
-    duplicate_aware: dict[str, Metrics | None]
-    rerank: dict[str, Any] | None
-    methods: dict[str, dict[str, Any]]
-
-
-class FoldRerank(NamedTuple):
-    """What re-ranks a fold: settings by method, and banks."""
-
-    settings: Mapping[str, MethodSettings]
-    banks: Banks = NO_BANKS
 
 
 def evaluate_similarity(
@@ -45,82 +24,37 @@ def evaluate_similarity(
     annotations: Annotations,
     options: RerankOptions,
     rerank: FoldRerank | None = None,
-) -> Recalls:
-    """Recalls of ``similarity`` (I, C) in both directions.
+) -> PartMetrics:
+    """The metrics of ``similarity`` (I, C) in both directions, by every method of the options.
 
-    The standard ones count a caption's own image alone as right; the duplicate-aware ones every
-    image that carries the same text. ``rerank`` is of the options alone by default.
+    The standard ones count only a caption's own image as right; the duplicate-aware ones every
+    image with a caption of the same text. ``rerank`` is that of the options alone by default.
     """
-    rerank = rerank or FoldRerank(settings_by_method(options))
+    rerank = rerank or FoldRerank.of(options)
     own_image, groups = annotations.caption_to_image, annotations.caption_group
     task = RetrievalTask.of(similarity, own_image, rerank.banks)
-    found = {name: _recalls_by(task, rerank.settings[name], groups) for name in methods_of(options)}
-    with_rerank = found.get(options.method) if options.enabled else None
+    by_method = {}
+    for name, settings in rerank.settings.items():
+        orders = task.orders(settings)
+        by_method[name] = {
+            **rerank.describe(name),
+            "standard": metrics_of_ranks(task.ranks(orders)),
+            "duplicate_aware": metrics_of_ranks(task.ranks(orders, groups)),
+        }
+    chosen = by_method[options.method] if options.enabled else None
 
-    def by_variant(group: np.ndarray | None, key: str) -> dict[str, Metrics | None]:
+    def by_variant(kind: str, group: np.ndarray | None) -> dict[str, Metrics | None]:
         return {
             "without_rerank": metrics_of_ranks(retrieval_ranks(similarity, own_image, group)),
-            "with_rerank": None if with_rerank is None else with_rerank[key],
+            "with_rerank": chosen and chosen[kind],
         }
 
-    return Recalls(
-        by_variant(None, "standard"),
-        by_variant(groups, "duplicate_aware"),
-        None if with_rerank is None else described(rerank, options.method),
-        {name: {**described(rerank, name), **found[name]} for name in options.compare},
+    return PartMetrics(
+        by_variant("standard", None),
+        by_variant("duplicate_aware", groups),
+        rerank.describe(options.method) if options.enabled else None,
+        {name: by_method[name] for name in options.compare},
     )
-
-
-def _recalls_by(
-    task: RetrievalTask, settings: MethodSettings, groups: np.ndarray
-) -> dict[str, Metrics]:
-    orders = task.orders(settings)
-    return {
-        "standard": metrics_of_ranks(task.ranks(orders)),
-        "duplicate_aware": metrics_of_ranks(task.ranks(orders, groups)),
-    }
-
-
-def described(rerank: FoldRerank, method: str) -> dict[str, Any]:
-    """A method with its numbers, and what it reads beside a query's own similarities."""
-    return {
-        "method": method,
-        "reads": reads(method, rerank.banks.some),
-        "parameters": rerank.settings[method].parameters(),
-    }
-
-
-def methods_of(options: RerankOptions) -> list[str]:
-    """The methods that the options name, each once."""
-    chosen = [options.method] if options.enabled else []
-    return list(dict.fromkeys((*chosen, *options.compare)))
-
-
-def settings_by_method(options: RerankOptions) -> dict[str, MethodSettings]:
-    """The settings of each method that the options name."""
-    return {name: method_settings(options, name) for name in methods_of(options)}
-
-
-def method_settings(options: RerankOptions, method: str | None = None) -> MethodSettings:
-    """The settings of the options' method, or of another one with their numbers."""
-    values = options.model_dump()
-    terms = {field.name: values[field.name] for field in fields(RerankSettings)}
-    own = {name: values[name] for name in ("beta", "neighbours", "alpha", "activation")}
-    return MethodSettings(method or options.method, **own, multivariate=RerankSettings(**terms))
-
-
-def rerank_both(
-    similarity: Tensor,
-    options: RerankOptions,
-    rerank: FoldRerank | None = None,
-) -> tuple[Reranked, Reranked]:
-    """Image to text and text to image: the candidates that the options' method re-ranks."""
-    rerank = rerank or FoldRerank({options.method: method_settings(options)})
-    settings = rerank.settings[options.method]
-    # whose captions they are plays no part in the order
-    nobody = np.empty(0, dtype=np.int64)
-    task = RetrievalTask.of(similarity, nobody, rerank.banks)
-    return task.reranked(task.orders(settings), settings)
 
 
 def evaluate(

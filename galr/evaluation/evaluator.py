@@ -1,71 +1,85 @@
-"""The test part: the best checkpoint of each fold, or a single one, and its table."""
+"""The test split through the best checkpoint of each fold, or through a single checkpoint."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from galr.common import distributed
-from galr.common.atomic import atomic_path
+from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.device import choose_device
 from galr.common.errors import UserError
-from galr.data.annotations import Annotations
-from galr.data.part import Part, Split, read_split
+from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
-from galr.evaluation.encode import Embeddings, encode_part, encode_similarity
+from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
-from galr.evaluation.fold_rerank import fold_rerank, images_of_training_part
-from galr.evaluation.results import FoldResult, results_of, results_table, write_results
-from galr.evaluation.save_features import save_features
-from galr.model.build import model_of, read_checkpoint
-from galr.model.retrieval_model import RetrievalModel
-from galr.options import Options, options_from_dict, yaml_value
+from galr.evaluation.reranking import fold_rerank
+from galr.evaluation.results import FoldResult, results_of, results_table
+from galr.evaluation.trained_fold import TrainedFold, read_trained_fold
+from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
 
 
+class Evaluation(NamedTuple):
+    """The evaluation of an experiment, or of one checkpoint, on the test split."""
+
+    results: dict[str, Any]  # the content of results.json
+    path: Path  # of results.json
+    similarities: dict[int, Tensor]  # by fold: (I, C) on the CPU
+
+    @property
+    def table(self) -> str:
+        """The table of the results, and where their file is."""
+        return f"{results_table(self.results)}\n\nresults: {self.path}"
+
+
 def evaluate_experiment(
     options: Options,
-    out: str | None = None,
-    save_similarity: str | None = None,
-    seen: Callable[[int, Tensor], None] | None = None,
-    features: str | None = None,
-) -> str:
-    """Evaluates the best checkpoint of every fold; returns the table, writes results.json.
+    out: str | Path | None = None,
+    *,
+    save_similarity: str | Path | None = None,
+    save_features: str | Path | None = None,
+) -> Evaluation:
+    """Evaluates the best checkpoint of every fold on the test split; writes results.json.
 
-    ``out`` names the file instead; ``save_similarity`` a folder for the similarity matrices of the
-    test part and of each fold's validation part, ``features`` one for the embeddings of
-    these and of each fold's training part. ``seen`` is called with each fold's number and its
-    similarities (I, C) of the test part.
+    ``out`` names another file for the results; ``save_similarity`` a folder for the similarities of
+    the test part and of each fold's validation part, ``save_features`` one for the embeddings of
+    these and of each fold's training part. Raises UserError for checkpoints or data that are
+    missing, damaged or do not fit the options.
     """
     folder = options.experiment_folder
     checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
     missing = [path for path in checkpoints if not path.exists()]
-    if missing and distributed.is_main():  # the other ranks are sent what rank 0 reads
+    if missing and distributed.is_main():  # the other ranks receive what rank 0 reads
         raise UserError(
             missing[0],
             f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
-    place = Path(out or folder / "results.json")
-    return _evaluate(options, checkpoints, place, save_similarity, seen, features)
+    out = Path(out or folder / "results.json")
+    return _evaluate(options, checkpoints, out, save_similarity, save_features)
 
 
 def evaluate_checkpoint(
-    options: Options, checkpoint: str, out: str | None = None, save_similarity: str | None = None
-) -> str:
-    """Evaluates one checkpoint, ours or of the released code; returns the table.
+    options: Options,
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    *,
+    save_similarity: str | Path | None = None,
+) -> Evaluation:
+    """Evaluates one checkpoint, of this project or of the released code; writes results.json.
 
-    Writes results.json beside the checkpoint, or to ``out``.
+    The file is beside the checkpoint unless ``out`` names another. Raises as
+    ``evaluate_experiment``.
     """
     path = Path(checkpoint)
     return _evaluate(options, [path], Path(out or path.parent / "results.json"), save_similarity)
@@ -75,139 +89,121 @@ def _evaluate(
     options: Options,
     checkpoints: Sequence[Path],
     out: Path,
-    save_similarity: str | None,
-    seen: Callable[[int, Tensor], None] | None = None,
-    features: str | None = None,
-) -> str:
+    save_similarity: str | Path | None,
+    save_features: str | Path | None = None,
+) -> Evaluation:
     device = choose_device(distributed.local_device(options.device))
+    folds, similarities = [], {}
     with distributed.process_group(device):
+        tokenizer = read_tokenizer(options)
         with distributed.main_first():
             split = read_split(options, "test")
-        options = split.options
-        folds = _results(split, checkpoints, device, save_similarity, seen, features)
-        results = results_of(options, folds)
-        _name_differences(results)
-        if distributed.is_main():
-            write_results(out, results)
-    return f"{results_table(results)}\n\nresults: {out}"
-
-
-def _name_differences(results: dict[str, Any]) -> None:
-    if results["options"] is None:
-        logger.info("the checkpoint does not say with which options it was trained")
-    named = [
-        f"{each['key']} {yaml_value(each['training'])} -> {yaml_value(each['test'])}"
-        for each in results["differences"]
-    ]
-    if named:
-        logger.warning("options that differ from the training's: %s", "; ".join(named))
-
-
-def _results(
-    split: Split,
-    checkpoints: Sequence[Path],
-    device: torch.device,
-    save_similarity: str | None,
-    seen: Callable[[int, Tensor], None] | None,
-    features: str | None,
-) -> list[FoldResult]:
-    options = split.options
-    tokenizer = read_tokenizer(options)
-    with distributed.main_first():
-        test = split.at(options.dataset.image_size)
-    distributed.check_alike(
-        {
-            "options": options.model_dump_json(exclude={"device"}),
-            "words in its vocabulary": "\n".join(tokenizer.words),
-            "test images and captions": test.annotations.digest,
-        },
-        device,
-    )
-    folds = []
-    for number, path in enumerate(checkpoints):
-        state = _checkpoint_of_main(path, device)
-        model = model_of(state, path, options, device, words=tokenizer.words)
-        fold = state.get("fold", {"index": number})
-        embeddings = encode_part(model, test, tokenizer, options.dataset)
-        started = time.perf_counter()
-        similarity = embeddings.similarity()
-        compared = time.perf_counter() - started
-        if seen is not None:
-            seen(number, similarity)
-        rerank = fold_rerank(options, model, tokenizer, fold, path, embeddings)
-        recalls = evaluate_similarity(similarity, test.annotations, options.rerank, rerank)
-        trained = state.get("options")
-        folds.append(
-            FoldResult(
-                fold["index"],
-                str(path),
-                _describe(test, fold),
-                *recalls,
-                trained=options_from_dict(trained, f"{path} (its options)") if trained else None,
-                cost=_cost(model, embeddings, compared),
-            )
+            options = split.options  # with the pixel range that was measured
+            test = split.at(options.dataset.image_size)
+        distributed.check_alike(
+            {
+                "options": options.model_dump_json(exclude={"device"}),
+                "words in its vocabulary": "\n".join(tokenizer.words),
+                "test images and captions": test.annotations.digest,
+            },
+            device,
         )
-        if features is not None:
-            place = Path(features)
-            save_features(place / f"{fold['index']}_test", embeddings, test.annotations)
-            for name in ("validation", "train"):
-                if name in fold:
-                    part = images_of_training_part(options, path, fold[name])
-                    own = encode_part(model, part, tokenizer, options.dataset)
-                    save_features(place / f"{fold['index']}_{name}", own, part.annotations)
-        if save_similarity is not None:
-            place = Path(save_similarity)
-            _save(place, fold["index"], "test", similarity, test.annotations)
-            if "validation" in fold:
-                part = images_of_training_part(options, path, fold["validation"])
-                similarity = encode_similarity(model, part, tokenizer, options.dataset)
-                _save(place, fold["index"], "validation", similarity, part.annotations)
-    return folds
+        for index, path in enumerate(checkpoints):
+            fold = read_trained_fold(path, options, tokenizer, device, index)
+            embeddings = fold.encode(test)
+            result, similarities[index] = evaluate_fold(fold, test, embeddings)
+            folds.append(result)
+            if save_features is not None:
+                _save_features(fold, test, embeddings, Path(save_features))
+            if save_similarity is not None:
+                _save_similarity(fold, test, similarities[index], Path(save_similarity))
+        results = results_of(options, folds)
+        _log_differences(results)
+        if distributed.is_main():
+            write_json(out, results)
+    return Evaluation(results, out, similarities)
 
 
-def _cost(model: RetrievalModel, embeddings: Embeddings, compared: float) -> dict[str, float]:
-    """Parameters, and milliseconds: to encode an image, a caption, and to compare a query."""
-    images, captions = len(embeddings.images), len(embeddings.captions)
-    return {
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "image_ms": 1e3 * embeddings.seconds[0] / images,
-        "caption_ms": 1e3 * embeddings.seconds[1] / captions,
-        "search_ms": 1e3 * compared / captions,
-    }
+def evaluate_fold(
+    fold: TrainedFold, test: Part, embeddings: Embeddings
+) -> tuple[FoldResult, Tensor]:
+    """The result of ``fold`` on ``test``, given its embeddings; and the similarities (I, C)."""
+    started = time.perf_counter()
+    similarity = embeddings.similarity()
+    seconds = time.perf_counter() - started
+    rerank = fold_rerank(fold, embeddings)
+    result = FoldResult(
+        fold.index,
+        str(fold.checkpoint),
+        _describe(test, fold),
+        evaluate_similarity(similarity, test.annotations, fold.options.rerank, rerank),
+        fold.training_options,
+        _cost(fold, embeddings, seconds),
+    )
+    return result, similarity
 
 
-def _checkpoint_of_main(path: Path, device: torch.device) -> dict[str, Any]:
-    """The entries of a checkpoint that rank 0 reads and sends to the others."""
-    if distributed.world_size() == 1:
-        return read_checkpoint(path)
-
-    def packed() -> bytes:
-        content = io.BytesIO()
-        torch.save(read_checkpoint(path), content)
-        return content.getvalue()
-
-    return read_checkpoint(path, distributed.on_main(packed, device))
-
-
-def _describe(test: Part, fold: dict[str, Any]) -> dict[str, Any]:
-    """Which images a result is of, and which the model was trained and selected on."""
-    parts = {"test": test.annotations.images}
-    parts |= {name: fold[name] for name in ("train", "validation") if name in fold}
+def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
+    """The images of the test part, and those that the model was trained and selected on."""
     described: dict[str, Any] = {"test_captions": len(test.annotations.captions)}
-    for name, images in parts.items():
+    for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
     return described
 
 
-def _save(folder: Path, fold: int, part: str, similarity: Tensor, annotations: Annotations) -> None:
-    """Writes what python -m postprocessing.rerank reads."""
-    if not distributed.is_main():
-        return
-    arrays = {"similarity": similarity.numpy(), "caption_to_image": annotations.caption_to_image}
-    for name, array in arrays.items():
-        with (
-            atomic_path(folder / f"{fold}_{part}_{name}.npy") as temporary,
-            temporary.open("wb") as file,
-        ):
+def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str, float]:
+    """Parameters, and milliseconds to encode an image and a caption and to compare a query."""
+    images, captions = len(embeddings.images), len(embeddings.captions)
+    return {
+        "parameters": sum(weight.numel() for weight in fold.model.parameters()),
+        "image_ms": 1e3 * embeddings.seconds[0] / images,
+        "caption_ms": 1e3 * embeddings.seconds[1] / captions,
+        "search_ms": 1e3 * seconds / captions,
+    }
+
+
+def _log_differences(results: dict[str, Any]) -> None:
+    if results["options"] is None:
+        logger.info("the checkpoint does not hold the options that it was trained with")
+    named = [
+        f"{each['key']} {yaml_value(each['training'])} -> {yaml_value(each['test'])}"
+        for each in results["differences"]
+    ]
+    if named:
+        logger.warning("options that differ from those of the training: %s", "; ".join(named))
+
+
+def _save_features(fold: TrainedFold, test: Part, embeddings: Embeddings, folder: Path) -> None:
+    """Writes what python -m postprocessing.compare reads: a folder per part."""
+    parts = {"test": (test, embeddings)}
+    for name in ("validation", "train"):
+        if name in fold.images:
+            part = fold.part(name)
+            parts[name] = part, fold.encode(part)
+    for name, (part, own) in parts.items():
+        out = folder / f"{fold.index}_{name}"
+        _save(out / "images.npy", own.images.float().cpu().numpy())
+        _save(out / "captions.npy", own.captions.float().cpu().numpy())
+        _save(out / "caption_to_image.npy", part.annotations.caption_to_image)
+        if distributed.is_main():
+            lines = "".join(f"{text}\n" for text in part.annotations.captions)
+            write_text(out / "captions.txt", lines)
+
+
+def _save_similarity(fold: TrainedFold, test: Part, similarity: Tensor, folder: Path) -> None:
+    """Writes what python -m postprocessing.rerank reads: two files per part."""
+    parts = {"test": (test, similarity)}
+    if "validation" in fold.images:
+        part = fold.part("validation")
+        parts["validation"] = part, fold.encode(part).similarity()
+    for name, (part, own) in parts.items():
+        _save(folder / f"{fold.index}_{name}_similarity.npy", own.numpy())
+        own_image = part.annotations.caption_to_image
+        _save(folder / f"{fold.index}_{name}_caption_to_image.npy", own_image)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    if distributed.is_main():
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)

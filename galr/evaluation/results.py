@@ -1,17 +1,15 @@
-"""Results of the folds: their mean and spread, the table that is printed, results.json."""
+"""Results of the folds: results.json, with mean and spread over the folds, and the table."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from galr import __version__
-from galr.common.atomic import write_json
 from galr.common.errors import UserError
 from galr.options import RUN_SETTINGS, Difference, Options, differences, is_under, yaml_value
 
@@ -21,84 +19,55 @@ RERANK_VARIANTS = ("without_rerank", "with_rerank")
 RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mR")
 
 
-class FoldResult(NamedTuple):
-    """One checkpoint's recalls on one part of the data."""
+class PartMetrics(NamedTuple):
+    """Metrics of one part of the data by variant; None where re-ranking is off.
 
-    fold: int
-    checkpoint: str
-    split: dict[str, Any]
+    ``rerank`` describes the method, its parameters and what it reads; ``methods`` does so, with
+    the metrics, for each method that is compared with it.
+    """
+
     standard: dict[str, Metrics | None]
     duplicate_aware: dict[str, Metrics | None]
     rerank: dict[str, Any] | None = None
     methods: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never changed
-    trained: Options | None = None  # None where the checkpoint does not say
+
+
+class FoldResult(NamedTuple):
+    """The metrics of one checkpoint, and what they depend on."""
+
+    fold: int
+    checkpoint: str
+    split: dict[str, Any]  # numbers and hashes of the images
+    metrics: PartMetrics
+    training_options: Options | None = None  # None where the checkpoint does not hold them
     cost: dict[str, float] | None = None  # parameters, and milliseconds of each part of a search
 
 
-def _spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; 0 for a single fold, which shows no spread."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+# what an evaluation chooses by itself, whatever the training had
+_EVALUATION_SETTINGS = (*RUN_SETTINGS, "k_fold.", "logs.", "rerank.")
 
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def _over_folds(
-    folds: Sequence[FoldResult],
-    kind: str,
-    statistic: Any,  # noqa: ANN401 - _mean or _spread
-) -> dict[str, Metrics | None]:
-    summary: dict[str, Metrics | None] = {}
-    for variant in RERANK_VARIANTS:
-        metrics = [getattr(fold, kind)[variant] for fold in folds]
-        summary[variant] = (
-            None
-            if None in metrics
-            else {key: statistic([each[key] for each in metrics]) for key in metrics[0]}
-        )
-    return summary
-
-
-# what a test chooses by itself, whatever the training had
-_TEST_SETTINGS = (*RUN_SETTINGS, "k_fold.", "logs.", "rerank.")
-
-# of one fold and not of another: a fold may have been resumed to more epochs
-_OF_A_FOLD = (*_TEST_SETTINGS, "optim.epochs", "optim.early_stop", "optim.compile")
+# what may differ between folds: one may have been resumed for more epochs
+_FOLD_SETTINGS = (*_EVALUATION_SETTINGS, "optim.epochs", "optim.early_stop", "optim.compile")
 
 
 def evaluation_differences(trained: Options | None, tested: Options) -> list[Difference]:
-    """The options in which a test differs from its training, but for what a test chooses."""
+    """The options in which an evaluation differs from its training, but for its own settings."""
     if trained is None:
         return []
-    return [each for each in differences(trained, tested) if not is_under(each.key, _TEST_SETTINGS)]
-
-
-def check_alike(folds: Sequence[FoldResult]) -> None:
-    """Raises UserError for folds that were trained differently: their mean would mean nothing."""
-    first = folds[0]
-    for fold in folds[1:]:
-        if first.trained is None or fold.trained is None:
-            continue
-        for key, before, after in differences(first.trained, fold.trained):
-            if not is_under(key, _OF_A_FOLD):
-                raise UserError(
-                    fold.checkpoint,
-                    f"was trained with {key}: {yaml_value(after)}, and {first.checkpoint} with "
-                    f"{yaml_value(before)}",
-                    "evaluate each by test_single.py, or train the folds alike",
-                )
+    changed = differences(trained, tested)
+    return [each for each in changed if not is_under(each.key, _EVALUATION_SETTINGS)]
 
 
 def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
     """The content of results.json for the folds of one experiment.
 
-    ``options`` are those of the test. The entry ``options`` holds those of the training, which the
-    checkpoints tell (null where they do not), ``test_options`` those of the test, and
-    ``differences`` every option in which they differ, but for what a test chooses by itself.
+    ``options`` are those of the evaluation, in the entry ``test_options``. The entry ``options``
+    holds those of the training, from the checkpoints (null where they do not hold them), and
+    ``differences`` what ``evaluation_differences`` finds. Raises UserError for folds that were
+    trained differently: their mean would have no meaning.
     """
-    check_alike(folds)
-    trained = folds[0].trained
+    trained = folds[0].training_options
+    _check_trained_alike(folds)
     return {
         "experiment": options.k_fold.experiment_name,
         "dataset": options.dataset.datatype,
@@ -117,48 +86,77 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
                 "checkpoint": fold.checkpoint,
                 "split": fold.split,
                 "cost": fold.cost,
-                "differs_from_options": _of_this_fold(trained, fold.trained),
-                **fold.standard,
-                "duplicate_aware": fold.duplicate_aware,
-                "rerank": fold.rerank,
-                "methods": fold.methods,
+                "differs_from_options": {
+                    key: value for key, _, value in _differences(trained, fold.training_options)
+                },
+                **fold.metrics.standard,
+                "duplicate_aware": fold.metrics.duplicate_aware,
+                "rerank": fold.metrics.rerank,
+                "methods": fold.metrics.methods,
             }
             for fold in folds
         ],
-        "mean": _over_folds(folds, "standard", _mean),
-        "std": _over_folds(folds, "standard", _spread),
-        "duplicate_aware": {
-            "mean": _over_folds(folds, "duplicate_aware", _mean),
-            "std": _over_folds(folds, "duplicate_aware", _spread),
+        **_over_variants([fold.metrics.standard for fold in folds]),
+        "duplicate_aware": _over_variants([fold.metrics.duplicate_aware for fold in folds]),
+        "methods": {
+            name: _over_folds_of_method([fold.metrics.methods[name] for fold in folds])
+            for name in folds[0].metrics.methods
         },
-        "methods": {name: _method(folds, name) for name in folds[0].methods},
     }
 
 
-def _method(folds: Sequence[FoldResult], name: str) -> dict[str, Any]:
-    """What a compared method reads, and its metrics over the folds."""
-    own = [fold.methods[name] for fold in folds]
+def _check_trained_alike(folds: Sequence[FoldResult]) -> None:
+    first = folds[0]
+    for fold in folds[1:]:
+        for key, before, after in _differences(first.training_options, fold.training_options):
+            if not is_under(key, _FOLD_SETTINGS):
+                raise UserError(
+                    fold.checkpoint,
+                    f"was trained with {key}: {yaml_value(after)}, and {first.checkpoint} with "
+                    f"{yaml_value(before)}",
+                    "evaluate each by test_single.py, or train the folds alike",
+                )
 
-    def over(kind: str, statistic: Callable[[Sequence[float]], float]) -> Metrics:
-        metrics = [each[kind] for each in own]
-        return {key: statistic([each[key] for each in metrics]) for key in metrics[0]}
 
+def _differences(first: Options | None, other: Options | None) -> list[Difference]:
+    """None where one of the two is unknown."""
+    return [] if first is None or other is None else list(differences(first, other))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for a single fold, which shows no spread."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+_STATISTICS = {"mean": _mean, "std": _spread}
+
+
+def _over_folds(folds: Sequence[Metrics | None]) -> dict[str, Metrics | None]:
+    """Each statistic of each metric; None where a fold has no metrics."""
+    known = [metrics for metrics in folds if metrics is not None]
+    if len(known) < len(folds):
+        return dict.fromkeys(_STATISTICS)
     return {
-        "reads": own[0]["reads"],
-        "mean": over("standard", _mean),
-        "std": over("standard", _spread),
-        "duplicate_aware": {
-            "mean": over("duplicate_aware", _mean),
-            "std": over("duplicate_aware", _spread),
-        },
+        name: {key: statistic([metrics[key] for metrics in known]) for key in known[0]}
+        for name, statistic in _STATISTICS.items()
     }
 
 
-def _of_this_fold(first: Options | None, own: Options | None) -> dict[str, Any]:
-    """Training options of a fold that are not those of the first: how many epochs, for example."""
-    if first is None or own is None:
-        return {}
-    return {key: value for key, _, value in differences(first, own)}
+def _over_variants(folds: Sequence[dict[str, Metrics | None]]) -> dict[str, Any]:
+    by_variant = {key: _over_folds([fold[key] for fold in folds]) for key in RERANK_VARIANTS}
+    return {name: {key: by_variant[key][name] for key in by_variant} for name in _STATISTICS}
+
+
+def _over_folds_of_method(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "reads": folds[0]["reads"],
+        **_over_folds([fold["standard"] for fold in folds]),
+        "duplicate_aware": _over_folds([fold["duplicate_aware"] for fold in folds]),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -171,13 +169,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_results(path: str | Path, results: dict[str, Any]) -> None:
-    """Writes results.json, atomically."""
-    write_json(path, results)
-
-
 def results_table(results: dict[str, Any]) -> str:
-    """The table that people read: a row a fold, mean and spread, without and with rerank."""
+    """A row per fold with mean and spread, without and with re-ranking, to be printed."""
     lines = [
         f"{results['experiment']} on {results['dataset']}, recall in percent",
         f"{'':28}{'image to text':^22}{'text to image':^22}",

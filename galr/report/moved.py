@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from galr.evaluation.evaluate import method_settings
+from galr.evaluation.reranking import method_settings
 from galr.metrics.retrieval import RECALLS_AT
 from galr.options import RerankOptions
 from galr.report.direction import Direction

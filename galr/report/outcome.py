@@ -13,11 +13,9 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
-from galr.evaluation.encode import encode_part
-from galr.evaluation.evaluate import FoldRerank, rerank_both
-from galr.evaluation.fold_rerank import fold_rerank, reads_more_than_the_test_part
+from galr.evaluation.reranking import FoldRerank, fold_rerank, rerank_both
+from galr.evaluation.trained_fold import read_trained_fold
 from galr.metrics.retrieval import Ranks, reranked_ranks, retrieval_ranks
-from galr.model.build import load_model, read_checkpoint
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import RerankOptions
@@ -91,22 +89,19 @@ def evaluate_folds(
     folds, shown = [], []
     for run in experiment.folds:
         similarity = (similarities or {}).get(run.index)
-        more = options.rerank.enabled and reads_more_than_the_test_part(options)
-        if similarity is None or run.index == wanted or more:
-            model = load_model(run.checkpoint, options, device, words=vocabulary.words)
-        embeddings = None
-        if similarity is None or more:
-            logger.info("encoding the test part by %s", run.checkpoint)
-            embeddings = encode_part(model, test, vocabulary, options.dataset)
-            similarity = embeddings.similarity()
+        with_model = options.rerank.enabled and (options.rerank.bank or options.rerank.tune)
+        if similarity is None or run.index == wanted or with_model:
+            trained = read_trained_fold(run.checkpoint, options, vocabulary, device, run.index)
         rerank = None
-        if more:
-            fold_of = read_checkpoint(run.checkpoint).get("fold", {})
-            rerank = fold_rerank(options, model, vocabulary, fold_of, run.checkpoint, embeddings)
+        if similarity is None or with_model:
+            logger.info("encoding the test part by %s", run.checkpoint)
+            embeddings = trained.encode(test)
+            similarity = embeddings.similarity()
+            rerank = fold_rerank(trained, embeddings) if options.rerank.enabled else None
         ranks, reranked = _ranks(run.index, similarity, test, options.rerank, rerank)
         folds.append(ranks)
         if run.index == wanted:
-            shown = [Shown(wanted, model, similarity, reranked, ranks.standard)]
+            shown = [Shown(wanted, trained.model, similarity, reranked, ranks.standard)]
     return Outcome(test, folds, shown[0])
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import yaml
 
-from galr.evaluation.evaluate import method_settings
+from galr.evaluation.reranking import method_settings
 from galr.evaluation.results import evaluation_differences, versions
 from galr.model.build import read_checkpoint
 from galr.options import Options, yaml_value

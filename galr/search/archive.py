@@ -17,7 +17,7 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.data.images import decode_image
-from galr.evaluation.evaluate import method_settings
+from galr.evaluation.reranking import method_settings
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
 from galr.pictures import square_pixels

@@ -32,7 +32,7 @@ ENCODERS = {"uni": KINDS["UniSkip"], "bi": KINDS["BiSkip"]}
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training is a function of, besides the corpus."""
+    """Everything that the trained weights depend on, besides the corpus."""
 
     kind: Literal["uni", "bi"] = "uni"
     word_dim: int = 620
@@ -47,19 +47,19 @@ class Settings:
 
 
 @dataclass
-class Standing:
-    """Where a training stands: all that the next step depends on, besides model and optimiser."""
+class TrainerState:
+    """Everything that the next step depends on, besides model and optimiser."""
 
-    epoch: int = 0
-    step: int = 0  # steps done in this epoch
-    log_probability: float = 0.0  # their sum over the words foretold so far in this epoch
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of this epoch
+    log_probability: float = 0.0  # summed over the words predicted so far in this epoch
     words: int = 0
     best_perplexity: float = math.inf
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 class Trainer:
-    """Trains on ``corpus``; leaves last.pth, best.pth, log.csv and TensorBoard's in ``folder``."""
+    """Trains on ``corpus``; writes last.pth, best.pth, log.csv and TensorBoard events."""
 
     def __init__(
         self, corpus: Corpus, settings: Settings, folder: Path, device: torch.device
@@ -69,11 +69,11 @@ class Trainer:
         encoder = ENCODERS[settings.kind](len(corpus.words), settings.word_dim, settings.hidden_dim)
         self.model = SkipThoughtsModel(encoder, settings.decoder_dim, settings.softmax).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr)
-        self.standing = Standing()
+        self.state = TrainerState()
 
     @property
     def last(self) -> Path:
-        """The checkpoint that a resumed training starts from."""
+        """The checkpoint that a resumed run starts from."""
         return self.folder / "last.pth"
 
     @property
@@ -82,18 +82,20 @@ class Trainer:
         return self.folder / "best.pth"
 
     def run(self, checkpoint_steps: int) -> None:
-        """Trains all epochs that are left, and leaves the best model's weights in ``model``."""
-        with self._board() as board:
+        """Trains the epochs that are left and puts the best weights into ``model``."""
+        with self._events() as events:
             try:
-                while self.standing.epoch < self.settings.epochs:
+                while self.state.epoch < self.settings.epochs:
                     self._train_epoch(checkpoint_steps)
-                    self._finish_epoch(board)
+                    self._finish_epoch(events)
             except KeyboardInterrupt:
-                where = f"--resume goes on from {self.last}" if self.last.exists() else "start anew"
-                raise KeyboardInterrupt(f"stopped by Ctrl-C; {where}") from None
-        self.model.load_state_dict(read_torch_file(self.best, "train anew by --overwrite"))
+                remedy = f"--resume continues from {self.last}"
+                if not self.last.exists():
+                    remedy = "there is no checkpoint yet: start again"
+                raise KeyboardInterrupt(f"stopped by Ctrl-C; {remedy}") from None
+        self.model.load_state_dict(read_torch_file(self.best, "train again by --overwrite"))
 
-    def _board(self) -> SummaryWriter:
+    def _events(self) -> SummaryWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             return SummaryWriter(str(self.folder))
@@ -103,23 +105,24 @@ class Trainer:
             ) from None
 
     def resume(self) -> None:
-        """Goes on from last.pth. Raises UserError where that was another training."""
-        state = read_torch_file(self.last, "start without --resume")
-        now = self._belongings()
-        changed = [key for key in now if now[key] != state.get(key)]
+        """Continues from last.pth. Raises UserError where that was another training."""
+        entries = read_torch_file(self.last, "start without --resume")
+        identity = self._identity()
+        changed = [key for key in identity if identity[key] != entries.get(key)]
         if changed:
+            key = changed[0]
             raise UserError(
                 self.last,
-                f"was trained with {changed[0]} {state.get(changed[0])}, now {now[changed[0]]}",
-                "resume with the same command, or start anew by --overwrite",
+                f"was trained with {key} {entries.get(key)}, now {identity[key]}",
+                "resume with the same command, or start again by --overwrite",
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.standing = Standing(**state["standing"])
-        logger.info("going on at epoch %d, step %d", self.standing.epoch + 1, self.standing.step)
+        self.model.load_state_dict(entries["model"])
+        self.optimizer.load_state_dict(entries["optimizer"])
+        self.state = TrainerState(**entries["standing"])
+        logger.info("resuming at epoch %d, step %d", self.state.epoch + 1, self.state.step)
 
-    def _belongings(self) -> dict[str, Any]:
-        """What must not change between a training and its continuation; epochs may."""
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must share: everything but the number of epochs."""
         digest = hashlib.sha256("\n".join(self.corpus.words).encode())
         for part in (self.corpus.tokens, self.corpus.starts, self.corpus.training):
             digest.update(part.tobytes())
@@ -127,14 +130,14 @@ class Trainer:
         return {**settings, "corpus": digest.hexdigest()[:16]}
 
     def _save(self) -> None:
-        state = {
+        entries = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "standing": asdict(self.standing),
-            **self._belongings(),
+            "standing": asdict(self.state),
+            **self._identity(),
         }
         with atomic_path(self.last) as temporary:
-            torch.save(state, temporary)
+            torch.save(entries, temporary)
 
     def _batches(self, sentences: Indices) -> Iterator[tuple[Sentences, Neighbours, Neighbours]]:
         for start in range(0, len(sentences), self.settings.batch_size):
@@ -152,19 +155,19 @@ class Trainer:
         )
 
     def _train_epoch(self, checkpoint_steps: int) -> None:
-        standing, settings = self.standing, self.settings
-        # the order depends on seed and epoch alone, so a resumed epoch goes on in the same one
-        order = np.random.default_rng(derive_seed(settings.seed, "epoch", standing.epoch))
+        state, settings = self.state, self.settings
+        # a function of seed and epoch alone: a resumed epoch continues in the same order
+        order = np.random.default_rng(derive_seed(settings.seed, "epoch", state.epoch))
         sentences = order.permutation(self.corpus.training)
-        left = sentences[standing.step * settings.batch_size :]
+        left = sentences[state.step * settings.batch_size :]
         self.model.train()
-        title = f"epoch {standing.epoch + 1} of {settings.epochs}"
+        title = f"epoch {state.epoch + 1} of {settings.epochs}"
         with Progress(title, total=len(left), unit="sentences") as progress:
             for batch in self._batches(left):
                 self._step(*batch)
                 progress.advance(len(batch[0].lengths))
-                progress.show(perplexity=_perplexity(standing.log_probability, standing.words))
-                if standing.step % checkpoint_steps == 0:
+                progress.show(perplexity=_perplexity(state.log_probability, state.words))
+                if state.step % checkpoint_steps == 0:
                     self._save()
             self._rate = progress.rate
 
@@ -175,19 +178,19 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step()
-        self.standing.step += 1
-        self.standing.log_probability += float(log_probability.detach().double().sum())
-        self.standing.words += len(log_probability)
-        if not math.isfinite(self.standing.log_probability):
+        self.state.step += 1
+        self.state.log_probability += float(log_probability.detach().double().sum())
+        self.state.words += len(log_probability)
+        if not math.isfinite(self.state.log_probability):
             raise RunError(
                 self.folder,
-                f"the loss is no number at epoch {self.standing.epoch + 1}",
-                "lower --lr; --resume goes on from the last checkpoint",
+                f"the loss is NaN or infinite at epoch {self.state.epoch + 1}",
+                "lower --lr; --resume continues from the last checkpoint",
             )
 
     @torch.inference_mode()
     def held_out_perplexity(self) -> float:
-        """exp of the mean loss a word of the held-out sentences' neighbours."""
+        """exp of the mean loss per word of the held-out sentences' neighbours."""
         self.model.eval()
         total, words = 0.0, 0
         for batch in self._batches(self.corpus.held_out):
@@ -196,28 +199,28 @@ class Trainer:
             words += len(log_probability)
         return _perplexity(total, words)
 
-    def _finish_epoch(self, board: SummaryWriter) -> None:
-        standing = self.standing
+    def _finish_epoch(self, events: SummaryWriter) -> None:
+        state = self.state
         row = {
-            "epoch": standing.epoch + 1,
-            "perplexity": _perplexity(standing.log_probability, standing.words),
+            "epoch": state.epoch + 1,
+            "perplexity": _perplexity(state.log_probability, state.words),
         }
         best = True
         if len(self.corpus.held_out):
             row["held_out_perplexity"] = self.held_out_perplexity()
-            best = row["held_out_perplexity"] < standing.best_perplexity
-            standing.best_perplexity = min(standing.best_perplexity, row["held_out_perplexity"])
-        standing.history.append(row)
-        standing.epoch, standing.step = standing.epoch + 1, 0
-        standing.log_probability, standing.words = 0.0, 0
+            best = row["held_out_perplexity"] < state.best_perplexity
+            state.best_perplexity = min(state.best_perplexity, row["held_out_perplexity"])
+        state.history.append(row)
+        state.epoch, state.step = state.epoch + 1, 0
+        state.log_probability, state.words = 0.0, 0
         if best:
             with atomic_path(self.best) as temporary:
                 torch.save(self.model.state_dict(), temporary)
         self._save()
-        write_log(self.folder / "log.csv", standing.history)
+        write_log(self.folder / "log.csv", state.history)
         for name, value in row.items():
             if name != "epoch":
-                board.add_scalar(name, value, standing.epoch)
+                events.add_scalar(name, value, state.epoch)
         logger.info(
             "%s, %.0f sentences a second%s",
             ", ".join(f"{name.replace('_', ' ')} {value:.5g}" for name, value in row.items()),

@@ -1,1 +1,1 @@
-"""Loss, epochs, checkpoints and experiments over folds."""
+"""From options and data to trained folds: losses, schedule, one step, one fold, an experiment."""

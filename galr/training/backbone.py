@@ -1,4 +1,4 @@
-"""How the backbone takes part in training: which stages are trained, compiled, or cached."""
+"""The backbone in training: trainable stages, compilation, cached features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.dataset import image_loader
-from galr.data.feature_cache import CachedFeatures, open_features
+from galr.data.feature_cache import open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
@@ -24,38 +24,38 @@ from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions
 
 
-def set_trainable(model: RetrievalModel, options: BackboneOptions, done: float) -> None:
+def set_trainable(model: RetrievalModel, options: BackboneOptions, progress: float) -> None:
     """Puts ``model`` into training mode, except the frozen stages of its backbone.
 
-    ``done``: the share of the training in [0, 1] that is done. Frozen stages have no gradients, and
-    their batch normalisation keeps its statistics.
+    ``progress``: the share of the training that is done, in [0, 1]. Frozen stages require no
+    gradients, and their batch normalisation keeps its running statistics.
     """
     model.train()
-    trunk = model.image_encoder.trunk
-    assert isinstance(trunk, nn.Module)
-    trained = "none" if done < options.unfreeze_at else options.train
-    for name, module in trunk.named_children():
-        is_trained = trained == "all" or (trained == "layer4" and name == "layer4")
-        module.requires_grad_(is_trained)
-        module.train(is_trained)
+    backbone = model.image_encoder.trunk
+    assert isinstance(backbone, nn.Module)
+    trainable = "none" if progress < options.unfreeze_at else options.train
+    for name, stage in backbone.named_children():
+        is_trainable = trainable == "all" or (trainable == "layer4" and name == "layer4")
+        stage.requires_grad_(is_trainable)
+        stage.train(is_trainable)
     if options.batch_norm == "frozen":
-        for module in trunk.modules():
+        for module in backbone.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
 
 
 def compile_backbone(encoder: ImageEncoder) -> None:
-    """Compiles the backbone of ``encoder`` for training mode; evaluation stays as it was.
+    """Compiles the backbone of ``encoder`` for training mode; evaluation remains eager.
 
-    Compilation starts with the first step; names of weights stay. Raises UserError where
-    torch.compile does not work, above all without a C++ compiler.
+    Compilation happens in the first step; the names of the weights do not change. Raises UserError
+    where torch.compile does not work, mostly for want of a C++ compiler.
     """
-    torch.compiler.reset()  # versions of an earlier fold count towards the recompile limit
+    torch.compiler.reset()  # the graphs of earlier folds count towards the recompile limit
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own deprecations
             torch.compile(torch.neg)(next(encoder.parameters()).detach())
-    except Exception as error:  # noqa: BLE001 - a missing tool chain raises anything
+    except Exception as error:  # noqa: BLE001 - a missing toolchain raises anything
         text = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             "optim.compile",
@@ -65,42 +65,37 @@ def compile_backbone(encoder: ImageEncoder) -> None:
     encoder.compiled_trunk = torch.compile(encoder.trunk.forward)
 
 
-def cached_features(
-    encoder: ImageEncoder, files: ImageFiles, split: str, options: DatasetOptions
-) -> CachedFeatures:
-    """The features of each of ``files`` by the backbone as it is now, from the feature cache.
+def with_cached_features(part: Part, encoder: ImageEncoder, options: DatasetOptions) -> Part:
+    """``part`` with features by the backbone of ``encoder`` in place of its image files.
 
-    Rank 0 builds the cache where it is missing, and the others wait.
+    They come from the feature cache, which rank 0 builds where it is missing; the others wait.
     """
+    files = part.images
+    assert isinstance(files, ImageFiles)
     with distributed.main_first():
-        return open_features(
+        features = open_features(
             options,
-            split,
+            part.annotations.split,
             files,
             key=weights_digest(encoder.trunk),
             length=encoder.kept_length,
-            batches=_computed(encoder, files, options),
+            batches=_features(encoder, files, options),
         )
-
-
-def with_features(part: Part, maps: CachedFeatures, names: tuple[str, ...]) -> Part:
-    """``part`` with cached features in place of images; ``names``: the images of ``maps``."""
-    row = {name: index for index, name in enumerate(names)}
-    return part._replace(images=maps.select([row[name] for name in part.annotations.images]))
+    return part._replace(images=features)
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Twelve hexadecimal digits, a function of the weights of ``module`` and their precision."""
+    """A hash of the weights of ``module`` and their precision, 12 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        if not name.endswith(".num_batches_tracked"):  # which normalisation by statistics ignores
+        if not name.endswith(".num_batches_tracked"):  # no output depends on it
             digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 
 @torch.inference_mode()
-def _computed(
+def _features(
     encoder: ImageEncoder, files: ImageFiles, options: DatasetOptions
 ) -> Iterator[NDArray[np.float16]]:
     encoder.eval()

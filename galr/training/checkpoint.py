@@ -1,4 +1,4 @@
-"""Checkpoints of a fold: all that the next epoch depends on, whole or not at all."""
+"""Checkpoints of a fold: everything that the next epoch depends on, written atomically."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from galr.options import (
     yaml_value,
 )
 
-# what a resumed run may change: where it runs, how long, what is reported
+# what a resumed run may change: where it runs, how long, and what is reported
 CHANGEABLE = (
     *RUN_SETTINGS,
     "optim.epochs",
@@ -37,10 +37,10 @@ CHANGEABLE = (
 )
 
 
-def stretched_by_epochs(options: Options) -> str | None:
+def depends_on_epochs(options: Options) -> str | None:
     """The first option whose effect on an epoch depends on ``optim.epochs``; None without one.
 
-    Under a time budget these are shares of the budget, and the step schedule alone counts epochs.
+    With a time budget these are shares of the budget, and only the step schedule counts epochs.
     """
     optim = options.optim
     if optim.budget_seconds is not None:
@@ -55,29 +55,29 @@ def stretched_by_epochs(options: Options) -> str | None:
 
 
 class Stateful(Protocol):
-    """What a checkpoint holds: a model, an optimiser and the like."""
+    """A model, an optimiser or anything else with a state."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes in training."""
+        """Everything that changes in training."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - torch's own differ
-        """Goes on from what ``state_dict`` gave."""
+        """Restores what ``state_dict`` returned."""
 
 
 @dataclass
-class FoldProgress:
-    """Where a fold stands after an epoch."""
+class TrainerState:
+    """The state of a fold after an epoch, without the weights."""
 
-    epoch: int = -1  # the last one that was finished
+    epoch: int = -1  # the last finished one
     best_mR: float = -1.0
     best_epoch: int = -1
     validations_since_best: int = 0
-    cpu_seconds: float = 0.0  # of the processor, the validation of the epoch included
-    spent: bool = False  # whether the budget of processor seconds is
-    history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
+    cpu_seconds: float = 0.0  # including the validation of the epoch
+    spent: bool = False  # whether the time budget is
+    history: list[dict[str, float]] = field(default_factory=list)  # the rows of log.csv
 
     def add(self, row: dict[str, float]) -> bool:
-        """Counts an epoch; true where its validation is the best so far."""
+        """Adds the row of an epoch; returns whether its validation is the best so far."""
         self.epoch = int(row["epoch"])
         self.history.append(row)
         if "mR" not in row:
@@ -89,7 +89,7 @@ class FoldProgress:
         return True
 
     def is_finished(self, options: OptimOptions) -> bool:
-        """Whether all epochs or seconds are done, or so many validations brought nothing better."""
+        """Whether all epochs are done, the time budget is spent, or early stopping applies."""
         patience = options.early_stop
         if patience is not None and self.validations_since_best >= patience:
             return True
@@ -97,7 +97,7 @@ class FoldProgress:
 
 
 class Checkpoint:
-    """Saves and restores the training state of one fold of one experiment."""
+    """Saves and restores the training of one fold."""
 
     def __init__(
         self,
@@ -110,70 +110,69 @@ class Checkpoint:
     ) -> None:
         """``train`` and ``validation`` are the image names of the fold's two parts."""
         self.options = options
-        self.belongings: dict[str, Any] = {
+        self.identity: dict[str, Any] = {  # what a resumed run must share
             "options": options.model_dump(mode="json"),
             "vocabulary": list(words),
             "fold": {"index": fold, "train": list(train), "validation": list(validation)},
         }
 
-    def save(self, path: Path, parts: Mapping[str, Stateful], progress: FoldProgress) -> None:
+    def save(self, path: Path, parts: Mapping[str, Stateful], state: TrainerState) -> None:
         """Writes the states of ``parts``, by their names, to ``path`` atomically."""
-        state = {
+        entries = {
             **{name: part.state_dict() for name, part in parts.items()},
-            "progress": asdict(progress),
-            "epoch": progress.epoch,
+            "progress": asdict(state),
+            "epoch": state.epoch,
             "versions": versions(),
-            **self.belongings,
+            **self.identity,
         }
         with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+            torch.save(entries, temporary)
 
     def load(
         self, path: Path, parts: Mapping[str, Stateful], content: bytes | None = None
-    ) -> FoldProgress:
-        """Puts the states in ``path`` into ``parts``.
+    ) -> TrainerState:
+        """Restores ``parts`` from ``path``, or from its ``content`` where that was read already.
 
-        ``content`` is that of the file where it was read already. Raises UserError where the run
-        was of other options, another vocabulary or other images.
+        Raises UserError where the run had other options, another vocabulary or other images.
         """
-        state = self._checked(path, parts, content)
+        entries = self._checked(path, parts, content)
         for name, part in parts.items():
             try:
-                part.load_state_dict(state[name])
+                part.load_state_dict(entries[name])
             except (RuntimeError, ValueError, KeyError) as error:
                 raise UserError(
                     path,
                     f"its entry {name} does not fit ({error})",
-                    "it may be of an earlier version: resume with that, or start anew by "
+                    "if an earlier version wrote it, resume with that; or start again by "
                     "--overwrite",
                 ) from None
-        return FoldProgress(**state["progress"])
+        return TrainerState(**entries["progress"])
 
     def checked_bytes(self, path: Path, parts: Mapping[str, Stateful]) -> bytes:
-        """The content of a checkpoint that ``load`` accepts; raises as it does."""
-        content = read_bytes(path, "resume where its folder is, or start anew by --overwrite")
+        """The content of a checkpoint that ``load`` accepts; raises as ``load`` does."""
+        content = read_bytes(path, "resume where its folder is, or start again by --overwrite")
         self._checked(path, parts, content)
         return content
 
     def _checked(
         self, path: Path, parts: Mapping[str, Stateful], content: bytes | None
     ) -> dict[str, Any]:
-        state = read_checkpoint(path, content)
-        if not {*parts, "progress", *self.belongings} <= state.keys():
+        entries = read_checkpoint(path, content)
+        missing = {*parts, "progress", *self.identity} - entries.keys()
+        if missing:
             raise UserError(
                 path,
-                "holds a model but no training to go on with",
-                "test it by test_single.py, or start anew by --overwrite",
+                f"cannot be resumed: missing key {min(missing)!r}",
+                "evaluate it by test_single.py, or start again by --overwrite",
             )
-        # an option that came after the checkpoint had its default then
-        stored = options_from_dict(state["options"], f"{path} (its options)")
-        self._check_options(path, stored)
+        # options that are newer than the checkpoint had their defaults then
+        self._check_options(path, options_from_dict(entries["options"], f"{path} (its options)"))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
-            if state[key] != self.belongings[key]:
+            if entries[key] != self.identity[key]:
                 raise UserError(
-                    path, f"was trained with {what}", "restore them, or start anew by --overwrite"
+                    path, f"was trained with {what}", "restore them, or start again by --overwrite"
                 )
-        return state
+        return entries
 
     def _check_options(self, path: Path, trained: Options) -> None:
         for key, before, now in differences(trained, self.options):
@@ -182,21 +181,21 @@ class Checkpoint:
                     path,
                     f"was trained with {key}: {yaml_value(before)}, and now it is "
                     f"{yaml_value(now)}",
-                    "resume with the same options, or name another k_fold.experiment_name",
+                    "resume with the same options, or choose another k_fold.experiment_name",
                 )
-        stretched = stretched_by_epochs(self.options)
+        dependent = depends_on_epochs(self.options)
         before, now = trained.optim.epochs, self.options.optim.epochs
-        if before != now and stretched is not None:
+        if before != now and dependent is not None:
             raise UserError(
                 path,
-                f"was trained with optim.epochs: {before}, which {stretched} depends on, and now "
+                f"was trained with optim.epochs: {before}, which {dependent} depends on, and now "
                 f"it is {now}",
-                "resume with the same number, or name another k_fold.experiment_name",
+                "resume with the same number, or choose another k_fold.experiment_name",
             )
 
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:
-    """Writes log.csv: a row an epoch; recalls stand in the epochs that were validated."""
+    """Writes log.csv: a row per epoch, with the metrics of those that were validated."""
     columns = list(dict.fromkeys(key for row in history for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

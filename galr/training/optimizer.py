@@ -1,21 +1,76 @@
-"""Adam or AdamW over the trainable weights, and the moving average of the weights."""
+"""Adam or AdamW with mixed precision and gradient clipping, and the average of the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from galr.common.errors import UserError
 from galr.options import OptimOptions
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
+# as Linux names them: the first two on x86, the third on ARM
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+class MixedPrecisionOptimizer:
+    """Updates ``modules`` under ``optim.optimizer``, ``optim.amp`` and ``optim.grad_clip``.
+
+        optimizer.zero_grad()
+        with optimizer.autocast():
+            features = model(batch)
+        optimizer.backward(loss_of(features))
+        optimizer.step(lr)
+
+    Raises UserError for float16 on a CPU.
+    """
+
+    def __init__(
+        self, modules: Iterable[nn.Module], options: OptimOptions, device: torch.device
+    ) -> None:
+        self.optimizer = build_optimizer(modules, options)
+        self.device, self.dtype = device, autocast_dtype(options.amp, device)
+        # small gradients underflow in float16; the other types need no loss scaling
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        self.grad_clip = options.grad_clip
+
+    def autocast(self) -> torch.autocast:
+        """The context of the forward pass; the loss is computed outside of it, in float32."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+
+    def zero_grad(self) -> None:
+        """Clears the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of ``loss``, which is scaled in float16."""
+        torch.autograd.backward(self.scaler.scale(loss))
+
+    def step(self, lr: float) -> None:
+        """Clips the gradients and updates the weights with the learning rate ``lr``."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.scaler.unscale_(self.optimizer)
+        if self.grad_clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters(), self.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def parameters(self) -> list[Tensor]:
+        """All parameters that are updated."""
+        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
+
 
 def build_optimizer(modules: Iterable[nn.Module], options: OptimOptions) -> Optimizer:
-    """The optimiser of all parameters of ``modules`` that need a gradient.
+    """The optimiser of all parameters of ``modules`` that require gradients.
 
     ``weight_decay`` applies to matrices and kernels, not to norms, biases and other vectors.
     """
@@ -29,7 +84,7 @@ def build_optimizer(modules: Iterable[nn.Module], options: OptimOptions) -> Opti
         {"params": matrices, "weight_decay": options.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    # one kernel for all weights instead of several a tensor
+    # one kernel for all weights instead of several per tensor
     return kind([group for group in groups if group["params"]], lr=options.lr, fused=True)
 
 
@@ -49,3 +104,32 @@ def weight_average(model: nn.Module, decay: float) -> AveragedModel:
         torch._foreach_lerp_(average, current, 1 - share)
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+
+
+def autocast_dtype(
+    amp: Literal["auto", "off", "bf16", "fp16"], device: torch.device
+) -> torch.dtype | None:
+    """The dtype of ``torch.autocast`` on ``device``; None for float32 without autocast.
+
+    Raises UserError for float16 on a CPU, where it is slower than float32.
+    """
+    if amp == "auto":
+        return torch.bfloat16 if supports_bfloat16(device) else None
+    if amp == "fp16" and device.type == "cpu":
+        raise UserError("optim.amp", "fp16 is for CUDA devices", "set it to auto or off")
+    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+
+
+@lru_cache
+def supports_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether ``device`` has bfloat16 instructions; False where the system does not report it.
+
+    CPUs without them emulate bfloat16, some many times slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        words = cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not _BFLOAT16_FLAGS.isdisjoint(words)

@@ -1,4 +1,4 @@
-"""Learning rate and time budget: functions of how far the training is."""
+"""Progress of a training, its learning rate and its time budget."""
 
 from __future__ import annotations
 
@@ -7,95 +7,57 @@ import math
 import multiprocessing
 import os
 import resource
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from galr.common import distributed
-from galr.options import OptimOptions, Options
+from galr.options import OptimOptions
 
 
-class TrainingBudget:
-    """The share of the training that is done.
+class Schedule:
+    """Progress, learning rate and time budget of a fold.
 
-    Without ``optim.budget_seconds`` it is counted in steps of ``optim.epochs`` epochs. With it, in
-    CPU seconds since ``started``, which is when the fold (the process, for the first fold) began:
-    set-up and validation count, except the last validation, and training stops in the middle of an
-    epoch.
+    Progress is the share of the training that is done, in [0, 1]: of the steps of ``optim.epochs``
+    epochs or, with ``optim.budget_seconds``, of CPU seconds since ``started``, a reading of
+    ``cpu_seconds``. Set-up and validation count, except the last validation, and the training may
+    stop in the middle of an epoch. All ranks follow the clock of rank 0.
     """
 
-    def __init__(
-        self,
-        options: OptimOptions,
-        started: float = 0.0,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        """``clock``: ``cpu_seconds`` by default."""
-        self.limit, self.epochs = options.budget_seconds, options.epochs
-        self.clock, self.started = clock or cpu_seconds, started
-
-    @property
-    def seconds(self) -> float:
-        """CPU seconds of the fold so far."""
-        return self.clock() - self.started
+    def __init__(self, options: OptimOptions, device: torch.device, started: float = 0.0) -> None:
+        self.options, self.device, self.started = options, device, started
 
     def resume(self, seconds: float) -> None:
         """Adds the ``seconds`` of an earlier run."""
         self.started -= seconds
 
-    def done(self, epoch: int, share_of_epoch: float = 0.0) -> float:
-        """The share of the training in [0, 1] that is done at a point of ``epoch`` (from 0)."""
-        if self.limit is None:
-            return min((epoch + share_of_epoch) / self.epochs, 1.0)
-        return min(self.seconds / self.limit, 1.0)
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether there is a time budget and nothing is left of it."""
-        return self.limit is not None and self.seconds >= self.limit
-
-
-class Schedule:
-    """What changes during the training of a fold, the same on all ranks.
-
-    ``steps``: optimizer steps in an epoch.
-    """
-
-    def __init__(
-        self, options: Options, budget: TrainingBudget, steps: int, device: torch.device
-    ) -> None:
-        self.optim = options.optim
-        self.budget, self.steps, self.device = budget, steps, device
-
-    def done(self, epoch: int) -> float:
-        """The share of the training in [0, 1] that is done when ``epoch`` starts."""
-        return distributed.from_main(self.budget.done(epoch), self.device)
-
-    def learning_rates(self, epoch: int) -> Iterator[float]:
-        """The learning rate of each step of ``epoch``; ends early where the time budget is spent.
-
-        Every epoch has one step at least.
-        """
-        for step in range(self.steps):
-            done = self.budget.done(epoch, step / self.steps)
-            if self.budget.limit is not None:
-                done = distributed.from_main(done, self.device)
-                if done >= 1 and step > 0:
-                    return
-            yield learning_rate(self.optim, epoch, done)
-
     @property
     def seconds(self) -> float:
-        """CPU seconds of the fold so far, those of rank 0."""
-        return distributed.from_main(self.budget.seconds, self.device)
+        """CPU seconds of the fold so far."""
+        return distributed.from_main(cpu_seconds() - self.started, self.device)
 
     @property
     def is_spent(self) -> bool:
         """Whether there is a time budget and nothing is left of it."""
-        if self.budget.limit is None:
-            return False
-        return distributed.from_main(float(self.budget.is_spent), self.device) > 0
+        return self.options.budget_seconds is not None and self.progress() >= 1
+
+    def progress(self, epoch: int = 0, share: float = 0.0) -> float:
+        """The progress when ``share`` of ``epoch`` (from 0) is done."""
+        own = self.own_progress(epoch, share)
+        if self.options.budget_seconds is None:
+            return own
+        return distributed.from_main(own, self.device)
+
+    def own_progress(self, epoch: int, share: float) -> float:
+        """``progress`` by this rank's clock: loaders prefetch, each at a pace of its own."""
+        limit = self.options.budget_seconds
+        if limit is None:
+            return min((epoch + share) / self.options.epochs, 1.0)
+        return min((cpu_seconds() - self.started) / limit, 1.0)
+
+    def learning_rate(self, epoch: int, share: float = 0.0) -> float:
+        """The learning rate of a step when ``share`` of ``epoch`` is done."""
+        return learning_rate(self.options, epoch, self.progress(epoch, share))
 
 
 def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> float:
@@ -107,24 +69,24 @@ def step_schedule(epoch: int, lr: float, update_epoch: int, decay: float) -> flo
     return lr * decay ** ((epoch + 1) // update_epoch)
 
 
-def cosine_schedule(done: float, lr: float, final: float) -> float:
-    """The learning rate after the share ``done`` of the training: half a cosine, lr to final lr."""
-    return lr * (final + (1 - final) * (1 + math.cos(math.pi * done)) / 2)
+def cosine_schedule(progress: float, lr: float, final: float) -> float:
+    """The learning rate at ``progress`` in [0, 1]: half a cosine from lr to final lr."""
+    return lr * (final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def learning_rate(options: OptimOptions, epoch: int, done: float) -> float:
-    """The rate of a step of ``epoch``, with the share ``done`` in [0, 1] of the training behind it.
+def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
+    """The learning rate of a step of ``epoch`` at ``progress`` in [0, 1].
 
-    During the first ``optim.warmup`` of the training it rises linearly. With a budget of seconds
-    the schedule by epochs is laid over it: epoch e of ``optim.epochs`` is that share of the budget.
+    It rises linearly during the first ``optim.warmup`` of the training. A schedule by epochs is
+    stretched over a time budget: epoch e of ``optim.epochs`` is that share of the budget.
     """
-    if done < options.warmup:
-        return options.lr * done / options.warmup
+    if progress < options.warmup:
+        return options.lr * progress / options.warmup
     if options.budget_seconds is not None:
-        epoch = min(int(done * options.epochs), options.epochs - 1)
+        epoch = min(int(progress * options.epochs), options.epochs - 1)
     if options.schedule == "step":
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
-    after_warmup = (done - options.warmup) / (1 - options.warmup)
+    after_warmup = (progress - options.warmup) / (1 - options.warmup)
     return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)
 
 

@@ -18,7 +18,7 @@ from galr.options import DatasetOptions, load_options
 from galr.preparation.check import check_folder, described
 from galr.search.archive import Archive
 from galr.search.build import build_archive
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 REFLECTANCE = Scaling((0, 3000))
@@ -235,7 +235,7 @@ def deep(tmp_path, monkeypatch):
 
 def test_a_data_set_of_reflectance_goes_all_the_way(deep, tmp_path, caplog):
     options = load_options(deep, ["k_fold.nums=1", "optim.epochs=1", "device=cpu"])
-    train_experiment(options)
+    Trainer(options).fit()
     best = options.experiment_folder / "0" / "best.pth"
     stored = torch.load(best, weights_only=True)["options"]["dataset"]
     low, high = stored["pixel_range"]

@@ -14,7 +14,7 @@ from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_experiment
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import load_model, read_checkpoint
 from galr.options import load_options
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from postprocessing.compare import main as compare_main
 from postprocessing.methods import METHODS
 from postprocessing.tuning import GRIDS
@@ -26,14 +26,14 @@ from tests.tiny import make_data
 def checkpoint(tmp_path_factory):
     path = make_data(tmp_path_factory.mktemp("fold_rerank"))
     options = load_options(path, ["k_fold.nums=1"])
-    train_experiment(options)
+    Trainer(options).fit()
     return options.experiment_folder / "0" / "best.pth"
 
 
 def evaluated(checkpoint, tmp_path, *overrides):
     options = load_options(checkpoint.parent / "options.yaml", overrides)
     out = tmp_path / "results.json"
-    table = evaluate_checkpoint(options, str(checkpoint), str(out))
+    table = evaluate_checkpoint(options, checkpoint, out).table
     return json.loads(out.read_text()), table
 
 
@@ -136,7 +136,7 @@ def test_numbers_of_every_method_are_chosen_on_validation(checkpoint, tmp_path):
 
 def test_embeddings_are_saved_for_the_comparison(checkpoint, tmp_path, capsys):
     options = load_options(checkpoint.parent / "options.yaml")
-    evaluate_experiment(options, str(tmp_path / "r.json"), features=str(tmp_path / "features"))
+    evaluate_experiment(options, tmp_path / "r.json", save_features=tmp_path / "features")
     own = read_checkpoint(checkpoint)["fold"]
     for name, images in (
         ("test", None),
@@ -167,8 +167,8 @@ def test_a_checkpoint_that_does_not_name_its_images_has_no_bank(checkpoint, tmp_
     bare = tmp_path / "bare.pth"
     torch.save(state, bare)
     options = load_options(checkpoint.parent / "options.yaml", ["rerank.bank=train"])
-    with pytest.raises(UserError, match="does not say which images are its train part"):
-        evaluate_checkpoint(options, str(bare), str(tmp_path / "results.json"))
+    with pytest.raises(UserError, match="does not name the images of its train part"):
+        evaluate_checkpoint(options, bare, tmp_path / "results.json")
 
 
 def test_dual_bank_without_a_bank_is_refused(checkpoint):

@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from galr.common.atomic import write_json
 from galr.common.errors import UserError
-from galr.evaluation.results import FoldResult, results_of, results_table, write_results
+from galr.evaluation.results import FoldResult, PartMetrics, results_of, results_table
 from galr.options import options_from_dict
 
 KEYS = [
@@ -23,12 +24,13 @@ def fold(number, value, with_rerank=True, trained=OPTIONS):
         "with_rerank": dict.fromkeys(KEYS, value + 1) if with_rerank else None,
     }
     split = {"test_images": 6}
-    return FoldResult(number, f"{number}/best.pth", split, variants, variants, trained=trained)
+    metrics = PartMetrics(variants, variants)
+    return FoldResult(number, f"{number}/best.pth", split, metrics, trained)
 
 
 def test_results_hold_what_makes_a_number_reproducible(tmp_path):
     results = results_of(OPTIONS, [fold(0, 10.0), fold(1, 20.0), fold(2, 60.0)])
-    write_results(tmp_path / "results.json", results)
+    write_json(tmp_path / "results.json", results)
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored["seed"] == 3
     assert stored["options"]["optim"]["margin"] == 0.2

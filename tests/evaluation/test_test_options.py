@@ -8,7 +8,7 @@ import torch
 from galr.common.errors import UserError
 from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_experiment
 from galr.options import load_options
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 TRAINING = ["seed=7", "optim.lr=0.01", "optim.epochs=2", "k_fold.nums=1", "device=cpu",
@@ -20,13 +20,13 @@ NO_MVSA = "model.multiscale.enabled=false"
 def yaml(tmp_path_factory):
     """An experiment that was trained with other options than its file's."""
     path = make_data(tmp_path_factory.mktemp("provenance"))
-    train_experiment(load_options(path, TRAINING))
+    Trainer(load_options(path, TRAINING)).fit()
     return path
 
 
 def evaluate(yaml, *overrides):
     options = load_options(yaml, ["k_fold.nums=1", "device=cpu", *overrides])
-    table = evaluate_experiment(options)
+    table = evaluate_experiment(options).table
     return json.loads((options.experiment_folder / "results.json").read_text()), table
 
 
@@ -94,9 +94,9 @@ def test_a_checkpoint_without_options_says_so(yaml, tmp_path, caplog):
     state = torch.load(first, weights_only=True)
     torch.save({"model": state["model"]}, tmp_path / "bare.pth")
     options = load_options(yaml, [NO_MVSA, "device=cpu"])
-    evaluate_checkpoint(options, str(tmp_path / "bare.pth"))
+    evaluate_checkpoint(options, tmp_path / "bare.pth")
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["options"] is None
     assert results["seed"] is None
     assert results["test_options"]["seed"] == 5
-    assert "does not say with which options it was trained" in caplog.text
+    assert "does not hold the options that it was trained with" in caplog.text

@@ -17,7 +17,7 @@ from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options
 from galr.trained_model import load
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.model.tiny import tiny_options
 from tests.tiny import make_data
 
@@ -163,7 +163,7 @@ def test_a_training_reads_raw_captions_and_needs_no_vocabulary(folder, tmp_path,
                f"model.seq2vec.dir_st={folder}", "dataset.vocab_path=nowhere.json", "device=cpu",
                "k_fold.nums=1", "optim.epochs=1"]  # fmt: skip
     options = load_options(path, changes)
-    train_experiment(options)
+    Trainer(options).fit()
     evaluate_experiment(options)
     assert "there is one square , it is red" in seen
     data = Path(options.dataset.data_path)

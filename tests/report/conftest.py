@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from galr.options import load_options
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 
@@ -16,5 +16,5 @@ def experiment(tmp_path_factory):
     tree["optim"]["epochs"] = 2
     path.write_text(yaml.safe_dump(tree))
     options = load_options(path)
-    train_experiment(options)
+    Trainer(options).fit()
     return options.experiment_folder

@@ -94,10 +94,10 @@ def test_every_figure_has_its_numbers_beside_the_page(made):
 
 def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypatch):
     options = load_options(experiment / "0" / "options.yaml")
-    out, similarities = tmp_path / "k50.json", {}
-    evaluate_experiment(options, str(out), seen=similarities.__setitem__)
+    out = tmp_path / "k50.json"
+    similarities = evaluate_experiment(options, out).similarities
     assert sorted(similarities) == [0, 1]
-    monkeypatch.setattr("galr.report.outcome.encode_part", None)
+    monkeypatch.setattr("galr.evaluation.trained_fold.encode_part", None)
     assert report_of_test(options, similarities, out) == tmp_path / "k50_report.html"
     results = json.loads(out.read_text())
     with (tmp_path / "k50_report_files" / "recall.csv").open(newline="") as file:
@@ -112,8 +112,8 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
 def test_another_method_with_a_bank_has_the_recalls_of_the_test(experiment, tmp_path):
     overrides = ["rerank.method=csls", "rerank.bank=train", "rerank.tune=validation"]
     options = load_options(experiment / "0" / "options.yaml", overrides)
-    out, similarities = tmp_path / "csls.json", {}
-    evaluate_experiment(options, str(out), seen=similarities.__setitem__)
+    out = tmp_path / "csls.json"
+    similarities = evaluate_experiment(options, out).similarities
     page = report_of_test(options, similarities, out)
     assert "csls, which reads a bank (train); numbers chosen on each fold" in page.read_text()
     results = json.loads(out.read_text())

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.data.annotations import Annotations
-from galr.evaluation.evaluate import rerank_both
+from galr.evaluation.reranking import rerank_both
 from galr.metrics.retrieval import reranked_ranks, retrieval_ranks
 from galr.options import RerankOptions
 from galr.report.classes import class_of, class_part, read_classes

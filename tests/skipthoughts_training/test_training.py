@@ -214,7 +214,7 @@ def test_a_loss_that_is_no_number_stops_the_training(corpus, tmp_path):
     trainer = Trainer(words, settings, tmp_path, torch.device("cpu"))
     with torch.no_grad():
         trainer.model.encoder.gru.input.bias.fill_(torch.nan)
-    with pytest.raises(RunError, match="the loss is no number at epoch 1; lower --lr"):
+    with pytest.raises(RunError, match="the loss is NaN or infinite at epoch 1; lower --lr"):
         trainer.run(checkpoint_steps=100)
     assert not trainer.last.exists()
 

@@ -6,8 +6,8 @@ import torch
 from galr.common.errors import UserError
 from galr.options import load_options
 from galr.training import fold_trainer, schedule
-from galr.training.experiment import train_experiment
 from galr.training.fold_trainer import FoldTrainer
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 ONE_FOLD = ["k_fold.nums=1", "device=cpu", "optim.schedule=cosine", "optim.warmup=0.1"]
@@ -39,7 +39,7 @@ def yaml(tmp_path, monkeypatch):
 
 def train(yaml, *changes, resume=False):
     options = load_options(yaml, [*ONE_FOLD, *changes])
-    train_experiment(options, resume=resume)
+    Trainer(options, started=0.0).fit(resume=resume)
     return state(options)
 
 
@@ -68,33 +68,33 @@ def test_the_last_epoch_is_cut_and_validated_and_the_schedule_ends_with_the_budg
 
 
 def test_a_validation_that_takes_the_rest_ends_the_training(yaml, clock, monkeypatch):
-    validate = FoldTrainer._validate
+    validate = FoldTrainer.validate
 
     def slow(trainer):
         clock.now += 60
         return validate(trainer)
 
-    monkeypatch.setattr(FoldTrainer, "_validate", slow)
+    monkeypatch.setattr(FoldTrainer, "validate", slow)
     progress = train(yaml, "optim.budget_seconds=100")["progress"]
     assert [("mR" in row, row["loss"] > 0) for row in progress["history"]] == [(True, True)] * 2
     assert progress["cpu_seconds"] > 120
 
 
 def test_a_continuation_counts_the_validations_before_it(yaml, clock, monkeypatch):
-    validate = FoldTrainer._validate
+    validate = FoldTrainer.validate
 
     def slow_then_stopped(trainer):
-        if trainer.progress.epoch == 0:
+        if trainer.state.epoch == 0:
             raise KeyboardInterrupt
         clock.now += 50
         return validate(trainer)
 
-    monkeypatch.setattr(FoldTrainer, "_validate", slow_then_stopped)
+    monkeypatch.setattr(FoldTrainer, "validate", slow_then_stopped)
     with pytest.raises(KeyboardInterrupt):
         train(yaml, "optim.budget_seconds=200")
     spent = state(load_options(yaml, ONE_FOLD))["progress"]["cpu_seconds"]
     assert spent > 50
-    monkeypatch.setattr(FoldTrainer, "_validate", validate)
+    monkeypatch.setattr(FoldTrainer, "validate", validate)
     clock.now = 0.0  # another process
     first, second, *_ = train(yaml, "optim.budget_seconds=200", resume=True)["progress"]["history"]
     assert first["cpu_seconds"] < spent  # the row is without the validation
@@ -189,16 +189,16 @@ def test_validation_sees_the_average_of_the_weights(yaml, monkeypatch):
 def test_epochs_that_were_never_validated_are_an_error(yaml):
     plain = ["optim.schedule=step", "optim.warmup=0", "logs.eval_step=1000"]
     options = load_options(yaml, [*ONE_FOLD, *plain, "optim.epochs=3"])
-    run_epoch = FoldTrainer._run_epoch
+    train_epoch = FoldTrainer.train_epoch
 
-    def stopped(trainer, epoch, events):
+    def stopped(trainer, epoch):
         if epoch == 2:
             raise KeyboardInterrupt
-        run_epoch(trainer, epoch, events)
+        return train_epoch(trainer, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FoldTrainer, "_run_epoch", stopped)
+        patch.setattr(FoldTrainer, "train_epoch", stopped)
         with pytest.raises(KeyboardInterrupt):
-            train_experiment(options)
-    with pytest.raises(UserError, match="2 epochs behind it, none of them validated"):
+            Trainer(options).fit()
+    with pytest.raises(UserError, match="none of the 2 epochs of fold 0 was validated"):
         train(yaml, *plain, "optim.epochs=2", resume=True)

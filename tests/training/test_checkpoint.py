@@ -8,7 +8,7 @@ from torch import nn
 
 from galr.common.errors import UserError
 from galr.options import options_from_dict
-from galr.training.checkpoint import Checkpoint, FoldProgress, stretched_by_epochs, write_log
+from galr.training.checkpoint import Checkpoint, TrainerState, depends_on_epochs, write_log
 
 
 def options_with(*changes):
@@ -30,7 +30,7 @@ def checkpoint(*changes, words=("a", "b"), fold=0, train=("1.tif",), validation=
 
 def resume(path, now, before=None, progress=None):
     """Saves as ``before`` and loads as ``now``."""
-    (before or checkpoint()).save(path, {"model": nn.Linear(1, 1)}, progress or FoldProgress())
+    (before or checkpoint()).save(path, {"model": nn.Linear(1, 1)}, progress or TrainerState())
     return now.load(path, {"model": nn.Linear(1, 1)})
 
 
@@ -59,7 +59,7 @@ def test_what_changes_a_number_cannot_change_on_resume(tmp_path, change):
     ids=lambda change: change[0],
 )  # fmt: skip
 def test_what_changes_no_number_may_change_on_resume(tmp_path, change):
-    progress = FoldProgress(epoch=4, best_mR=30.0, history=[{"epoch": 4.0, "mR": 30.0}])
+    progress = TrainerState(epoch=4, best_mR=30.0, history=[{"epoch": 4.0, "mR": 30.0}])
     assert resume(tmp_path / "last.pth", checkpoint(change), progress=progress) == progress
 
 
@@ -89,24 +89,24 @@ def test_other_words_and_images_are_refused(tmp_path, change, message):
 )
 def test_epochs_are_fixed_where_they_stretch_something(tmp_path, change):
     epochs = ("optim.epochs", 7)
-    assert stretched_by_epochs(options_with(change)) == change[0]
+    assert depends_on_epochs(options_with(change)) == change[0]
     with pytest.raises(UserError, match=rf"optim\.epochs: 7, which {re.escape(change[0])} depends"):
         resume(tmp_path / "last.pth", checkpoint(change), checkpoint(change, epochs))
-    assert resume(tmp_path / "last.pth", checkpoint(change), checkpoint(change)) == FoldProgress()
+    assert resume(tmp_path / "last.pth", checkpoint(change), checkpoint(change)) == TrainerState()
 
 
 def test_nothing_is_stretched_by_default_and_under_a_budget_the_steps_alone():
-    assert stretched_by_epochs(options_with()) is None
-    assert stretched_by_epochs(options_with(("dataset.train_sizes", [224]))) is None
+    assert depends_on_epochs(options_with()) is None
+    assert depends_on_epochs(options_with(("dataset.train_sizes", [224]))) is None
     budget = ("optim.budget_seconds", 9.0)
-    assert stretched_by_epochs(options_with(budget)) == "optim.schedule"
-    assert stretched_by_epochs(options_with(budget, ("optim.schedule", "cosine"))) is None
+    assert depends_on_epochs(options_with(budget)) == "optim.schedule"
+    assert depends_on_epochs(options_with(budget, ("optim.schedule", "cosine"))) is None
 
 
 def test_every_part_is_restored_and_its_place_told(tmp_path):
     saved, fresh = ({"one": nn.Linear(1, 2), "model": nn.Linear(2, 2)} for _ in range(2))
-    checkpoint().save(tmp_path / "last.pth", saved, FoldProgress(epoch=3))
-    assert checkpoint().load(tmp_path / "last.pth", fresh) == FoldProgress(epoch=3)
+    checkpoint().save(tmp_path / "last.pth", saved, TrainerState(epoch=3))
+    assert checkpoint().load(tmp_path / "last.pth", fresh) == TrainerState(epoch=3)
     for name, part in saved.items():
         assert torch.equal(part.weight, fresh[name].weight)
     stored = torch.load(tmp_path / "last.pth", weights_only=True)
@@ -117,7 +117,7 @@ def test_every_part_is_restored_and_its_place_told(tmp_path):
 
 def test_the_bytes_of_a_checkpoint_serve_in_place_of_the_file(tmp_path):
     path, parts = tmp_path / "last.pth", {"model": nn.Linear(1, 1)}
-    checkpoint().save(path, parts, FoldProgress(epoch=2))
+    checkpoint().save(path, parts, TrainerState(epoch=2))
     content = checkpoint().checked_bytes(path, parts)
     path.unlink()
     assert checkpoint().load(path, parts, content).epoch == 2
@@ -129,16 +129,16 @@ def test_the_bytes_of_a_checkpoint_serve_in_place_of_the_file(tmp_path):
 def test_what_cannot_be_gone_on_with_is_refused(tmp_path):
     path = tmp_path / "best.pth"
     model = nn.Linear(1, 1)
-    checkpoint().save(path, {"model": model}, FoldProgress())
-    with pytest.raises(UserError, match="holds a model but no training to go on with"):
+    checkpoint().save(path, {"model": model}, TrainerState())
+    with pytest.raises(UserError, match="cannot be resumed: missing key 'optimizer'"):
         checkpoint().load(path, {"model": model, "optimizer": model})
     with pytest.raises(UserError, match="its entry model does not fit"):
         checkpoint().load(path, {"model": nn.Linear(2, 1)})
 
 
 def test_progress_keeps_the_first_best_validation():
-    progress = FoldProgress()
-    assert progress == FoldProgress(-1, -1.0, -1, 0, 0.0, False, [])
+    progress = TrainerState()
+    assert progress == TrainerState(-1, -1.0, -1, 0, 0.0, False, [])
     rows = [{"mR": 0.0}, {"mR": 20.0}, {}, {"mR": 20.0}, {"mR": 19.0}]
     found = [progress.add({"epoch": float(i), **row}) for i, row in enumerate(rows)]
     assert found == [True, True, False, False, False]
@@ -154,14 +154,14 @@ def test_a_fold_ends_by_epochs_by_patience_or_by_its_budget():
         return progress.is_finished(options_with(*changes).optim)
 
     epochs, patience = ("optim.epochs", 4), ("optim.early_stop", 2)
-    assert [ends(FoldProgress(epoch=last), epochs) for last in (-1, 2, 3, 4)] == [0, 0, 1, 1]
-    waited = [FoldProgress(epoch=0, validations_since_best=count) for count in (1, 2, 3)]
+    assert [ends(TrainerState(epoch=last), epochs) for last in (-1, 2, 3, 4)] == [0, 0, 1, 1]
+    waited = [TrainerState(epoch=0, validations_since_best=count) for count in (1, 2, 3)]
     assert [ends(each, epochs, patience) for each in waited] == [0, 1, 1]
     assert not ends(waited[-1], epochs)
     budget = ("optim.budget_seconds", 9.0)
-    assert not ends(FoldProgress(epoch=5), epochs, budget)
-    assert ends(FoldProgress(epoch=0, spent=True), epochs, budget)
-    assert not ends(FoldProgress(epoch=0, spent=True), epochs)
+    assert not ends(TrainerState(epoch=5), epochs, budget)
+    assert ends(TrainerState(epoch=0, spent=True), epochs, budget)
+    assert not ends(TrainerState(epoch=0, spent=True), epochs)
 
 
 def test_the_log_leaves_room_for_epochs_without_validation(tmp_path):

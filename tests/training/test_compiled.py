@@ -39,7 +39,7 @@ def small(**changes):
     torch.manual_seed(2)
     trunk = SmallTrunk()
     training.model.image_encoder.trunk = trunk
-    training.optimizer.add_param_group({"params": list(trunk.parameters())})
+    training.optimizer.optimizer.add_param_group({"params": list(trunk.parameters())})
     training.model.double()  # in float32 Adam makes whole steps of gradients that are all rounding
     return training
 

@@ -11,7 +11,7 @@ from galr.evaluation.evaluator import evaluate_experiment
 from galr.options import load_options
 from galr.search import Archive
 from galr.search.build import build_archive
-from galr.training.experiment import train_experiment
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 MODELS = {
@@ -28,7 +28,7 @@ def test_a_model_is_trained_tested_and_searched_with(tmp_path, monkeypatch, chan
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     short = ["k_fold.nums=1", "optim.epochs=2", "optim.micro_batch=6", "device=cpu"]
     options = load_options(make_data(tmp_path), [*short, *changes, "rerank.compare=[csls]"])
-    train_experiment(options)
+    Trainer(options).fit()
     best = options.experiment_folder / "0" / "best.pth"
     state = torch.load(best, weights_only=True)["model"]
     assert not any(name.startswith("local_encoder.") for name in state)

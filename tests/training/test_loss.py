@@ -100,5 +100,6 @@ def test_a_sharp_soft_margin_is_the_triplet_loss_without_margin(size, hardest, s
     similarity = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (size, size)))
     soft = soft_triplet_loss(similarity, 1e4, hardest)
     assert soft.item() == pytest.approx(triplet_loss(similarity, 0.0, hardest).item(), abs=1e-2)
+    assert soft_triplet_loss(similarity) == soft_triplet_loss(similarity, 10.0)
     # and a blunt one still tells a right order from a wrong one
     assert soft_triplet_loss(similarity, 5.0, hardest) > soft

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from galr.common.errors import UserError
-from galr.training.precision import autocast_type, described, multiplies_bfloat16
+from galr.training.optimizer import autocast_dtype, supports_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -22,22 +22,21 @@ CPU = torch.device("cpu")
 def test_a_processor_tells_by_its_flags(tmp_path, line, has):
     processor = tmp_path / "cpuinfo"
     processor.write_text(f"processor\t: 0\n{line}")
-    assert multiplies_bfloat16(CPU, processor) is has
+    assert supports_bfloat16(CPU, processor) is has
 
 
 def test_where_the_system_does_not_tell_it_is_float32(tmp_path):
-    assert not multiplies_bfloat16(CPU, tmp_path / "missing")
+    assert not supports_bfloat16(CPU, tmp_path / "missing")
 
 
 def test_auto_is_bfloat16_exactly_where_the_processor_has_it():
-    expected = torch.bfloat16 if multiplies_bfloat16(CPU) else None
-    assert autocast_type("auto", CPU) is expected
+    expected = torch.bfloat16 if supports_bfloat16(CPU) else None
+    assert autocast_dtype("auto", CPU) is expected
 
 
 def test_what_is_asked_for_is_taken():
-    chosen = [autocast_type(amp, CPU) for amp in ("off", "bf16")]
+    chosen = [autocast_dtype(amp, CPU) for amp in ("off", "bf16")]
     assert chosen == [None, torch.bfloat16]
-    assert [described(kind) for kind in chosen] == ["float32", "bfloat16, the loss in float32"]
-    assert autocast_type("fp16", torch.device("cuda")) == torch.float16
+    assert autocast_dtype("fp16", torch.device("cuda")) == torch.float16
     with pytest.raises(UserError, match="fp16 is for CUDA"):
-        autocast_type("fp16", CPU)
+        autocast_dtype("fp16", CPU)

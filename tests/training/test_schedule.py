@@ -1,8 +1,12 @@
 import pytest
+import torch
 
 from galr.data.sampling import image_side
 from galr.options import DatasetOptions, OptimOptions
-from galr.training.schedule import TrainingBudget, cpu_seconds, learning_rate, step_schedule
+from galr.training import schedule
+from galr.training.schedule import Schedule, cpu_seconds, learning_rate, step_schedule
+
+CPU = torch.device("cpu")
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():
@@ -36,22 +40,31 @@ def test_under_a_budget_epochs_are_equal_shares_of_it():
     assert rates == [0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625]
 
 
-def test_pace_counts_steps_of_all_epochs():
-    budget = TrainingBudget(OptimOptions(epochs=4))
-    assert [budget.done(0), budget.done(1, 0.5), budget.done(4)] == [0, 0.375, 1]
+def test_progress_counts_steps_of_all_epochs():
+    fold = Schedule(OptimOptions(epochs=4), CPU)
+    assert [fold.progress(0), fold.progress(1, 0.5), fold.progress(4)] == [0, 0.375, 1]
+    assert not fold.is_spent
 
 
-def test_pace_counts_processor_seconds_of_a_budget():
+def test_progress_counts_cpu_seconds_of_a_budget(monkeypatch):
     now = [100.0]
-    budget = TrainingBudget(OptimOptions(budget_seconds=50), started=90.0, clock=lambda: now[0])
-    assert budget.done(7, 0.9) == 0.2
-    budget.resume(20)  # seconds of an earlier run
-    assert budget.done(0) == 0.6
+    monkeypatch.setattr(schedule, "cpu_seconds", lambda: now[0])
+    fold = Schedule(OptimOptions(budget_seconds=50), CPU, started=90.0)
+    assert fold.progress(7, 0.9) == 0.2
+    fold.resume(20)  # seconds of an earlier run
+    assert fold.progress(0) == 0.6
+    assert (fold.seconds, fold.is_spent) == (30.0, False)
     now[0] = 200.0
-    assert budget.done(0) == 1.0
+    assert fold.progress(0) == 1.0
+    assert fold.is_spent
 
 
-def test_processor_seconds_are_those_of_work_not_of_waiting():
+def test_the_rate_of_a_step_is_that_at_its_progress():
+    fold = Schedule(OptimOptions(epochs=4, lr=2.0, schedule="cosine", warmup=0.5), CPU)
+    assert fold.learning_rate(1, 0.5) == learning_rate(fold.options, 1, 0.375) == 1.5
+
+
+def test_cpu_seconds_are_those_of_work_not_of_waiting():
     before = cpu_seconds()
     while cpu_seconds() - before < 0.05:
         sum(range(1000))

@@ -21,12 +21,12 @@ from galr.common import cli
 from galr.training.fold_trainer import FoldTrainer
 sys.path.insert(0, os.environ["PROJECT"])
 import train
-run = FoldTrainer.run
-def run_and_save(trainer):
-    progress = run(trainer)
+fit = FoldTrainer.fit
+def fit_and_save(trainer):
+    state = fit(trainer)
     torch.save(trainer.model.state_dict(), "state.pth")
-    return progress
-FoldTrainer.run = run_and_save
+    return state
+FoldTrainer.fit = fit_and_save
 sys.exit(cli.run(train.main))
 """
 
@@ -104,7 +104,7 @@ def test_rank_0_alone_says_why_a_run_cannot_resume(options, tmp_path):
     assert shown[1] == ""
     codes, shown = run_ranks(tmp_path, options)
     assert codes == [2, 1]
-    assert "--resume goes on with it" in shown[0]
+    assert "--resume continues it" in shown[0]
     assert shown[1] == ""
 
 

@@ -9,19 +9,22 @@ from galr.common.errors import UserError
 from galr.common.seeding import seed_everything
 from galr.data.cache import Cache
 from galr.data.image_cache import ImageFiles
-from galr.data.part import read_split
+from galr.data.part import Part, read_split
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_images
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
-from galr.training.backbone import cached_features, weights_digest, with_features
-from galr.training.experiment import train_experiment
+from galr.training.backbone import weights_digest, with_cached_features
+from galr.training.data import read_training_data
+from galr.training.fold_trainer import FoldTrainer
+from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen", "device=cpu"]
 KEPT = [*FROZEN, "model.backbone.cache_maps=true"]
 STILL = ["dataset.resize_size=32", "dataset.rotation_degrees=0", "k_fold.nums=1", "optim.epochs=2"]
+CPU = torch.device("cpu")
 PLAIN_HEAD = "model.multiscale.enabled=false"
 
 
@@ -37,8 +40,9 @@ def built(options):
 
 
 def opened(options, model):
-    files = read_split(options, "train").files()
-    return cached_features(model.image_encoder, files, "train", options.dataset)
+    split = read_split(options, "train")
+    part = Part(split.annotations, split.files(), split.local)
+    return with_cached_features(part, model.image_encoder, options.dataset).images
 
 
 def cache_files(yaml):
@@ -48,7 +52,7 @@ def cache_files(yaml):
 def trained(yaml, name, *changes):
     options = load_options(yaml, [*STILL, f"k_fold.experiment_name={name}", *changes])
     resume = (options.experiment_folder / "0" / "last.pth").exists()
-    train_experiment(options, resume=resume)
+    Trainer(options).fit(resume=resume)
     return torch.load(options.experiment_folder / "0" / "last.pth", weights_only=True)
 
 
@@ -60,20 +64,21 @@ def test_kept_maps_give_the_features_of_the_images(yaml, head):
     kept = opened(options, model)
     assert len(kept[0]) == (512 if head else 64 * 64 + 128 * 16 + 256 * 4 + 512)
     pixels = encode_images(model, part, options.dataset)
-    found = encode_images(
-        model, with_features(part, kept, split.annotations.images), options.dataset
-    )
+    found = encode_images(model, part._replace(images=kept), options.dataset)
     torch.testing.assert_close(found, pixels, rtol=1e-2, atol=1e-3)
     assert not torch.equal(found, pixels)  # float16 was in between
 
 
-def test_a_part_has_the_maps_of_its_own_images(yaml):
-    options = load_options(yaml, KEPT)
-    split = read_split(options, "train")
-    kept = opened(options, built(options))
-    part = split.at(32).select([7, 2, 11])
-    chosen = with_features(part, kept, split.annotations.images).images
-    assert torch.equal(chosen.batch([0, 1, 2]), kept.batch([7, 2, 11]))
+def test_each_part_of_a_fold_has_the_features_of_its_own_images(yaml):
+    options = load_options(yaml, [*KEPT, *STILL])
+    data = read_training_data(options, CPU)
+    trainer = FoldTrainer(data, 0, CPU)
+    kept = opened(options, trainer.model)
+    for part, indices in (
+        (trainer.validation.images, data.folds[0].validation),
+        (trainer.loader.dataset.dataset.images, data.folds[0].train),
+    ):
+        assert torch.equal(part.batch(range(len(indices))), kept.batch(indices))
 
 
 def test_training_on_maps_moves_the_weights_as_training_on_images_does(yaml):
@@ -157,7 +162,7 @@ def test_a_changed_image_has_its_maps_made_again(yaml, caplog):
 def test_beyond_the_limit_is_an_error(yaml):
     options = load_options(yaml, [*KEPT, "dataset.image_cache_gb=0.0001"])
     with pytest.raises(UserError, match=r"cache_maps: it would take 0\.00 GB, more than .*_gb"):
-        train_experiment(options)
+        Trainer(options).fit()
     assert not cache_files(yaml)
     assert not options.experiment_folder.exists()
 

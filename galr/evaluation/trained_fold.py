@@ -1,0 +1,100 @@
+"""A trained fold: its network, and the images that it was trained and validated on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from galr.common import distributed
+from galr.common.errors import UserError
+from galr.data.part import Part, read_split
+from galr.data.vocabulary import Tokenizer
+from galr.evaluation.encode import Embeddings, encode_part
+from galr.model.build import model_of, read_checkpoint
+from galr.model.retrieval_model import RetrievalModel
+from galr.options import Options, options_from_dict
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """The network in ``checkpoint``, to be evaluated with ``options``.
+
+    ``training_options`` and ``images``, the names of the images by part (``train``,
+    ``validation``), are None and empty where the checkpoint does not hold them.
+    """
+
+    index: int
+    checkpoint: Path
+    model: RetrievalModel
+    tokenizer: Tokenizer
+    options: Options
+    training_options: Options | None
+    images: Mapping[str, Sequence[str]]
+
+    def encode(self, part: Part) -> Embeddings:
+        """The embeddings of the images and captions of ``part``."""
+        return encode_part(self.model, part, self.tokenizer, self.options.dataset)
+
+    def part(self, name: str) -> Part:
+        """The fold's ``train`` or ``validation`` part.
+
+        Raises UserError where the checkpoint does not name its images, or names others than those
+        of the training split.
+        """
+        if name not in self.images:
+            raise UserError(
+                self.checkpoint,
+                f"does not name the images of its {name} part",
+                "set rerank.bank and rerank.tune to null, or evaluate a checkpoint of train.py",
+            )
+        split = read_split(self.options, "train")
+        index = {image: number for number, image in enumerate(split.annotations.images)}
+        unknown = [image for image in self.images[name] if image not in index]
+        if unknown:
+            raise UserError(
+                self.checkpoint,
+                f"its image {unknown[0]} is not in {self.options.dataset.data_path}",
+                "set dataset.data_path to the data that it was trained on",
+            )
+        indices = np.array([index[image] for image in self.images[name]], dtype=np.int64)
+        return split.at(self.options.dataset.image_size).select(indices)
+
+
+def read_trained_fold(
+    path: Path, options: Options, tokenizer: Tokenizer, device: torch.device, index: int
+) -> TrainedFold:
+    """The fold in a checkpoint, which rank 0 reads; ``index`` is used where it holds none.
+
+    Raises UserError for a checkpoint that is missing or damaged or does not fit ``options``.
+    """
+    entries = _from_main(path, device)
+    model = model_of(entries, path, options, device, words=tokenizer.words)
+    fold, trained = entries.get("fold", {}), entries.get("options")
+    return TrainedFold(
+        fold.get("index", index),
+        path,
+        model,
+        tokenizer,
+        options,
+        options_from_dict(trained, f"{path} (its options)") if trained else None,
+        {name: fold[name] for name in ("train", "validation") if name in fold},
+    )
+
+
+def _from_main(path: Path, device: torch.device) -> dict[str, Any]:
+    """The entries of a checkpoint that rank 0 reads and sends to the others."""
+    if distributed.world_size() == 1:
+        return read_checkpoint(path)
+
+    def packed() -> bytes:
+        content = io.BytesIO()
+        torch.save(read_checkpoint(path), content)
+        return content.getvalue()
+
+    return read_checkpoint(path, distributed.on_main(packed, device))

@@ -1,0 +1,65 @@
+"""The training split, read once for all folds."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import torch
+
+from galr.common import distributed
+from galr.data.folds import Fold, make_folds
+from galr.data.part import Part, Split, read_split
+from galr.data.vocabulary import Tokenizer, read_tokenizer
+from galr.options import Options
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingData(NamedTuple):
+    """The whole split at the size for training and at that for validation, and its folds."""
+
+    options: Options
+    tokenizer: Tokenizer
+    training: Part
+    validation: Part
+    folds: list[Fold]
+
+
+def read_training_data(options: Options, device: torch.device) -> TrainingData:
+    """Reads the vocabulary and the training split; rank 0 first, since it builds caches.
+
+    Raises UserError for files that are missing or damaged, and where the ranks' files differ.
+    """
+    with distributed.main_first():
+        tokenizer = read_tokenizer(options)
+        split = read_split(options, "train")
+        options = split.options  # with the pixel range that was measured
+        training, validation = _at_both_sizes(split)
+    distributed.check_alike(
+        {
+            "options": options.model_dump_json(exclude={"device"}),
+            "words in its vocabulary": "\n".join(tokenizer.words),
+            "training images and captions": split.annotations.digest,
+        },
+        device,
+    )
+    k_fold = options.k_fold
+    folds = make_folds(
+        len(split.annotations.images),
+        k_fold.mode,
+        k_fold.nums,
+        k_fold.validation_share,
+        options.seed,
+    )
+    return TrainingData(options, tokenizer, training, validation, folds)
+
+
+def _at_both_sizes(split: Split) -> tuple[Part, Part]:
+    """With ``cache_maps`` both are the image files, whose features take their place later."""
+    dataset = split.options.dataset
+    if not split.options.model.backbone.cache_maps:
+        return split.at(dataset.resize_size), split.at(dataset.image_size)
+    logger.info("model.backbone.cache_maps: training images are not augmented")
+    part = Part(split.annotations, split.files(), split.local)
+    return part, part
