@@ -16,7 +16,6 @@ from galr.options import RerankOptions
 from postprocessing.methods import MethodSettings, reads
 from postprocessing.rerank import Reranked
 from postprocessing.task import NO_BANKS, Banks, RetrievalTask
-from postprocessing.terms import RerankSettings
 
 
 class Recalls(NamedTuple):
@@ -103,9 +102,8 @@ def settings_by_method(options: RerankOptions) -> dict[str, MethodSettings]:
 def method_settings(options: RerankOptions, method: str | None = None) -> MethodSettings:
     """The settings of the options' method, or of another one with their numbers."""
     values = options.model_dump()
-    terms = {field.name: values[field.name] for field in fields(RerankSettings)}
-    own = {name: values[name] for name in ("beta", "neighbours", "alpha", "activation")}
-    return MethodSettings(method or options.method, **own, multivariate=RerankSettings(**terms))
+    own = {field.name: values[field.name] for field in fields(MethodSettings)}
+    return MethodSettings(**{**own, "method": method or options.method})
 
 
 def rerank_both(

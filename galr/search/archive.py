@@ -38,7 +38,7 @@ from galr.search.storage import (
 )
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
-from postprocessing.methods import METHODS, multivariate_settings, order_by
+from postprocessing.methods import METHODS, order_by
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ class Archive:
         references = references[references @ query < SAME]
         lists = np.concatenate([references, query[None]]) @ self.embeddings[rows].T
         settings = method_settings(self.encoder.options.rerank, method)
-        multivariate = replace(multivariate_settings(settings), k=k, ties="stable")
+        multivariate = replace(settings.weighted(), k=k, ties="stable")
         found = []
         for one in explain(torch.from_numpy(lists), len(references), multivariate):
             number = int(rows[one.candidate])
@@ -245,7 +245,7 @@ class Archive:
         settings = method_settings(self.encoder.options.rerank, method)
         similarity = FeatureProduct(query[None], self.embeddings)
         before = set(self._statistics)
-        order = order_by(similarity, settings, bank, kept=self._statistics)
+        order = order_by(similarity, settings, bank, cache=self._statistics)
         if set(self._statistics) - before:
             arrays = {name: values.numpy() for name, values in self._statistics.items()}
             write_statistics(self.path / statistics_name(self.manifest), arrays)

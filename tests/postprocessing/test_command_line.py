@@ -34,7 +34,7 @@ def test_recalls_before_and_after(saved, tmp_path, capsys):
     assert results["rerank"]["k"] == 7
     assert (results["images"], results["captions"]) == (20, 100)
     printed = capsys.readouterr().out
-    assert "without rerank" in printed
+    assert "without re-ranking" in printed
     assert f"{results['with_rerank']['mR']:.2f}" in printed
 
 
@@ -101,13 +101,13 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
     ("written", "arguments", "message"),
     [
         (None, [], "cannot be read (No such file or directory)"),
-        (b"", ["--captions-per-image", "5"], "no array of numbers"),
-        (b"text", ["--captions-per-image", "5"], "no array of numbers"),
+        (b"", ["--captions-per-image", "5"], "is not an array of numbers"),
+        (b"text", ["--captions-per-image", "5"], "is not an array of numbers"),
         (np.ones(5), ["--captions-per-image", "5"], "shape (5,)"),
         (np.ones((0, 5)), ["--captions-per-image", "5"], "shape (0, 5)"),
         (np.full((1, 5), "a"), ["--captions-per-image", "5"], "<U1 of shape (1, 5)"),
-        (np.full((1, 5), None), ["--captions-per-image", "5"], "no array of numbers"),
-        (np.full((1, 5), np.nan), ["--captions-per-image", "5"], "image 0, caption 0 has nan"),
+        (np.full((1, 5), None), ["--captions-per-image", "5"], "is not an array of numbers"),
+        (np.full((1, 5), np.nan), ["--captions-per-image", "5"], "row 0, column 0 is nan (5 in all)"),
         (np.ones((2, 9)), ["--captions-per-image", "5"], "need 10 columns, and it has 9"),
         (np.ones((2, 9)), [], "add --captions-per-image 5 or --caption-to-image FILE"),
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
@@ -162,4 +162,4 @@ def test_runs_as_a_module(saved):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "with rerank" in done.stdout
+    assert "with re-ranking" in done.stdout

@@ -9,9 +9,8 @@ import torch
 from galr.common import cli
 from galr.data.annotations import caption_groups
 from galr.metrics.retrieval import Ranks, metrics_of_ranks, retrieval_metrics
-from postprocessing.bootstrap import PairedBootstrap
 from postprocessing.compare import main
-from postprocessing.hubness import hubness, k_occurrences
+from postprocessing.comparison import PairedBootstrap, hubness, k_occurrences
 from postprocessing.methods import METHODS
 from postprocessing.tuning import GRIDS
 from tests.postprocessing.method_loops import scores
@@ -140,12 +139,12 @@ def test_similarities_of_any_model(saved, tmp_path, capsys):
     ("more", "message"),
     [
         ([], "give --similarity or --features"),
-        (["--features", "F", "--similarity", "s.npy"], "does not go with --features"),
+        (["--features", "F", "--similarity", "s.npy"], "give --similarity or --features"),
         (["--features", "F", "--methods", "csls,best"], "no method 'best'"),
         (["--features", "F", "--captions", "F/images.npy"], "cannot be read"),
         (["--features", "F", "--captions", "F/short.txt"], "has 1 lines"),
-        (["--features", "F", "--bank", "narrow"], "embeddings of [4, 8] numbers"),
-        (["--features", "F", "--bank", "bad"], "row 1 holds NaN or infinity"),
+        (["--features", "F", "--bank", "narrow"], "has embeddings of lengths [4, 8]"),
+        (["--features", "F", "--bank", "bad"], "row 1, column 0 is nan"),
         (["--features", "nowhere"], "No such file"),
         (["--similarity", "F/images.npy", "--bank", "F"], "is of --features"),
     ],
