@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -174,14 +173,11 @@ def _read_matrix(path: Path, what: str) -> Floats:
     return numbers
 
 
-def _read_array(path: Path, ndim: int) -> NDArray[np.generic]:
+def _read_array(path: Path, ndim: Literal[1, 2]) -> NDArray[np.generic]:
     """The array in a file of numpy, torch, or comma-separated values; UserError otherwise."""
     try:
         if path.suffix in (".pt", ".pth"):
-            tensor = torch.load(path, map_location="cpu", weights_only=True)
-            if not isinstance(tensor, torch.Tensor):
-                raise ValueError(f"a {type(tensor).__name__}, not a tensor")
-            return (as_floats(tensor) if tensor.is_floating_point() else tensor).detach().numpy()
+            return _read_tensor(path)
         if path.suffix == ".csv":
             return _read_csv(path, ndim)
         found = np.load(path, allow_pickle=False)
@@ -189,11 +185,7 @@ def _read_array(path: Path, ndim: int) -> NDArray[np.generic]:
         raise UserError(
             path, f"cannot be read ({error.strerror or error})", "name a .npy, .csv or .pt file"
         ) from error
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            path, "holds objects that are not loaded from untrusted files", "save a single tensor"
-        ) from error
-    except (ValueError, EOFError, RuntimeError, TypeError) as error:
+    except (ValueError, EOFError, TypeError) as error:
         raise UserError(
             path, f"is not an array of numbers ({error})", "write it by numpy.save"
         ) from error
@@ -203,9 +195,25 @@ def _read_array(path: Path, ndim: int) -> NDArray[np.generic]:
     return found
 
 
-def _read_csv(path: Path, ndim: int) -> NDArray[np.generic]:
+def _read_tensor(path: Path) -> NDArray[np.generic]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damaged files raise errors of any kind
+        raise UserError(
+            path, "cannot be loaded: it is damaged, or holds more than a tensor", "save a tensor"
+        ) from error
+    if not isinstance(tensor, torch.Tensor):
+        raise ValueError(f"a {type(tensor).__name__}, not a tensor")
+    return (as_floats(tensor) if tensor.is_floating_point() else tensor).detach().numpy()
+
+
+def _read_csv(path: Path, ndim: Literal[1, 2]) -> NDArray[np.generic]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an empty file is refused by its shape
         found = np.loadtxt(path, delimiter=",", ndmin=ndim)
-        whole = found.astype(np.int64)
+        whole: NDArray[np.generic] = found.astype(np.int64)
     return whole if bool((whole == found).all()) else found

@@ -195,7 +195,7 @@ def as_given(similarity: Array | FeatureProduct, reranked: Reranked) -> Reranked
         if isinstance(similarity, FeatureProduct)
         else isinstance(similarity, Tensor)
     )
-    return reranked if is_tensor else Reranked(*(part.numpy() for part in reranked))
+    return reranked if is_tensor else Reranked(*map(np.asarray, reranked))
 
 
 def whole_if_small(product: FeatureProduct, memory_mib: float = 512) -> Similarities:

@@ -106,4 +106,5 @@ class MethodSettings(RerankSettings):
         """For a term alone: with a weight of 1, and 0 for the others."""
         if self.method == "multivariate":
             return self
-        return replace(self, **{name: float(name == f"w_{self.method}") for name in _WEIGHTS})
+        alone: dict[str, Any] = {name: float(name == f"w_{self.method}") for name in _WEIGHTS}
+        return replace(self, **alone)

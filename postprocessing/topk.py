@@ -185,7 +185,8 @@ def _descending_integers(values: Floats) -> Integers:
     bits = (values + np.float32(0)).view(np.int32)  # the sum turns -0 into 0, its equal
     # the bits of negative numbers ascend the wrong way, but for the sign
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    return np.invert(bits).astype(np.int64)
+    descending: Integers = np.invert(bits).astype(np.int64)
+    return descending
 
 
 def _sums(lists: Floats) -> NDArray[np.float64]:

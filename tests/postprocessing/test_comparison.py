@@ -135,10 +135,40 @@ def test_similarities_of_any_model(saved, tmp_path, capsys):
     assert "dual_bank: needs a bank of both kinds" in capsys.readouterr().err
 
 
+def test_several_inputs_are_compared_one_by_one_and_averaged(folders, tmp_path, capsys):
+    named = [str(folders[name]) for name in ("test", "validation")]
+    out, again = tmp_path / "several", tmp_path / "single"
+    more = ["--methods", "csls", "--bank", str(folders["train"]), "--draws", "20", "--out"]
+    main(["--features", *named, *more, str(out)])
+    printed = capsys.readouterr().out
+    assert "mean of 2 ± standard deviation" in printed
+    means = json.loads((out / "compare.json").read_text())
+    assert means["runs"] == named
+    runs = []
+    for number, path in enumerate(named):
+        main(["--features", path, *more, str(again)])
+        alone = json.loads((again / "compare.json").read_text())
+        found = json.loads((out / str(number) / "compare.json").read_text())
+        assert found["input"] == path
+        for row in (*alone["methods"], *found["methods"]):
+            row.pop("seconds")
+        assert found == alone
+        runs.append({row["name"]: row for row in found["methods"]})
+    for row in means["methods"]:
+        values = [own[row["name"]]["metrics"]["mR"] for own in runs]
+        assert row["metrics"]["mR"]["mean"] == pytest.approx(np.mean(values))
+        assert row["metrics"]["mR"]["std"] == pytest.approx(np.std(values, ddof=1))
+        gains = [own[row["name"]]["metrics"]["mR"] - own["none"]["metrics"]["mR"] for own in runs]
+        if row["name"] != "none":
+            assert row["mR_minus_none"]["mean"] == pytest.approx(np.mean(gains))
+    assert means["methods"][-1]["name"] == "csls, bank"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ([], "give --similarity or --features"),
+        (["--features", "F", "F", "F", "--bank", "F", "F"], "--bank: has 2 values; give 1 or 3"),
         (["--features", "F", "--similarity", "s.npy"], "give --similarity or --features"),
         (["--features", "F", "--methods", "csls,best"], "no method 'best'"),
         (["--features", "F", "--captions", "F/images.npy"], "cannot be read"),
