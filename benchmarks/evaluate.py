@@ -32,7 +32,7 @@ from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.annotations import read_annotations
-from galr.data.dataset import Captions
+from galr.data.captions import Captions
 from galr.data.image_cache import open_images
 from galr.data.part import Part
 from galr.data.transforms import normalise
@@ -41,7 +41,7 @@ from galr.evaluation.encode import encode_similarity
 from galr.local_features.store import LocalFeatures
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options
 
 RANDOM = ["model.backbone.weights=null", "model.seq2vec.pretrained=false"]
@@ -66,7 +66,7 @@ class NoiseImages:
 
 
 @torch.inference_mode()
-def plain_block(model: GaLR, part: Part, captions: Captions, options: Options) -> Tensor:
+def plain_block(model: RetrievalModel, part: Part, captions: Captions, options: Options) -> Tensor:
     """One block of the plain evaluation: both batches encoded for their similarities."""
     size = options.dataset.batch_size_val
     assert part.local is not None

@@ -29,7 +29,7 @@ from galr.data.dataset import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options
 from galr.training.backbone import cached_features, set_trainable, with_features
 from galr.training.epoch import train_one_epoch
@@ -46,7 +46,7 @@ SETTINGS = (
 
 
 def one_epoch(
-    options: Options, part: Part, vocabulary: Vocabulary, model: GaLR
+    options: Options, part: Part, vocabulary: Vocabulary, model: RetrievalModel
 ) -> Callable[[], float]:
     """Trains on ``part`` for an epoch, the same each time; returns its loss."""
     criterion = Criterion(options.optim)
@@ -60,7 +60,7 @@ def one_epoch(
 
     def epoch() -> float:
         set_trainable(model, options.model.backbone, 0.0)
-        with Progress("epoch", loader.pairs, "pairs") as progress:
+        with Progress("epoch", loader.sampler.pairs, "pairs") as progress:
             return train_one_epoch(
                 step,
                 loader,
@@ -73,7 +73,7 @@ def one_epoch(
     return epoch
 
 
-def kept(options: Options, split: Split, model: GaLR) -> tuple[Part, float, int]:
+def kept(options: Options, split: Split, model: RetrievalModel) -> tuple[Part, float, int]:
     """The whole split with maps in place of images, seconds to make these, and their bytes."""
     files, start = split.files(), time.perf_counter()
     maps = cached_features(model.image_encoder, files, "train", options.dataset)

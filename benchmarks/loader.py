@@ -34,7 +34,6 @@ from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.cache_files import image_folder
 from galr.data.dataset import training_loader
 from galr.data.image_cache import open_images
 from galr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalise
@@ -46,7 +45,7 @@ class PlainPairs(Dataset[tuple[Tensor, int]]):
     """An image of a caption, made as most training code makes it."""
 
     def __init__(self, annotations: Annotations, options: DatasetOptions) -> None:
-        folder = image_folder(options)
+        folder = options.image_folder
         self.paths = [folder / annotations.images[i] for i in annotations.caption_to_image]
         self.resized, self.side = options.resize_size, options.image_size
         self.degrees = options.rotation_degrees
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.data_path:
         options = options.model_copy(update={"data_path": arguments.data_path, "image_path": None})
     torch.set_num_threads(1)
-    folder = image_folder(options)
+    folder = options.image_folder
     annotations = read_annotations(options.data_path, "train", folder)
     annotations = annotations.select(np.arange(min(arguments.images, len(annotations.images))))
     with tempfile.TemporaryDirectory() as cache:

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.dataset import Captions, caption_loader
+from galr.data.captions import Captions, caption_loader
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.reduced_precision import Precision, in_precision
 from galr.model.skipthoughts import BayesianUniSkip, SentenceEncoder

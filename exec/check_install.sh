@@ -22,7 +22,7 @@ galr test --path_opt demo_GaLR --set k_fold.nums=1 --set optim.epochs=1
 galr export --checkpoint checkpoint/demo_GaLR/0/best.pth --out shared
 galr search index --checkpoint shared --images data/demo_precomp/images --out archive
 galr search query --index archive "a white plane"
-python -c "import galr; galr.load_model('shared')"
+python -c "import galr; galr.load('shared').encode_texts('a white plane')"
 if galr train --path_opt UCM_GaLR 2>message; then
   echo "check_install: training without data should have failed" >&2
   exit 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment, then runs format check, lint, types and the whole test suite.
+# Sets up the environment, then runs format check, lint, types, the test suite, the tour and the documentation.
 #
 #   bash exec/run_tests.sh                    everything
 #   bash exec/run_tests.sh tests/model -x     any arguments of pytest
@@ -14,3 +14,7 @@ source exec/setup.sh requirements-dev.txt
 "$PYTHON" -m mypy
 # one process a core, each with one thread
 OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto "$@"
+if [ $# -eq 0 ]; then
+  "$PYTHON" -m pytest -m tour tests/test_tour.py # docs/tour.ipynb, on all cores
+  bash exec/build_docs.sh
+fi

@@ -26,6 +26,7 @@ COMMANDS = {
     "rerank": ("postprocessing.rerank.__main__", "re-rank a similarity matrix"),
     "compare": ("postprocessing.compare", "compare re-ranking methods"),
     "search": ("galr.search.__main__", "index, query and serve an archive of images"),
+    "localise": ("galr.localise.__main__", "find a sentence in a large scene"),
     "export": ("galr.export", "a checkpoint as a folder to share"),
 }
 

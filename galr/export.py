@@ -9,17 +9,17 @@ from typing import Any
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.data.vocabulary import Vocabulary
-from galr.model.build import model_of, read_checkpoint
+from galr.model.build import model_of
 from galr.model.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
 from galr.model.released import from_released, is_released
-from galr.options import Options, load_options, options_from_dict
+from galr.options import Options, options_from_dict
+from galr.trained_model import read_complete
 
 DESCRIPTION = """\
 Writes a checkpoint as a folder to share: model.safetensors, options.yaml, training.json
 (vocabulary, images of the fold, versions) and README.md, a model card.
 
-galr.load_model(FOLDER) reads it back, and every command that takes a checkpoint takes the folder.
+galr.load(FOLDER) reads it back, and every command that takes a checkpoint takes the folder.
 
   python -m galr.export --checkpoint checkpoint/demo_GaLR/0/best.pth --out shared/demo_GaLR
   python -m galr.export --checkpoint released.pth.tar --path_opt options/RSITMD_GaLR.yaml \\
@@ -55,29 +55,12 @@ def export(
     Raises UserError for a checkpoint that is damaged, does not fit its options, or lacks one of
     these.
     """
-    entries = read_checkpoint(checkpoint)
-    options = _options(entries, checkpoint, path_opt)
-    if entries.get("vocabulary") is None:
-        if vocab is None:
-            what = "does not hold the vocabulary that it was trained with"
-            raise UserError(checkpoint, what, "name it by --vocab FILE")
-        entries["vocabulary"] = list(Vocabulary.load(vocab).words)
+    entries = read_complete(checkpoint, path_opt, vocab)
+    options = options_from_dict(entries["options"], f"{checkpoint} (its options)")
     model_of(entries, checkpoint, options, words=entries["vocabulary"])  # refused here if wrong
     if is_released(entries["model"]):
         entries["model"] = from_released(entries["model"], checkpoint)
     write_exported(Path(folder), entries, options, model_card(entries, options))
-
-
-def _options(
-    entries: dict[str, Any], checkpoint: str | Path, path_opt: str | Path | None
-) -> Options:
-    stored = entries.get("options")
-    if isinstance(stored, dict) and stored:
-        return options_from_dict(stored, f"{checkpoint} (its options)")
-    if path_opt is None:
-        what = "does not hold the options that it was trained with"
-        raise UserError(checkpoint, what, "name them by --path_opt FILE")
-    return load_options(path_opt)
 
 
 def model_card(entries: dict[str, Any], options: Options) -> str:
@@ -120,7 +103,8 @@ ranks captions for an image and images for a caption (Yuan et al., IEEE TGRS 202
 ```python
 import galr
 
-model = galr.load_model("THIS_FOLDER")
+model = galr.load("THIS_FOLDER")
+model.similarity(["scene.tif"], ["many planes beside a terminal"])
 ```
 
 Validation chose the epoch, so its mR is optimistic and of a smaller gallery than a test part's.

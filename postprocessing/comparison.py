@@ -174,7 +174,14 @@ class PairedBootstrap:
 
     def difference(self, ranks: Ranks, other: Ranks) -> Difference:
         """mR of ``ranks`` minus that of ``other``."""
-        one, two = (self._hits_by_image(each) for each in (ranks, other))
+        return self.mean_difference([ranks], [other])
+
+    def mean_difference(self, ranks: Sequence[Ranks], other: Sequence[Ranks]) -> Difference:
+        """The mean mR of the folds ``ranks`` minus that of ``other``, of the same queries."""
+        one, two = (
+            [np.mean(parts, axis=0) for parts in zip(*map(self._hits_by_image, folds), strict=True)]
+            for folds in (ranks, other)
+        )
         i2t, t2i = one[0] - two[0], one[1] - two[1]
         draws = (self._weights @ i2t) / self._images + (self._weights @ t2i) / self._captions
         draws *= 100 / (2 * len(RECALLS_AT))

@@ -1,5 +1,6 @@
 """The commands of the documents name options that there are, with values that are possible."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from galr.options import load_options
 from galr.sweep.runs import plan_runs
+from tests.test_imports import LAYER
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
@@ -49,6 +51,41 @@ def test_a_command_names_options_that_there_are(page, words):
         (path,) = values(words, "--path_opt") or ["options/RSITMD_GaLR.yaml"]
         load_options(ROOT / path, overrides)
         return
+    baseline = values(words, "--baseline")
     patterns = [word for word in words if word.endswith(".yaml")]
+    for path in baseline:
+        patterns.reverse()
+        patterns.remove(path)  # the last: it names one of the files again
+        patterns.reverse()
     files = [str(path) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
     assert plan_runs(files, overrides, [], values(words, "--vary"))
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PLACES = re.findall(r"`([\w/]+\.py)`:\s+`([\w.]+)`", ARCHITECTURE)
+
+
+def names_in(path):
+    """Functions and classes of a file, methods as ``Class.method``."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            functions = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            yield from (f"{node.name}.{function.name}" for function in functions)
+
+
+def test_the_architecture_points_to_code_that_there_is():
+    assert len(PLACES) > 40
+    missing = [
+        f"{path}: {name}"
+        for path, name in PLACES
+        if not (ROOT / path).is_file() or name not in names_in(ROOT / path)
+    ]
+    assert missing == []
+
+
+def test_the_architecture_lists_the_layers_in_their_order():
+    rows = re.findall(r"^\|[^|]*\| `([\w.]+)` \|", ARCHITECTURE, re.MULTILINE)
+    assert sorted(rows, key=lambda name: LAYER[name]) == rows
+    assert set(rows) == set(LAYER)

@@ -23,8 +23,11 @@ LAYERS = [
     ["galr.evaluation"],
     ["galr.training"],
     # what is built on the core
+    ["galr.pictures"],
+    ["galr.trained_model"],
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
+    ["galr.localise"],
     ["galr.commands"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -52,6 +52,31 @@ def add_options_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--pixel-range``, ``--bands`` and ``--no-data``, as the dataset options of those names."""
+    group = parser.add_argument_group("images with more than 8 bits or three bands")
+    group.add_argument(
+        "--pixel-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="the numbers that become black and white (default: percentiles 1 and 99)",
+    )
+    group.add_argument(
+        "--bands",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="the bands of red, green and blue, or of grey, from 1 (default: what a file states)",
+    )
+    group.add_argument(
+        "--no-data",
+        type=float,
+        metavar="X",
+        help="the number of pixels without data (default: what a GeoTIFF states)",
+    )
+
+
 def at_least_1(text: str) -> int:
     """The type of an argument that counts something."""
     try:

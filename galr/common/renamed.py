@@ -22,6 +22,7 @@ RENAMED = {
     "galr.evaluation.similarities": "galr.metrics.similarities",
     "galr.evaluation.test_part": "galr.evaluation.evaluator",
     "galr.local_features.released": "galr.detectors.released",
+    "galr.model.galr": "galr.model.retrieval_model",
     "galr.progress": "galr.common.progress",
     "galr.seeding": "galr.common.seeding",
 }

@@ -1,1 +1,1 @@
-"""From files to batches: annotations, vocabulary, folds, images, data sets."""
+"""From files to batches: annotations, vocabulary, folds, images, datasets and loaders."""

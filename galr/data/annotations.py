@@ -1,7 +1,7 @@
-"""The precomputed format -> which caption belongs to which image.
+"""The precomputed format: captions, images, and which caption belongs to which image.
 
-``{split}_caps.txt`` holds a caption a line, grouped by image; ``{split}_filename.txt`` names the
-image of each caption (as many lines), or each image once, all with the same number of captions.
+``{split}_caps.txt`` holds one caption per line, grouped by image. ``{split}_filename.txt`` names
+the image of each caption (as many lines), or each image once, with equally many captions each.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Annotations:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of images, captions and which belongs to which."""
+        """The SHA-256 of images, captions and their assignment."""
         text = "\0".join((*self.images, *self.captions))
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
         digest.update(self.caption_to_image.tobytes())
@@ -50,9 +50,9 @@ class Annotations:
     def select(self, indices: NDArray[np.int64]) -> Annotations:
         """The images at ``indices``, in that order, with their captions grouped by image."""
         indices = np.asarray(indices, dtype=np.int64)
-        place = np.full(len(self.images), -1, dtype=np.int64)
-        place[indices] = np.arange(len(indices))
-        new_image = place[self.caption_to_image]
+        position = np.full(len(self.images), -1, dtype=np.int64)
+        position[indices] = np.arange(len(indices))
+        new_image = position[self.caption_to_image]
         kept = np.flatnonzero(new_image >= 0)
         kept = kept[np.argsort(new_image[kept], kind="stable")]
         return Annotations(
@@ -90,8 +90,8 @@ def read_annotations(
 def caption_groups(captions: Sequence[str]) -> NDArray[np.int64]:
     """The number of each caption's text: (C,) int64, equal where two captions read the same.
 
-    The one rule of training and evaluation for what the same caption is: the text of the file,
-    not the ids that a vocabulary makes of it.
+    Training and evaluation compare captions by this alone: by the text of the file, not by the
+    ids that a vocabulary gives it.
     """
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in captions], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a loader yields: tensors of pairs, of images or of captions."""
+"""What a loader yields: a batch of pairs, of images or of captions, as tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Batch(NamedTuple):
     """Pairs of an image and a caption, or images with M captions each: rows i M to i M + M - 1."""
 
     # (B, 3, S, S) uint8 in channels_last memory, for transforms.normalise; or (B, L) float16, the
-    # maps that a frozen trunk made of them (map_cache)
+    # cached features of a frozen backbone
     images: Tensor
     representation: Tensor | None  # (B, N, F)
     adjacency: Tensor | None  # (B, N, N)
@@ -45,12 +45,12 @@ class ImageBatch(NamedTuple):
 
 
 class CaptionBatch(NamedTuple):
-    """U distinct sequences of tokens, and the M captions whose text they are."""
+    """U distinct token sequences, and the M captions that they encode."""
 
     tokens: Tensor  # (U, T) int64, 0 pads
     lengths: Tensor  # (U,) int64
-    rows: Tensor  # (M,) int64: which of the sequences is the caption's
-    caption_index: Tensor  # (M,) int64: the caption, in the annotations
+    rows: Tensor  # (M,) int64: the sequence of each caption
+    caption_index: Tensor  # (M,) int64, into the annotations' captions
 
     def to(self, device: torch.device | str) -> CaptionBatch:
         """The batch on ``device``."""

@@ -1,7 +1,4 @@
-"""Decoded, resized images in one HDF5 file, so that no epoch decodes a file again.
-
-The file of a split and size: ``images`` (I, S, S, 3) uint8, as ``cache_files`` says.
-"""
+"""The images of a data set as squares of uint8: decoded once into a cache, or every time."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,39 +14,25 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.common.atomic import atomic_path
 from galr.common.errors import RunError, UserError
-from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
-from galr.common.progress import Progress
+from galr.common.parallel import in_processes
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.cache_files import (
-    Layout,
-    MappedRows,
-    Stamps,
-    allocate,
-    beyond_limit,
-    building,
-    cache_folders,
-    find,
-    has_room,
-    image_folder,
-)
-from galr.data.images import decode_image, resize_to_square
+from galr.data.cache import Cache, CachedRows
+from galr.data.images import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
 from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
-
 
 class Images(Protocol):
-    """Images of one size by their index, or the maps that stand for them (``map_cache``)."""
+    """Images of one size by their index, or the cached features that stand for them."""
 
     def __len__(self) -> int:
         """I, the number of images."""
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Image ``index``, (S, S, 3) uint8 RGB, or its maps, (L,); not to be written to."""
+        """Image ``index``, (S, S, 3) uint8 RGB, or its features (L,); not to be written to."""
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Images:
         """The images at ``indices``, in that order."""
@@ -63,29 +45,32 @@ class ImageFiles:
     folder: Path
     names: tuple[str, ...]
     side: int
+    scaling: Scaling = AS_IT_IS
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        return resize_to_square(decode_image(self.folder / self.names[index]), self.side)
+        image = decode_image(self.folder / self.names[index], self.scaling)
+        return resize_to_square(image, self.side)
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageFiles:
         """The images at ``indices``, in that order."""
-        return ImageFiles(self.folder, tuple(self.names[i] for i in indices), self.side)
+        return replace(self, names=tuple(self.names[i] for i in indices))
 
 
-class CachedImages(MappedRows):
-    """Rows of a cache file, mapped into memory by each process that reads them."""
+class CachedImages(CachedRows):
+    """Images from a cache file: (S, S, 3) uint8 each."""
 
     @property
     def side(self) -> int:
         """S, the side of the squares in pixels."""
-        return self.layout.row[0]
+        return self.shape[1]
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        image: NDArray[np.uint8] = self._map[self.rows[index]]
-        return image
+
+def image_files(options: DatasetOptions, annotations: Annotations, side: int) -> ImageFiles:
+    """The files of ``annotations``, decoded as squares of ``side`` pixels."""
+    return ImageFiles(options.image_folder, annotations.images, side, Scaling.of(options))
 
 
 def open_images(options: DatasetOptions, annotations: Annotations, side: int) -> Images:
@@ -94,114 +79,53 @@ def open_images(options: DatasetOptions, annotations: Annotations, side: int) ->
     ``image_cache`` says where: ``auto`` is ``image_cache`` inside the data folder or, where that
     cannot be written, the user's cache folder; else a folder; ``off`` decodes every time. A cache
     that is missing or stale is built first. Without room for it (``image_cache_gb``, the disk) a
-    line in the log says so, and the images are decoded every time. Raises UserError for an image
-    that is missing or damaged.
+    line in the log says so, and the images are decoded every time. A warning names images that are
+    nearly of one value. Raises UserError for an image that is missing or damaged.
     """
-    files = ImageFiles(image_folder(options), annotations.images, side)
+    files = image_files(options, annotations, side)
     if options.image_cache == "off":
         return files
-    stamps = Stamps.of(files.folder, files.names)
-    folders = cache_folders(options)
-    name = f"{annotations.split}_{side}px.h5"
-    for folder in folders:
-        cached, problem = _read(folder / name, stamps, side)
-        if cached is not None:
-            return cached
-        if problem:
-            logger.info("image cache %s: %s; it is built again", folder / name, problem)
-    layout = _layout(side)
-    too_big = beyond_limit(layout, len(files), options.image_cache_gb)
-    if too_big:
-        logger.warning("image cache: %s; images are decoded every time", too_big)
+    cache = Cache(
+        "image cache", f"{annotations.split}_{side}px.h5", options, files.folder, files.names,
+        (side, side, 3), np.uint8, files.scaling,
+    )  # fmt: skip
+    try:
+        return cache.load_or_build(CachedImages, partial(_decode_all, files))
+    except RunError as error:
+        logger.warning("%s; images are decoded every time", error)
         return files
-    for folder in folders:
-        if has_room(folder, layout, len(files)):
-            return _build_once(folder / name, files, stamps)
-    logger.warning("image cache: no folder for it was found; images are decoded every time")
-    return files
 
 
-def _layout(side: int) -> Layout:
-    return Layout("image cache", "images", VERSION, np.uint8, (side, side, 3))
-
-
-def _read(path: Path, stamps: Stamps, side: int) -> tuple[CachedImages | None, str | None]:
-    """The cache at ``path``, or what is wrong with it (nothing, where there is none)."""
-    layout, total = _layout(side), len(stamps.names)
-    offset, problem = find(path, layout, stamps)
-    if offset is None:
-        return None, problem
-    return CachedImages(path, offset, layout, total, np.arange(total)), None
-
-
-def _build_once(path: Path, files: ImageFiles, stamps: Stamps) -> Images:
-    """Builds the cache, or takes the one that another process has just built."""
-    with building(path, "image cache"):
-        cached, _ = _read(path, stamps, files.side)
-        if cached is not None:
-            return cached
-        try:
-            _build(path, files, stamps)
-        except RunError as error:
-            logger.warning("image cache: %s; images are decoded every time", error)
-            return files
-        cached, problem = _read(path, stamps, files.side)
-    if cached is None:
-        logger.warning("image cache %s: %s; images are decoded every time", path, problem)
-        return files
-    return cached
-
-
-def _build(path: Path, files: ImageFiles, stamps: Stamps) -> None:
-    layout = _layout(files.side)
-    logger.info(
-        "image cache: %d images to %d x %d pixels, %.2f GB in %s",
-        len(files),
-        files.side,
-        files.side,
-        layout.bytes_of(len(files)) / 1e9,
-        path,
-    )
-    with atomic_path(path) as temporary:
-        offset = allocate(temporary, layout, stamps)
-        _fill(temporary, offset, files)
-
-
-def _fill(path: Path, offset: int, files: ImageFiles) -> None:
-    """Decodes on all cores; each image goes straight to its place in the file."""
-    size = files.side * files.side * 3
-    write = partial(_write_row, path, files.folder, files.side)
-    places = range(offset, offset + len(files) * size, size)
-    problems = []
-    with (
-        ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
-        starting_processes(),
-    ):
-        try:
-            written = pool.map(write, files.names, places, chunksize=16)
-            with Progress("image cache", total=len(files), unit="images") as progress:
-                for problem in written:
-                    progress.advance(1)
-                    if problem is not None:
-                        problems.append(problem)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _decode_all(files: ImageFiles, path: Path, offset: int) -> None:
+    """Decodes on all cores; each image goes straight to its row in the file."""
+    row = files.side * files.side * 3
+    rows = list(zip(files.names, range(offset, offset + len(files) * row, row), strict=True))
+    work = partial(_decode_row, path, replace(files, names=()))
+    found = list(in_processes(work, rows, "image cache", chunk=16, alone=4))
+    problems = [problem for problem in found if isinstance(problem, UserError)]
     if problems:
         raise _joined(problems)
+    flat = [name for name, is_flat in zip(files.names, found, strict=True) if is_flat]
+    if flat:
+        logger.warning(
+            "%d of %d images are nearly of one value, for example %s: check dataset.pixel_range",
+            len(flat), len(files), flat[0],
+        )  # fmt: skip
 
 
-def _write_row(path: Path, folder: Path, side: int, name: str, place: int) -> UserError | None:
+def _decode_row(path: Path, files: ImageFiles, row: tuple[str, int]) -> UserError | bool:
+    """Whether the image is nearly constant."""
+    name, offset = row
     try:
-        pixels = resize_to_square(decode_image(folder / name), side)
+        pixels = replace(files, names=(name,))[0]
     except UserError as error:
-        return error  # all are gathered, so that people mend them at once
+        return error  # all are gathered, so that people correct them at once
     # not through a mapping: on a full disk a mapped write would kill the process
     with path.open("rb+", buffering=0) as file:
-        file.seek(place)
+        file.seek(offset)
         if file.write(pixels.tobytes()) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return None
+    return is_nearly_constant(pixels)
 
 
 def _joined(problems: list[UserError]) -> UserError:
@@ -209,5 +133,5 @@ def _joined(problems: list[UserError]) -> UserError:
     if not others:
         return first
     names = ", ".join(Path(problem.place).name for problem in others[:3])
-    more = f" (so it is with {len(others)} more: {names}{', ...' if len(others) > 3 else ''})"
+    more = f" (and so {len(others)} more: {names}{', ...' if len(others) > 3 else ''})"
     return UserError(first.place, first.what + more, first.remedy)

@@ -1,10 +1,10 @@
-"""torch's DataLoader over views that make whole batches: quiet workers, errors in one line."""
+"""torch's DataLoader for datasets whose items are whole batches."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -15,36 +15,29 @@ from galr.common.processes import cores, leave_interrupts_to_parent, starting_pr
 Made = TypeVar("Made", covariant=True)
 
 
-class View(Protocol[Made]):
-    """A view of the data that makes a batch at once."""
-
-    def batch(self, keys: Sequence[Any]) -> Made:
-        """The batch of the items that ``keys`` name."""
-
-
-class BatchLoader(Generic[Made]):
-    """The batches of ``view`` for each list of keys in ``batches``.
+class BatchLoader(DataLoader[Made]):
+    """The batch ``dataset[keys]`` for each list of keys in ``sampler``.
 
     ``workers`` processes make them (0: this one); with ``persistent`` they live as long as the
-    loader. A UserError of a worker arrives as it was raised. Nothing is drawn from torch's global
-    generator.
+    loader. A UserError of a worker is raised here as it was there. Nothing is drawn from torch's
+    global generator.
     """
 
     def __init__(
         self,
-        view: View[Made],
-        batches: Iterable[Sequence[Any]],
+        dataset: Dataset[Made],
+        sampler: Iterable[Any],
         *,
         workers: int,
         pin_memory: bool,
         persistent: bool = False,
     ) -> None:
-        # more processes than cores only get in each other's way, and torch would warn of them
+        # more processes than cores only compete for them, and torch would warn
         workers = min(workers, cores())
-        self._loader: DataLoader[Any] = DataLoader(
-            _Guarded(view),
-            batch_sampler=batches,  # type: ignore[arg-type]  # any iterable of lists will do
-            collate_fn=_as_it_is,
+        super().__init__(
+            _ReturnsErrors(dataset),
+            batch_size=None,
+            sampler=sampler,
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=persistent and workers > 0,
@@ -52,15 +45,15 @@ class BatchLoader(Generic[Made]):
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[Made]:
-        with starting_processes(), _named_deaths():
-            iterator = iter(self._loader)  # now, not at the first batch: they load meanwhile
-        return self._checked(iterator)
+    def __iter__(self) -> Iterator[Made]:  # type: ignore[override]  # all that torch promises
+        with starting_processes(), _worker_deaths():
+            batches = super().__iter__()  # workers start now, not at the first batch
+        return self._checked(batches)
 
-    def _checked(self, iterator: Iterator[Made | UserError]) -> Iterator[Made]:
+    def _checked(self, batches: Iterator[Made | UserError]) -> Iterator[Made]:
         while True:
-            with _named_deaths():
-                batch = next(iterator, None)
+            with _worker_deaths():
+                batch = next(batches, None)
             if batch is None:
                 return
             if isinstance(batch, UserError):
@@ -68,9 +61,22 @@ class BatchLoader(Generic[Made]):
             yield batch
 
 
+class _ReturnsErrors(Dataset[Any]):
+    """Returns a UserError in place of raising it, which torch would turn into a traceback."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, keys: Any) -> Any:  # noqa: ANN401 - keys and a batch of any kind
+        try:
+            return self.dataset[keys]
+        except UserError as error:
+            return error
+
+
 @contextlib.contextmanager
-def _named_deaths() -> Iterator[None]:
-    """Says what to do where torch says that a worker has died."""
+def _worker_deaths() -> Iterator[None]:
+    """Names a remedy where torch reports that a worker has died."""
     try:
         yield
     except RuntimeError as error:
@@ -81,20 +87,3 @@ def _named_deaths() -> Iterator[None]:
             f"a process that loads images has died ({error})",
             "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
         ) from error
-
-
-class _Guarded(Dataset[Any]):
-    """Returns a UserError instead of raising it: torch would make a page of traceback of it."""
-
-    def __init__(self, view: View[Any]) -> None:
-        self.view = view
-
-    def __getitems__(self, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - a batch of any kind
-        try:
-            return self.view.batch(keys)
-        except UserError as error:
-            return error
-
-
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a batch of any kind
-    return batch

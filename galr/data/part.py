@@ -1,22 +1,24 @@
-"""A part of the data (a split, or a fold's share of one): captions, images and local features."""
+"""A split, or a fold's part of one: annotations, images and local features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.data.annotations import Annotations, read_annotations
-from galr.data.cache_files import image_folder
-from galr.data.image_cache import ImageFiles, Images, open_images
+from galr.common.scaling import Scaling
+from galr.data.annotations import Annotations, read_annotations, read_lines
+from galr.data.image_cache import ImageFiles, Images, image_files, open_images
+from galr.data.images import measured
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 
 
 class Part(NamedTuple):
-    """Aligned by image index: annotations, images or maps of them, objects where there are any."""
+    """Aligned by image index: annotations, images or cached features of them, local features."""
 
     annotations: Annotations
     images: Images
@@ -32,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What is read of a split once, whatever size its images are wanted in."""
+    """A split as it is read once, for images of any size; ``options`` name its pixel range."""
 
     options: Options
     annotations: Annotations
@@ -44,21 +46,39 @@ class Split(NamedTuple):
         return Part(self.annotations, images, self.local)
 
     def files(self) -> ImageFiles:
-        """The files of all its images, to be decoded as squares of ``image_size``."""
+        """The files of all its images, decoded as squares of ``image_size``."""
         dataset = self.options.dataset
-        return ImageFiles(image_folder(dataset), self.annotations.images, dataset.image_size)
+        return image_files(dataset, self.annotations, dataset.image_size)
 
 
 def read_split(options: Options, split: str) -> Split:
-    """Reads and checks the annotations and local features of ``train`` or ``test``."""
+    """Reads and checks the annotations and local features of ``train`` or ``test``.
+
+    Where images have more than 8 bits and ``dataset.pixel_range`` is null, it is measured on those
+    of the training part.
+    """
     dataset = options.dataset
     annotations = read_annotations(
         dataset.data_path,
         split,
-        image_folder(dataset),
+        dataset.image_folder,
         empty_captions=dataset.empty_captions if split == "train" else 0,
     )
-    return Split(options, annotations, _local_features(options, annotations.images))
+    return Split(
+        _with_pixel_range(options, annotations),
+        annotations,
+        _local_features(options, annotations.images),
+    )
+
+
+def _with_pixel_range(options: Options, annotations: Annotations) -> Options:
+    dataset, names = options.dataset, annotations.images
+    training = Path(dataset.data_path, "train_filename.txt")
+    if annotations.split != "train" and training.is_file():
+        names = tuple(dict.fromkeys(read_lines(training)))
+    scaling = measured(Scaling.of(dataset), dataset.image_folder, names, dataset.data_path)
+    dataset = dataset.model_copy(update={"pixel_range": scaling.pixel_range})
+    return options.model_copy(update={"dataset": dataset})
 
 
 def _local_features(options: Options, images: Sequence[str]) -> LocalFeatures | None:
@@ -66,8 +86,5 @@ def _local_features(options: Options, images: Sequence[str]) -> LocalFeatures | 
     if path is None or not options.uses_local:
         return None
     if path == "zeros":
-        return LocalFeatures(
-            np.zeros((len(images), drea.objects, drea.features), dtype=np.float32),
-            np.zeros((len(images), drea.objects, drea.objects), dtype=np.float32),
-        )
+        return LocalFeatures.zeros(len(images), drea)
     return read_local_features(path, images, drea)

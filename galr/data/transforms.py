@@ -1,4 +1,4 @@
-"""Training and evaluation transforms, torchvision's own; their random numbers are given to them."""
+"""Training and evaluation transforms: torchvision's, with their random numbers as arguments."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NO_AUGMENTATION = AugmentOptions()
 
-# how many draws place and recolour take
+# the random numbers that place and recolour take
 PLACING, COLOURING = 5, 5
 
 
 class Placement(NamedTuple):
-    """How a training image is turned and cut."""
+    """How a training image is rotated and cropped."""
 
     angle: float  # degrees, counter-clockwise
-    left: int  # of the window, in pixels of the image
+    left: int  # of the crop, in pixels of the image
     top: int
-    window: int  # its side
-    symmetry: int = 0  # 0..7: so many right angles, 4 more: mirrored before
+    window: int  # its side before it is resized
+    symmetry: int = 0  # 0..3: right angles; 4..7: mirrored first
 
 
 def place(
@@ -39,7 +39,7 @@ def place(
     degrees: float,
     augment: AugmentOptions = NO_AUGMENTATION,
 ) -> Placement:
-    """PLACING uniform numbers in [0, 1) -> a rotation by 0 to ``degrees`` and a place of the crop.
+    """PLACING uniform numbers in [0, 1) -> a rotation by 0 to ``degrees`` and the crop's position.
 
     Without ``augment`` the distribution of torchvision's ``RandomRotation((0, degrees))`` and
     ``RandomCrop(side)`` on an image of ``resized`` x ``resized`` pixels.
@@ -55,9 +55,9 @@ def place(
 
 
 def rotate_and_crop(image: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint8]) -> None:
-    """Turns ``image`` (S, S, 3) about its centre and writes the crop to ``out`` (s, s, 3).
+    """Rotates ``image`` (S, S, 3) about its centre and writes the crop to ``out`` (s, s, 3).
 
-    torchvision's ``rotate`` (the nearest pixel, black outside) and ``resized_crop``.
+    By torchvision's ``rotate`` (nearest neighbour, black outside) and ``resized_crop``.
     """
     picture, side = Image.fromarray(image), out.shape[0]
     if placement.angle:
@@ -73,8 +73,8 @@ def rotate_and_crop(image: NDArray[np.uint8], placement: Placement, out: NDArray
 def recolour(pixels: NDArray[np.uint8], draws: NDArray[np.float64], strength: float) -> None:
     """Changes brightness, contrast and saturation of ``pixels`` (s, s, 3), in place.
 
-    COLOURING uniform numbers in [0, 1), of which three become factors in 1 - ``strength`` to
-    1 + ``strength``, as torchvision's ``ColorJitter`` has them.
+    Three of COLOURING uniform numbers in [0, 1) become factors from 1 - ``strength`` to
+    1 + ``strength``, as in torchvision's ``ColorJitter``.
     """
     brightness, contrast, saturation = 1 + strength * (2 * draws[:3] - 1)
     picture = torch.from_numpy(pixels).permute(2, 0, 1)
@@ -84,10 +84,10 @@ def recolour(pixels: NDArray[np.uint8], draws: NDArray[np.float64], strength: fl
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images (B, 3, S, S) -> float32, (value / 255 - mean) / std of ImageNet a channel.
+    """uint8 images (B, 3, S, S) -> float32, (value / 255 - mean) / std by ImageNet's statistics.
 
-    Runs where the images are, so that bytes and not floats travel to the device; the memory
-    format is kept.
+    Runs on the device of the images, so that bytes are copied there and not floats. Keeps the
+    memory format.
     """
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
         raise ValueError(

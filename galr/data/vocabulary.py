@@ -1,4 +1,4 @@
-"""Words <-> ids: built from captions, kept in the JSON format of the released code."""
+"""The vocabulary: built from captions, stored in the JSON format of the released code."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from galr.options import Options
 
 UNKNOWN = "<unk>"
 
-# kinds of model.seq2vec.type that tokenise captions themselves
+# the values of model.seq2vec.type that have a tokeniser of their own
 OWN_TOKENIZER = frozenset({"sentence-transformers"})
 
 
 class Vocabulary:
-    """Words with the ids 1 to n, in the order given; id 0 pads.
+    """Words with the ids 1 to n, in the given order; id 0 is padding.
 
     Words that are not in it become ``<unk>``, which must be among ``words`` and whose id is
-    ``unknown``. ``len`` is n + 1, the rows of an embedding. Raises ValueError for a word that is
-    there twice or without ``<unk>``.
+    ``unknown``. ``len`` is n + 1, the rows of an embedding. Raises ValueError for a duplicate word
+    and without ``<unk>``.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self._ids = {word: number for number, word in enumerate(self.words, start=1)}
         if len(self._ids) != len(self.words):
-            raise ValueError("a word is in the vocabulary twice")
+            raise ValueError("duplicate word")
         if UNKNOWN not in self._ids:
-            raise ValueError(f"the vocabulary has no {UNKNOWN}")
+            raise ValueError(f"missing word {UNKNOWN}")
         self.unknown = self._ids[UNKNOWN]
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Vocabulary:
         except OSError as error:
             raise UserError(path, f"cannot be read ({error.strerror})", make) from None
         except (ValueError, RecursionError) as error:
-            raise UserError(path, f"is not a vocabulary: no JSON ({error})", make) from None
+            raise UserError(path, f"is not valid JSON ({error})", make) from None
         try:
             return cls(_words_in_order(content))
         except ValueError as error:
@@ -74,9 +74,9 @@ class Vocabulary:
 
 
 class RawText:
-    """Captions for a text encoder that has a tokeniser of its own: nothing is changed or left out.
+    """Captions for a text encoder with a tokeniser of its own: as they are, nothing left out.
 
-    The ids are the bytes of the caption's UTF-8 text plus 1, so that 0 pads as in ``Vocabulary``.
+    The ids are the bytes of its UTF-8 text plus 1, so that 0 is padding as in ``Vocabulary``.
     """
 
     words: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class RawText:
 
     @staticmethod
     def decode(ids: Sequence[int]) -> str:
-        """The caption that ``encode`` was given."""
+        """The caption that ``encode`` turned into ``ids``."""
         return bytes(number - 1 for number in ids).decode()
 
 
@@ -96,7 +96,7 @@ Tokenizer = Vocabulary | RawText
 
 
 def read_tokenizer(options: Options) -> Tokenizer:
-    """What turns captions into the ids that the text encoder of ``options`` reads.
+    """The tokeniser for the text encoder of ``options``.
 
     Raises UserError for a vocabulary that is missing or damaged.
     """
@@ -112,7 +112,7 @@ def build_vocabulary(
 
     English stop words are left out as in the released code, unless ``stop_words`` keeps them.
     """
-    # the order of a Counter is that of first appearance, of captions as of words
+    # a Counter keeps the order of first appearance, of captions and of words
     times = Counter(captions)
     counts: Counter[str] = Counter()
     for caption, repeats in times.items():
@@ -129,7 +129,7 @@ def build_vocabulary(
 def _words_in_order(content: Any) -> list[str]:  # noqa: ANN401 - whatever the JSON held
     ids = content.get("word2idx") if isinstance(content, dict) else None
     if not isinstance(ids, dict):
-        raise ValueError("it has no word2idx")
+        raise ValueError("missing key 'word2idx'")
     words = sorted(ids, key=lambda word: ids[word] if isinstance(ids[word], int) else 0)
     if [ids[word] for word in words] != list(range(1, len(words) + 1)):
         raise ValueError(f"the ids of its {len(words)} words are not 1 to {len(words)}")

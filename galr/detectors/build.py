@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.detectors.image_folder import ImageFolder, image_size
-from galr.detectors.parallel import in_processes
+from galr.common.parallel import in_processes
+from galr.detectors.image_folder import ImageFolder, header_size
 from galr.detectors.reading import Format, Job, read_jobs
 from galr.local_features.classes import ClassNames
 from galr.local_features.detections import Detections, clip, faults
@@ -153,7 +153,7 @@ def checked_detections(
 
 
 def _size(job: Job) -> tuple[int, int]:
-    size = image_size(job.image)
+    size = header_size(job.image)
     if job.size is not None and job.size != size:
         raise BadEntry(
             f"{job.image} has {size[0]} x {size[1]} pixels, and the list of images says "

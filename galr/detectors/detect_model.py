@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from galr.common.errors import RunError, UserError
 from galr.common.progress import Progress
-from galr.data.images import decode_image
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, decode_image
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
-from galr.detectors.image_folder import ImageFolder
+from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.local_features.classes import ClassNames
 from galr.local_features.detections import bounds, clip, faults
 
@@ -32,6 +33,7 @@ def detect_with_model(
     image_size: int = 1024,
     min_score: float = 0.05,
     skip_bad: bool = False,
+    scaling: Scaling = AS_IT_IS,
 ) -> Written:
     """Runs the model on every image of a folder and writes what it finds, named as in ``classes``.
 
@@ -43,10 +45,11 @@ def detect_with_model(
     names = _matched(model.names, classes, weights, skip_bad=skip_bad)
     writer = DetectionFolder(out, folder)
     writer.write_classes(classes)
+    scaling = image_scaling(folder, scaling)
     with Progress("detect", total=len(folder.names), unit="images") as progress:
         for start in range(0, len(folder.names), batch):
             chosen = folder.names[start : start + batch]
-            pictures = [decode_image(folder.folder / name) for name in chosen]
+            pictures = [decode_image(folder.folder / name, scaling) for name in chosen]
             results = _predict(model, pictures, device, image_size, min_score)
             for name, picture, result in zip(chosen, pictures, results, strict=True):
                 lines = list(_lines(result, picture.size, model.names, names, writer.written))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image
+from galr.common.parallel import in_processes
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, decode_image
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
-from galr.detectors.image_folder import ImageFolder
-from galr.detectors.parallel import in_processes
+from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.detectors.segments import Regions, find_regions
 from galr.local_features.names import NameIndex, shown
 
@@ -26,6 +28,7 @@ def detect_segments(
     fit_on: str | Path | None = None,
     classes: int = 15,
     seed: int = 0,
+    scaling: Scaling = AS_IT_IS,
 ) -> Written:
     """Regions that stand out, with pseudo-classes, for every image of a folder.
 
@@ -40,7 +43,11 @@ def detect_segments(
     chosen = None if known is not None else _training_images(folder, fit_on)
     writer = DetectionFolder(out, folder)
     paths = [folder.folder / name for name in folder.names]
-    regions = list(in_processes(_regions, paths, "segments", chunk=8, alone=4))
+    regions = list(
+        in_processes(
+            partial(_regions, image_scaling(folder, scaling)), paths, "segments", chunk=8, alone=4
+        )
+    )
     if known is None:
         descriptors = [regions[row].descriptors for row in chosen or range(len(regions))]
         known = fit_codebook(np.concatenate(descriptors), classes, seed)
@@ -90,5 +97,5 @@ def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int
     return [found[0] for found in rows]
 
 
-def _regions(path: Path) -> Regions:
-    return find_regions(decode_image(path))
+def _regions(scaling: Scaling, path: Path) -> Regions:
+    return find_regions(decode_image(path, scaling))

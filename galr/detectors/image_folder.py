@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, image_size, measured
 from galr.local_features.names import IMAGE, NameIndex
 from galr.local_features.records import BadEntry
 
@@ -45,15 +47,14 @@ class ImageFolder:
         raise BadEntry(f"{name} may be {' or '.join(self.names[row] for row in rows)}")
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height by the file's header alone; BadEntry where it has none."""
-    from PIL import Image
-
-    from galr.data.images import FORMATS
-
+def header_size(path: Path) -> tuple[int, int]:
+    """Width and height of the upright image by the file's header; BadEntry where it has none."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            return int(width), int(height)
-    except Exception as error:  # noqa: BLE001 - the decoders raise almost anything on bad bytes
-        raise BadEntry(f"{path} cannot be opened as an image ({error})") from None
+        return image_size(path)
+    except UserError as error:
+        raise BadEntry(f"{path} cannot be opened as an image ({error.what})") from None
+
+
+def image_scaling(images: ImageFolder, given: Scaling = AS_IT_IS) -> Scaling:
+    """``given``, with the range of the folder's numbers where images have more than 8 bits."""
+    return measured(given, images.folder, images.names, images.folder)

@@ -13,7 +13,7 @@ from PIL import Image
 from galr.common.errors import UserError
 from galr.data.images import decode_image
 from galr.detectors.build import checked_detections
-from galr.detectors.image_folder import ImageFolder
+from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.detectors.inspect import StoredObject, class_name, objects_of
 from galr.detectors.reading import FORMATS, Job, read_jobs
 from galr.local_features.classes import ClassNames
@@ -68,6 +68,7 @@ def read_scenes(
     )
     files = ImageFolder(folder)
     jobs = _jobs(store, origin, files)
+    scaling = image_scaling(files)
     scenes = []
     for name in names:
         row = store.row(name)
@@ -81,7 +82,7 @@ def read_scenes(
         scenes.append(
             Scene(
                 image,
-                decode_image(files.folder / image),
+                decode_image(files.folder / image, scaling),
                 objects,
                 [class_name(store, entry.category) for entry in objects],
                 store.features.adjacency[row],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -11,16 +12,19 @@ from torch import Tensor
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.common.progress import Progress
-from galr.data.dataset import Batch, ImageBatch, caption_loader, image_loader
+from galr.data.batches import Batch, ImageBatch
+from galr.data.captions import caption_loader
+from galr.data.dataset import image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Tokenizer
-from galr.model.galr import GaLR
+from galr.model.comparison import Comparison
 from galr.model.gcn import NoLocalBranch
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import DatasetOptions
 
 
-def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:
+def image_embeddings(model: RetrievalModel, batch: Batch | ImageBatch) -> Tensor:
     """Embeddings (B, D) of the images of a batch on the model's device, in its precision."""
     kind = next(model.parameters()).dtype
     local = (
@@ -32,7 +36,7 @@ def image_embeddings(model: GaLR, batch: Batch | ImageBatch) -> Tensor:
 
 
 @torch.inference_mode()
-def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
+def encode_images(model: RetrievalModel, part: Part, options: DatasetOptions) -> Tensor:
     """Embeddings (I, D) of the images of ``part``, on the model's device.
 
     Each rank encodes its share, and all get the whole.
@@ -63,7 +67,7 @@ def encode_images(model: GaLR, part: Part, options: DatasetOptions) -> Tensor:
 
 @torch.inference_mode()
 def encode_captions(
-    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+    model: RetrievalModel, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Tensor:
     """Embeddings (C, D) of the captions of ``part``; identical ones are encoded once.
 
@@ -84,29 +88,40 @@ def encode_captions(
 
 
 class Embeddings(NamedTuple):
-    """Of a part: images (I, D), captions (C, D)."""
+    """Of a part: images (I, D), captions (C, D), and what compares them.
+
+    ``seconds``: how long the encoding of the images took, and that of the captions.
+    """
 
     images: Tensor
     captions: Tensor
+    comparison: Comparison
+    seconds: tuple[float, float]
 
+    @torch.inference_mode()
     def similarity(self) -> Tensor:
-        """Cosine similarities (I, C), on the CPU."""
-        return (self.images @ self.captions.T).cpu()
+        """Similarities (I, C), on the CPU."""
+        similarity: Tensor = self.comparison(self.images, self.captions)
+        return similarity.cpu()
 
 
 def encode_part(
-    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+    model: RetrievalModel, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Embeddings:
     """All images and captions of ``part``. The model is left in evaluation mode."""
     model.eval()
+    started = time.perf_counter()
     images = encode_images(model, part, options)
-    return Embeddings(images, encode_captions(model, part, tokenizer, options))
+    seconds = [time.perf_counter() - started]
+    captions = encode_captions(model, part, tokenizer, options)
+    seconds.append(time.perf_counter() - started - seconds[0])
+    return Embeddings(images, captions, model.comparison, (seconds[0], seconds[1]))
 
 
 def encode_similarity(
-    model: GaLR, part: Part, tokenizer: Tokenizer, options: DatasetOptions
+    model: RetrievalModel, part: Part, tokenizer: Tokenizer, options: DatasetOptions
 ) -> Tensor:
-    """Cosine similarities (I, C) of all images and captions of ``part``, on the CPU.
+    """Similarities (I, C) of all images and captions of ``part``, on the CPU.
 
     Memory grows with images x captions, not with pixels. The model is left in evaluation mode.
     """
@@ -114,7 +129,7 @@ def encode_similarity(
 
 
 def _in_order(
-    model: GaLR, batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str
+    model: RetrievalModel, batches: Iterable[tuple[Tensor, Tensor]], total: int, unit: str
 ) -> Tensor:
     """Rows (total, D) in the order of their indices, from this rank's batches of both."""
     own = _own_share(total)
@@ -130,5 +145,5 @@ def _own_share(total: int) -> range:
     return range(distributed.rank(), total, distributed.world_size())
 
 
-def _device(model: GaLR) -> torch.device:
+def _device(model: RetrievalModel) -> torch.device:
     return next(model.parameters()).device

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from galr.data.annotations import Annotations
 from galr.evaluation.results import Metrics
-from galr.metrics.retrieval import metrics_of_ranks, retrieval_ranks
+from galr.metrics.retrieval import metrics_of_ranks, retrieval_metrics, retrieval_ranks
+from galr.metrics.similarities import Array, FeatureProduct
 from galr.options import RerankOptions
 from postprocessing.methods import MethodSettings, reads
 from postprocessing.rerank import Reranked
@@ -118,3 +119,27 @@ def rerank_both(
     nobody = np.empty(0, dtype=np.int64)
     task = RetrievalTask.of(similarity, nobody, rerank.banks)
     return task.reranked(task.orders(settings), settings)
+
+
+def evaluate(
+    similarity: Array | tuple[Array, Array],
+    caption_to_image: Array,
+    *,
+    caption_group: Array | None = None,
+    rerank: Mapping[str, Any] | None = None,
+) -> Metrics:
+    """Recall@k in percent, median and mean rank of both directions, and mR, the mean recall.
+
+    similarity: (I, C), or the features of images (I, D) and captions (C, D); caption_to_image (C,)
+    the index of each caption's image -> keys i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr, the same
+    with t2i, mR. With ``rerank``, arguments of ``galr.rerank`` ({} for the defaults), each query's
+    k best candidates are re-ranked before. ``caption_group`` (C,), equal for equal texts, counts
+    every image that carries the query's text as right. Raises ValueError on shapes that do not
+    fit, NaN, and images without a caption.
+    """
+    scores = FeatureProduct(*similarity) if isinstance(similarity, tuple) else similarity
+    if rerank is None:
+        return retrieval_metrics(scores, caption_to_image, caption_group=caption_group)
+    task = RetrievalTask.of(scores, np.asarray(caption_to_image))
+    orders = task.orders(MethodSettings(**rerank))
+    return metrics_of_ranks(task.ranks(orders, caption_group))

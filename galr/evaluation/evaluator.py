@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from galr.common.atomic import atomic_path
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.part import Part, read_split
+from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import read_tokenizer
-from galr.evaluation.encode import encode_part, encode_similarity
+from galr.evaluation.encode import Embeddings, encode_part, encode_similarity
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.fold_rerank import fold_rerank, images_of_training_part
 from galr.evaluation.results import FoldResult, results_of, results_table, write_results
 from galr.evaluation.save_features import save_features
 from galr.model.build import model_of, read_checkpoint
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,10 @@ def _evaluate(
 ) -> str:
     device = choose_device(distributed.local_device(options.device))
     with distributed.process_group(device):
-        folds = _results(options, checkpoints, device, save_similarity, seen, features)
+        with distributed.main_first():
+            split = read_split(options, "test")
+        options = split.options
+        folds = _results(split, checkpoints, device, save_similarity, seen, features)
         results = results_of(options, folds)
         _name_differences(results)
         if distributed.is_main():
@@ -99,16 +104,17 @@ def _name_differences(results: dict[str, Any]) -> None:
 
 
 def _results(
-    options: Options,
+    split: Split,
     checkpoints: Sequence[Path],
     device: torch.device,
     save_similarity: str | None,
     seen: Callable[[int, Tensor], None] | None,
     features: str | None,
 ) -> list[FoldResult]:
+    options = split.options
     tokenizer = read_tokenizer(options)
     with distributed.main_first():
-        test = read_split(options, "test").at(options.dataset.image_size)
+        test = split.at(options.dataset.image_size)
     distributed.check_alike(
         {
             "options": options.model_dump_json(exclude={"device"}),
@@ -123,7 +129,9 @@ def _results(
         model = model_of(state, path, options, device, words=tokenizer.words)
         fold = state.get("fold", {"index": number})
         embeddings = encode_part(model, test, tokenizer, options.dataset)
+        started = time.perf_counter()
         similarity = embeddings.similarity()
+        compared = time.perf_counter() - started
         if seen is not None:
             seen(number, similarity)
         rerank = fold_rerank(options, model, tokenizer, fold, path, embeddings)
@@ -136,6 +144,7 @@ def _results(
                 _describe(test, fold),
                 *recalls,
                 trained=options_from_dict(trained, f"{path} (its options)") if trained else None,
+                cost=_cost(model, embeddings, compared),
             )
         )
         if features is not None:
@@ -154,6 +163,17 @@ def _results(
                 similarity = encode_similarity(model, part, tokenizer, options.dataset)
                 _save(place, fold["index"], "validation", similarity, part.annotations)
     return folds
+
+
+def _cost(model: RetrievalModel, embeddings: Embeddings, compared: float) -> dict[str, float]:
+    """Parameters, and milliseconds: to encode an image, a caption, and to compare a query."""
+    images, captions = len(embeddings.images), len(embeddings.captions)
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "image_ms": 1e3 * embeddings.seconds[0] / images,
+        "caption_ms": 1e3 * embeddings.seconds[1] / captions,
+        "search_ms": 1e3 * compared / captions,
+    }
 
 
 def _checkpoint_of_main(path: Path, device: torch.device) -> dict[str, Any]:

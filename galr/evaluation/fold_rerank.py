@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import Embeddings, encode_part
 from galr.evaluation.evaluate import FoldRerank, settings_by_method
 from galr.metrics.similarities import FeatureProduct
-from galr.model.galr import GaLR
+from galr.model.comparison import Cosine, alike
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 from postprocessing.banks import Bank
 from postprocessing.task import NO_BANKS, Banks, RetrievalTask
@@ -31,7 +33,7 @@ def reads_more_than_the_test_part(options: Options) -> bool:
 
 def fold_rerank(
     options: Options,
-    model: GaLR,
+    model: RetrievalModel,
     tokenizer: Tokenizer,
     fold: Mapping[str, Any],
     checkpoint: Path,
@@ -69,10 +71,16 @@ def banks_of(bank: Embeddings, part: Embeddings) -> Banks:
     bank_images, bank_captions, images, captions = (
         own.cpu() for own in (bank.images, bank.captions, part.images, part.captions)
     )
+    if isinstance(part.comparison, Cosine):
+        across = within = None  # a product
+    else:
+        across, within = copy.deepcopy(part.comparison).cpu(), alike
+    asked_captions = FeatureProduct(images, bank_captions, across).T
     return Banks(
-        Bank(FeatureProduct(bank_images, captions), FeatureProduct(bank_captions, captions)),
-        Bank(FeatureProduct(bank_captions, images), FeatureProduct(bank_images, images)),
-    )
+        Bank(FeatureProduct(bank_images, captions, across),
+             FeatureProduct(bank_captions, captions, within)),
+        Bank(asked_captions, FeatureProduct(bank_images, images, within)),
+    )  # fmt: skip
 
 
 def images_of_training_part(options: Options, checkpoint: Path, names: list[str]) -> Part:
@@ -102,7 +110,7 @@ def _named(fold: Mapping[str, Any], part: str, checkpoint: Path) -> list[str]:
 
 def _bank(
     options: Options,
-    model: GaLR,
+    model: RetrievalModel,
     tokenizer: Tokenizer,
     fold: Mapping[str, Any],
     checkpoint: Path,

@@ -32,6 +32,7 @@ class FoldResult(NamedTuple):
     rerank: dict[str, Any] | None = None
     methods: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never changed
     trained: Options | None = None  # None where the checkpoint does not say
+    cost: dict[str, float] | None = None  # parameters, and milliseconds of each part of a search
 
 
 def _spread(values: Sequence[float]) -> float:
@@ -115,6 +116,7 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
                 "fold": fold.fold,
                 "checkpoint": fold.checkpoint,
                 "split": fold.split,
+                "cost": fold.cost,
                 "differs_from_options": _of_this_fold(trained, fold.trained),
                 **fold.standard,
                 "duplicate_aware": fold.duplicate_aware,

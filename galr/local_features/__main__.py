@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.options import DreaOptions, load_options
 from galr.options.reading import options_from_dict
 
@@ -192,6 +193,7 @@ def _add_detect(commands: Commands[cli.ArgumentParser]) -> None:
         "--segment-classes", type=cli.at_least_1, default=15, help="pseudo-classes (default: 15)"
     )
     segments.add_argument("--seed", type=int, default=0, help="of the fit (default: 0)")
+    cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_detect)
 
 
@@ -341,6 +343,7 @@ def _detect(arguments: argparse.Namespace) -> None:
             arguments.fit_on,
             arguments.segment_classes,
             arguments.seed,
+            Scaling.of(arguments),
         )
     else:
         from galr.detectors.detect_model import detect_with_model
@@ -356,6 +359,7 @@ def _detect(arguments: argparse.Namespace) -> None:
             image_size=arguments.image_size,
             min_score=arguments.min_score,
             skip_bad=arguments.skip_bad,
+            scaling=Scaling.of(arguments),
         )
     out = shlex.quote(arguments.out)
     for reason, count in written.left_out.items():

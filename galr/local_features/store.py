@@ -36,6 +36,14 @@ class LocalFeatures:
     representation: NDArray[np.float32]
     adjacency: NDArray[np.float32]
 
+    @classmethod
+    def zeros(cls, images: int, drea: DreaOptions) -> LocalFeatures:
+        """Those of ``images`` images without objects."""
+        return cls(
+            np.zeros((images, drea.objects, drea.features), dtype=np.float32),
+            np.zeros((images, drea.objects, drea.objects), dtype=np.float32),
+        )
+
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> LocalFeatures:
         """The images at ``indices``, in that order."""
         rows = np.asarray(indices, dtype=np.int64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.generic] | Tensor
+Compare = Callable[[Tensor, Tensor], Tensor]
 SMALL_PRODUCT = 1 << 20  # multiplications; BLAS has kernels of its own for products below it
 
 
@@ -46,10 +48,12 @@ class FeatureProduct:
     Indexed and transposed like the matrix (Q, C) that it stands for. Arrays are multiplied by
     numpy and tensors by torch, as their owner would have done (``by_numpy``): the two differ in
     the last bit.
-    Raises ValueError where the two do not fit together.
+    ``compare`` gives the similarities (q, C) of some queries (q, D) with the candidates where these
+    are no product. Raises ValueError where the two do not fit together.
     """
 
-    def __init__(self, queries: Array, candidates: Array) -> None:
+    def __init__(self, queries: Array, candidates: Array, compare: Compare | None = None) -> None:
+        self.compare = compare
         self.by_numpy = not isinstance(queries, Tensor) and not isinstance(candidates, Tensor)
         self._queries, self._candidates = as_floats(queries), as_floats(candidates)
         shapes = tuple(self._queries.shape), tuple(self._candidates.shape)
@@ -78,7 +82,8 @@ class FeatureProduct:
     def T(self) -> FeatureProduct:
         """The other direction (C, Q)."""
         other = object.__new__(FeatureProduct)
-        other.by_numpy = self.by_numpy
+        other.by_numpy, compare = self.by_numpy, self.compare
+        other.compare = compare and (lambda queries, candidates: compare(candidates, queries).T)
         other._queries, other._candidates = self._candidates, self._queries
         return other
 
@@ -92,6 +97,9 @@ class FeatureProduct:
         return self._product(queries)
 
     def _product(self, queries: Tensor) -> Tensor:
+        if self.compare is not None:
+            with torch.no_grad():
+                return self.compare(queries, self._candidates)
         if self.by_numpy:
             return torch.from_numpy(queries.numpy() @ self._candidates.numpy().T)
         return queries @ self._candidates.T

@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from galr.model.backbone import STRIDES, Backbone
-from galr.model.fusion import Addition, Concatenation, GlobalAlone
-from galr.model.galr import GaLR
+from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
-from galr.model.midf import MIDF
+from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
 from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.retrieval_model import RetrievalModel
 from galr.model.skipthoughts import SentenceEncoder
 from galr.model.text import TextEncoder
 from galr.options import Options
@@ -21,26 +21,38 @@ def assemble(
     trunk: Backbone,
     sentence_encoder: SentenceEncoder | PretrainedSentences,
     local: bool,
-) -> GaLR:
-    """The network of ``options``, with the local branch if ``local``."""
-    width = options.model.embed.embed_dim
-    drea = options.dataset.drea
-    return GaLR(
-        ImageEncoder(
-            trunk, _head(options, trunk), options.dataset.image_size, options.dataset.sides
-        ),
+) -> RetrievalModel:
+    """The network of ``options``, with the local branch if ``local``.
+
+    GaLR: MVSA and the local branch, fused by MIDF, by cosine (Yuan et al. 2022). AMFMN: MVSA alone,
+    and captions that the image gates (Yuan et al. 2021). VSE++: the pooled last map and an affine
+    text projection, by cosine (Faghri et al. 2018). TwoTower: the same as VSE++; the two differ in
+    their loss alone.
+    """
+    width, drea, name = options.model.embed.embed_dim, options.dataset.drea, options.model.name
+    image_encoder = ImageEncoder(
+        trunk, _head(options, trunk), options.dataset.image_size, options.dataset.sides
+    )
+    return RetrievalModel(
+        image_encoder,
         GCN(drea.objects, drea.features, width) if local else NoLocalBranch(),
         _fusion(options) if local else GlobalAlone(),
-        TextEncoder(sentence_encoder, sentence_encoder.sentence_dim, width),
+        TextEncoder(
+            sentence_encoder, sentence_encoder.sentence_dim, width, relu=name in ("GaLR", "AMFMN")
+        ),
+        ATTENTIONS[options.model.cross_attention.att_type](width) if name == "AMFMN" else Cosine(),
     )
 
 
 def _head(options: Options, trunk: Backbone) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
-    if not multiscale.enabled:
+    if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
         return PooledProjection(trunk.channels[-1], width)
     grid = options.dataset.image_size // STRIDES[2]
-    return MVSA(trunk.channels, width, multiscale.multiscale_input_channel, grid)
+    return MVSA(
+        trunk.channels, width, multiscale.multiscale_input_channel, grid,
+        unit_length=options.model.name == "GaLR",
+    )  # fmt: skip
 
 
 def _fusion(options: Options) -> nn.Module:

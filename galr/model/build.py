@@ -14,9 +14,9 @@ from galr.data.vocabulary import OWN_TOKENIZER
 from galr.model.assemble import assemble
 from galr.model.backbone import Backbone, build_backbone
 from galr.model.exported import is_exported, read_exported
-from galr.model.galr import GaLR
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
+from galr.model.retrieval_model import RetrievalModel
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
@@ -29,10 +29,16 @@ _EMBEDDING = "text_encoder.sentence_encoder.embedding.weight"
 _PROJECTION = "text_encoder.projection.weight"
 _PRETRAINED = "text_encoder.sentence_encoder.model."
 
-_KNOWN_OF_RELEASED = {"model.seq2vec.type", "model.fusion.type", "model.fusion.gate"}
+_KNOWN_OF_RELEASED = {
+    "model.name",
+    "model.cross_attention.att_type",
+    "model.seq2vec.type",
+    "model.fusion.type",
+    "model.fusion.gate",
+}
 
 
-def build_model(options: Options, words: Sequence[str]) -> GaLR:
+def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
     """A network to train, for the vocabulary ``words``, whose ids are 1 to len(words).
 
     The backbone starts from ``model.backbone.weights``, the text encoder from the skip-thought
@@ -65,7 +71,7 @@ def load_model(
     options: Options | None = None,
     device: str | torch.device = "cpu",
     words: Sequence[str] | None = None,
-) -> GaLR:
+) -> RetrievalModel:
     """The network in a checkpoint of ours or of the released code, in evaluation mode.
 
     ``options`` of None are those in the checkpoint, for a released one those that its shapes tell.
@@ -83,7 +89,7 @@ def model_of(
     options: Options | None = None,
     device: str | torch.device = "cpu",
     words: Sequence[str] | None = None,
-) -> GaLR:
+) -> RetrievalModel:
     """``load_model`` of the entries that ``read_checkpoint`` found in the file at ``path``."""
     state, trained_with = _state_and_options(checkpoint, options, path)
     options = options or trained_with
@@ -138,7 +144,9 @@ def _state_and_options(
     for name in (_PROJECTION,) if pretrained else (_EMBEDDING, _PROJECTION):
         if name not in state or state[name].dim() != 2:
             raise UserError(
-                place, f"holds no model of GaLR: it has no matrix {name}", CHECKPOINT_REMEDY
+                place,
+                f"holds no retrieval model: it has no matrix {name}",
+                CHECKPOINT_REMEDY,
             )
     if released:
         return state, released_options(state, place)
@@ -204,7 +212,9 @@ def evaluation_options(options: Options, *, local: bool) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if not key.startswith(_TRAINING_ONLY) and (local or not key.startswith(_LOCAL_BRANCH))
+        if not key.startswith(_TRAINING_ONLY)
+        and (local or not key.startswith(_LOCAL_BRANCH))
+        and (options.model.name == "AMFMN" or not key.startswith("model.cross_attention."))
     }
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
-from galr.model.weights import read_safetensors
+from galr.model.weights import load_safetensors
 from galr.options import Options
 
 WEIGHTS, OPTIONS, TRAINING, CARD = "model.safetensors", "options.yaml", "training.json", "README.md"
@@ -46,7 +46,7 @@ def read_exported(folder: str | Path) -> dict[str, Any]:
     Raises UserError for files that are missing or damaged.
     """
     folder = Path(folder)
-    entries: dict[str, Any] = {"model": read_safetensors(folder / WEIGHTS, _REMEDY)}
+    entries: dict[str, Any] = {"model": load_safetensors(folder / WEIGHTS, _REMEDY)}
     try:
         path = folder / OPTIONS
         entries["options"] = yaml.safe_load(path.read_text(encoding="utf-8"))

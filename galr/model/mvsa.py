@@ -36,13 +36,22 @@ class MVSA(nn.Module):
     v = normalise(sigmoid(W A + b) * solo), solo the pooled and projected last map.
     """
 
-    def __init__(self, of_maps: Sequence[int], embed_dim: int, channels: int, grid: int) -> None:
+    def __init__(
+        self,
+        of_maps: Sequence[int],
+        embed_dim: int,
+        channels: int,
+        grid: int,
+        unit_length: bool = True,
+    ) -> None:
         """``of_maps``: channels of the four maps; ``channels`` of L' and of H'; ``grid`` is S/16.
+
+        ``unit_length``: v is normalised, as in GaLR; AMFMN leaves it as it is.
 
         Maps of images of another size give an A of another grid, which is resampled to this one.
         """
         super().__init__()
-        self.grid = grid
+        self.grid, self.unit_length = grid, unit_length
         self.solo = PooledProjection(of_maps[3], embed_dim)
         self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=4)
         self.high = nn.Conv2d(of_maps[2] + of_maps[3], channels, 1)
@@ -51,12 +60,13 @@ class MVSA(nn.Module):
         self.solo_attention = nn.Linear(grid**2, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The four maps of ``Backbone`` -> (B, D) of length 1."""
+        """The four maps of ``Backbone`` -> (B, D), of length 1 if ``unit_length``."""
         attended = self.attended(maps)
         if attended.shape[2] != self.grid:
             attended = interpolate(attended, (self.grid, self.grid), mode="bilinear")
         weights = torch.sigmoid(self.solo_attention(attended.flatten(1)))  # (B, D)
-        return l2_normalise(weights * self.solo(maps))
+        feature: Tensor = weights * self.solo(maps)
+        return l2_normalise(feature) if self.unit_length else feature
 
     def attended(self, maps: Sequence[Tensor]) -> Tensor:
         """The map A of the image's places: (B, 1, S/16, S/16)."""

@@ -38,6 +38,11 @@ RENAMED = (
     ("fusion.l2l_SA.", "fusion.local_self."),
     ("fusion.g2l_SGA.", "fusion.global_to_local."),
     ("fusion.l2g_SGA.", "fusion.local_to_global."),
+    ("cross_attention_s.cross_attention.0.", "comparison.gate."),
+    ("cross_attention_s.cross_attention_fc1.0.", "comparison.gate."),
+    ("cross_attention_s.cross_attention_fc2.0.", "comparison.value."),
+    ("cross_attention_s.fc_visual.0.", "comparison.image."),
+    ("cross_attention_s.fc_text.0.", "comparison.text."),
     (".linear_v.", ".value."),
     (".linear_k.", ".key."),
     (".linear_q.", ".query."),
@@ -48,7 +53,14 @@ RENAMED = (
     (".b_2", ".shift"),
 )
 
-# ImageNet's classifier, which the released code carries along and never reads
+# which gate of AMFMN has a tensor of this name
+ATTENTION_OF = {
+    "comparison.value.weight": "fusion_att",
+    "comparison.text.weight": "similarity_att",
+    "comparison.gate.weight": "soft_att",
+}
+
+# ImageNet's classifier, and a gate of AMFMN: the released code carries them along, never read
 CLASSIFIER: dict[str, tuple[int, ...]] = {
     "extract_feature.resnet.fc.weight": (1000, 512),
     "extract_feature.resnet.fc.bias": (1000,),
@@ -76,7 +88,11 @@ def from_released(state: State, place: str | Path) -> State:
     Raises UserError where its text encoder is not BayesianUniSkip.
     """
     ours = {}
-    rest = {name: tensor for name, tensor in state.items() if name not in CLASSIFIER}
+    rest = {
+        name: tensor
+        for name, tensor in state.items()
+        if name not in CLASSIFIER and not name.startswith("vgmf_gate.")
+    }
     for name, gates in GATES.items():
         shapes = {rest[gate].shape if gate in rest else None for gate in gates}
         if len(shapes) > 1 or None in shapes:
@@ -113,6 +129,18 @@ def released_options(state: State, place: str | Path) -> Options:
         return state[name].shape[axis]
 
     width = size("text_encoder.projection.weight", 0)
+    multiscale = {"multiscale_input_channel": size("image_encoder.head.high.weight", 0)}
+    side = 16 * math.isqrt(size("image_encoder.head.solo_attention.weight", 1))
+    attention = next((kind for name, kind in ATTENTION_OF.items() if name in state), None)
+    if attention is not None:
+        model = {
+            "name": "AMFMN",
+            "cross_attention": {"att_type": attention},
+            "multiscale": multiscale,
+            "embed": {"embed_dim": width},
+        }
+        dataset = {"image_size": side, "resize_size": side}
+        return options_from_dict({"model": model, "dataset": dataset}, place)
     features = size("local_encoder.layers.0.weight.weight", 1)
     heads = 8 if width % 8 == 0 else 1
     fusion = {
@@ -123,8 +151,6 @@ def released_options(state: State, place: str | Path) -> Options:
         "mca_HIDDEN_SIZE_HEAD": width // heads,
         "dynamic_fusion_dim": size("fusion.dynamic_weight.0.weight", 0),
     }
-    multiscale = {"multiscale_input_channel": size("image_encoder.head.high.weight", 0)}
-    side = 16 * math.isqrt(size("image_encoder.head.solo_attention.weight", 1))
     drea: dict[str, Any] = {
         "objects": size("local_encoder.projection.weight", 1) // max(features, 1)
     }

@@ -9,12 +9,15 @@ from galr.model.pretrained_sentences import PretrainedSentences
 
 
 class TextEncoder(nn.Module):
-    """relu(W s + b), s the sentence vector (``skipthoughts.SentenceEncoder``)."""
+    """relu(W s + b), s the sentence vector (``skipthoughts.SentenceEncoder``); or W s + b."""
 
-    def __init__(self, sentence_encoder: nn.Module, sentence_dim: int, embed_dim: int) -> None:
+    def __init__(
+        self, sentence_encoder: nn.Module, sentence_dim: int, embed_dim: int, relu: bool = True
+    ) -> None:
         super().__init__()
         self.sentence_encoder = sentence_encoder
         self.embed_dim = embed_dim
+        self.relu = relu
         # of models of other packages, such as the pooler of a BERT
         self.may_leave_weights_unused = isinstance(sentence_encoder, PretrainedSentences)
         self.projection = nn.Linear(sentence_dim, embed_dim)
@@ -22,4 +25,5 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, D)."""
         sentence = self.sentence_encoder(tokens, lengths)  # (B, sentence_dim)
-        return torch.relu(self.projection(sentence))
+        feature: Tensor = self.projection(sentence)
+        return torch.relu(feature) if self.relu else feature

@@ -67,7 +67,7 @@ def read_weights(path: str | Path, remedy: str) -> Any:  # noqa: ANN401 - whatev
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        return read_safetensors(path, remedy)
+        return load_safetensors(path, remedy)
     stored = read_torch_file(path, remedy)
     for entry in ("state_dict", "model"):
         if isinstance(stored, dict) and isinstance(stored.get(entry), dict):
@@ -75,7 +75,7 @@ def read_weights(path: str | Path, remedy: str) -> Any:  # noqa: ANN401 - whatev
     return stored
 
 
-def read_safetensors(path: Path, remedy: str) -> State:
+def load_safetensors(path: Path, remedy: str) -> State:
     """The tensors of a safetensors file; raises UserError, ending with ``remedy``."""
     try:
         state: State = load_file(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from galr.options.reference import options_reference
+from galr.commands.options_reference import options_reference
 
 if __name__ == "__main__":
     sys.stdout.write(options_reference())

@@ -39,6 +39,7 @@ def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = 
         _apply_override(tree, override)
         place = f"{place} with --set" if number == 0 else place
     tree, unused = _without_unused(tree)
+    _drop_cross_attention(tree)
     if unused:
         logger.warning("%s: keys without effect here: %s", place, ", ".join(unused))
     _adopt_word_dict(tree)
@@ -117,6 +118,13 @@ def _without_unused(tree: Tree, prefix: str = "") -> tuple[Tree, list[str]]:
         else:
             kept[key] = value
     return kept, unused
+
+
+def _drop_cross_attention(tree: Tree) -> None:
+    """Released files of GaLR carry AMFMN's section, which GaLR does not read."""
+    model = tree.get("model")
+    if isinstance(model, dict) and model.get("name", "GaLR") != "AMFMN":
+        tree["model"] = {key: value for key, value in model.items() if key != "cross_attention"}
 
 
 def _adopt_word_dict(tree: Tree) -> None:

@@ -22,22 +22,10 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Side = Annotated[int, Field(ge=32, multiple_of=32)]  # of an image, in pixels
 
 DOTA_CLASSES = (
-    "plane",
-    "baseball-diamond",
-    "bridge",
-    "ground-track-field",
-    "small-vehicle",
-    "large-vehicle",
-    "ship",
-    "tennis-court",
-    "basketball-court",
-    "storage-tank",
-    "soccer-ball-field",
-    "roundabout",
-    "harbor",
-    "swimming-pool",
-    "helicopter",
-)
+    "plane", "baseball-diamond", "bridge", "ground-track-field", "small-vehicle", "large-vehicle",
+    "ship", "tennis-court", "basketball-court", "storage-tank", "soccer-ball-field", "roundabout",
+    "harbor", "swimming-pool", "helicopter",
+)  # fmt: skip
 
 
 def _admits(field: FieldInfo, kind: type) -> bool:
@@ -75,21 +63,18 @@ class Section(BaseModel):
         return plain
 
 
+BackboneName = Literal[
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
+    "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
+]  # fmt: skip
+
+
 class BackboneOptions(Section):
     """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
 
-    name: Literal[
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnet152",
-        "resnext50_32x4d",
-        "resnext101_32x8d",
-        "resnext101_64x4d",
-        "wide_resnet50_2",
-        "wide_resnet101_2",
-    ] = Field("resnet18", description="its name in torchvision; MVSA's channels follow from it")
+    name: BackboneName = Field(
+        "resnet18", description="its name in torchvision; MVSA's channels follow from it"
+    )
     train: Literal["none", "layer4", "all"] = Field(
         "all", description="which of its weights are trained: none, those of its last stage, or all"
     )
@@ -205,6 +190,14 @@ class FusionOptions(Section):
     dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
 
 
+class CrossAttentionOptions(Section):
+    """AMFMN: how an image gates the captions that it is compared with; other models have none."""
+
+    att_type: Literal["soft_att", "fusion_att", "similarity_att"] = Field(
+        "soft_att", description="the gate (docs/family.md); `soft_att` compares fastest by far"
+    )
+
+
 class EmbedOptions(Section):
     """The common space of images and captions."""
 
@@ -214,13 +207,18 @@ class EmbedOptions(Section):
 class ModelOptions(Section):
     """The network."""
 
-    name: Literal["GaLR"] = Field("GaLR", description="the model; there is one")
+    name: Literal["GaLR", "AMFMN", "VSE++", "TwoTower"] = Field(
+        "GaLR", description="the model (docs/family.md); the local branch is GaLR's alone"
+    )
     local: bool = Field(
         True,
         description="the local branch (DREA and GCN); `false`: global features alone",
     )
     backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
     multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
+    cross_attention: CrossAttentionOptions = Field(
+        default_factory=CrossAttentionOptions, description=""
+    )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
@@ -228,7 +226,7 @@ class ModelOptions(Section):
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
         fusion, width = self.fusion, self.embed.embed_dim
-        if self.local and fusion.type == "midf":
+        if self.name == "GaLR" and self.local and fusion.type == "midf":
             if fusion.mca_HIDDEN_SIZE != width:
                 raise ValueError(
                     f"fusion.mca_HIDDEN_SIZE is {fusion.mca_HIDDEN_SIZE} and embed.embed_dim is "
@@ -315,6 +313,23 @@ class DatasetOptions(Section):
     )
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
+    )
+    pixel_range: tuple[float, float] | None = Field(
+        None,
+        description="of images with more than 8 bits a band: the numbers that become black and "
+        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
+        "the numbers of the training images, which are measured, logged and stored with the "
+        "checkpoint. 8-bit images stay as they are",
+    )
+    bands: tuple[int, ...] | None = Field(
+        None,
+        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
+        "the one that becomes grey, from 1 on; `null`: what the file states",
+    )
+    no_data: float | None = Field(
+        None,
+        description="number that marks pixels without data, which become black, as those that are "
+        "not a number do; `null`: the one that a GeoTIFF states",
     )
     empty_captions: NonNegativeInt = Field(
         0,
@@ -404,6 +419,11 @@ class DatasetOptions(Section):
                 "with sampling: captions each pair has its own"
             )
         return self
+
+    @property
+    def image_folder(self) -> Path:
+        """``image_path``, or ``images`` inside ``data_path``."""
+        return Path(self.image_path or Path(self.data_path) / "images")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -572,18 +592,9 @@ class KFoldOptions(Section):
 
 
 RerankMethod = Literal[
-    "none",
-    "multivariate",
-    "saliency",
-    "rank",
-    "reverse",
-    "inverted_softmax",
-    "qb_norm",
-    "dual_softmax",
-    "csls",
-    "nnn",
-    "dual_bank",
-]
+    "none", "multivariate", "saliency", "rank", "reverse", "inverted_softmax", "qb_norm",
+    "dual_softmax", "csls", "nnn", "dual_bank",
+]  # fmt: skip
 
 
 class RerankOptions(Section):
@@ -723,22 +734,14 @@ class Options(Section):
     @property
     def uses_local(self) -> bool:
         """Whether the model has a local branch: it is wanted, and there are features for it."""
-        return self.model.local and self.dataset.local_path is not None
+        return (
+            self.model.name == "GaLR" and self.model.local and self.dataset.local_path is not None
+        )
 
 
 # Keys that the released files carry and no code of theirs or ours reads.
-RELEASED_UNUSED = frozenset(
-    {
-        "model.cross_attention",
-        "model.global_local_weight",
-        "model.fusion.correct",
-        "model.fusion.final_relu",
-        "model.fusion.supervised_weight",
-        "global_local_weight",
-        "dataset.data_split",
-        "dataset.data_name",
-        "optim.resume",
-        "logs.logger_name",
-        "k_fold.current_num",
-    }
-)
+RELEASED_UNUSED = frozenset({
+    "model.global_local_weight", "model.fusion.correct", "model.fusion.final_relu",
+    "model.fusion.supervised_weight", "global_local_weight", "dataset.data_split",
+    "dataset.data_name", "optim.resume", "logs.logger_name", "k_fold.current_num",
+})  # fmt: skip

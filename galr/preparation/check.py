@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations, annotation_files, read_annotations, read_lines
+from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.data.words import tokenize
 from galr.preparation.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 
 SPLITS = ("train", "val", "test")
+LISTS = ("empty_caption_lines", "bad_images", "nearly_constant_images")
 
 
 def check_folder(
-    data_path: str | Path, image_folder: str | Path | None, vocab_path: str | Path | None
+    data_path: str | Path,
+    image_folder: str | Path | None,
+    vocab_path: str | Path | None,
+    scaling: Scaling = AS_IT_IS,
 ) -> dict[str, Any]:
     """The figures of a data folder, as plain data for JSON.
 
@@ -45,8 +51,14 @@ def check_folder(
         report["splits"][name]["empty_caption_lines"] = empty
     surveys = {}
     if image_folder is not None:
-        surveys = {name: survey_images(image_folder, part.images) for name, part in parts.items()}
+        scaling = measured(scaling, image_folder, parts["train"].images, data_path)
+        report["pixel_range"] = scaling.pixel_range
+        surveys = {
+            name: survey_images(image_folder, part.images, scaling) for name, part in parts.items()
+        }
         for name, survey in surveys.items():
+            constant = [parts[name].images[index] for index in survey.constant]
+            report["splits"][name]["nearly_constant_images"] = constant
             report["splits"][name]["bad_images"] = [survey.bad[i] for i in sorted(survey.bad)]
     names = list(parts)
     report["shared"] = {
@@ -118,7 +130,7 @@ def described(report: dict[str, Any], listed: int = 5) -> str:
     lines = [report["folder"]]
     rows = [("", [*report["splits"]])]
     for key in next(iter(report["splits"].values())):
-        if key in ("longest_caption", "empty_caption_lines", "bad_images", "captions_an_image"):
+        if key in (*LISTS, "longest_caption", "captions_an_image"):
             continue
         rows.append(
             (key.replace("_", " "), [f"{split[key]:,}" for split in report["splits"].values()])
@@ -127,15 +139,21 @@ def described(report: dict[str, Any], listed: int = 5) -> str:
     rows.append(("captions an image", [_span(split["captions_an_image"]) for split in splits]))
     rows.append(("longest caption", [f"{s['longest_caption']['words']} words" for s in splits]))
     rows.append(("empty captions", [str(len(split["empty_caption_lines"])) for split in splits]))
-    if all("bad_images" in split for split in splits):
-        rows.append(("bad images", [str(len(split["bad_images"])) for split in splits]))
+    for key in ("bad_images", "nearly_constant_images"):
+        if all(key in split for split in splits):
+            rows.append((key.replace("_", " "), [str(len(split[key])) for split in splits]))
     lines += [f"  {name:28}" + "".join(f"{cell:>12}" for cell in cells) for name, cells in rows]
     vocabulary = report["vocabulary"]
     lines.append(
         f"  vocabulary of {vocabulary['words']:,} words: "
         f"{vocabulary['file'] or 'built from the train and test captions, as vocab.py does'}"
     )
+    if report.get("pixel_range"):
+        low, high = report["pixel_range"]
+        lines.append(f"  more than 8 bits: numbers from {low:g} to {high:g} become 0 to 255")
     for name, split in report["splits"].items():
+        constant = split.get("nearly_constant_images", [])
+        lines += _listed(f"{name}: images that are nearly of one value", constant, listed)
         lines += _listed(f"{name}_caps.txt: empty lines", split["empty_caption_lines"], listed)
         lines += _listed(f"{name}: bad images", split.get("bad_images", []), listed)
     for names, shared in report["shared"].items():

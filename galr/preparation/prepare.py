@@ -9,7 +9,9 @@ import numpy as np
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.annotations import annotation_files, read_lines
+from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import build_vocabulary
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import survey_images
@@ -24,6 +26,7 @@ def prepare(
     vocab_path: str | Path,
     *,
     val_into_train: bool = False,
+    scaling: Scaling = AS_IT_IS,
 ) -> list[str]:
     """Checks JSON and images, writes the annotation files and the vocabulary; what was found.
 
@@ -33,7 +36,7 @@ def prepare(
     """
     images = read_karpathy(json_path)
     parts = _parts(images, json_path, val_into_train=val_into_train)
-    said = _check_images(images, image_folder, json_path)
+    said = _check_images(images, image_folder, json_path, scaling)
     out = Path(out)
     _check_place(out, Path(image_folder))
     for split, part in parts.items():
@@ -79,7 +82,9 @@ def _parts(
     return {split: part for split, part in parts.items() if part}
 
 
-def _check_images(images: list[Described], folder: str | Path, json_path: str | Path) -> list[str]:
+def _check_images(
+    images: list[Described], folder: str | Path, json_path: str | Path, scaling: Scaling
+) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(folder, "there is no such folder of images", "name it by --images")
@@ -91,7 +96,9 @@ def _check_images(images: list[Described], folder: str | Path, json_path: str | 
             f"there is no image {folder / missing[0]} ({len(missing)} of {len(names)} are missing)",
             "name the folder of the images by --images, or complete it",
         )
-    survey = survey_images(folder, names)
+    training = [image.name for image in images if image.split == "train"]
+    scaling = measured(scaling, folder, training, folder)
+    survey = survey_images(folder, names, scaling)
     if survey.bad:
         first = survey.bad[min(survey.bad)]
         others = len(survey.bad) - 1
@@ -106,6 +113,14 @@ def _check_images(images: list[Described], folder: str | Path, json_path: str | 
         f"{folder}: all images are whole, {_span(survey.sizes[:, 0])} x "
         f"{_span(survey.sizes[:, 1])} pixels",
     ]
+    if scaling.pixel_range is not None:
+        low, high = scaling.pixel_range
+        said.append(f"{folder}: more than 8 bits, numbers from {low:g} to {high:g} become 0 to 255")
+    if survey.constant:
+        said.append(
+            f"{folder}: {len(survey.constant)} images are nearly of one value, for example "
+            f"{names[survey.constant[0]]}"
+        )
     empty = sum(not caption for caption in captions)
     if empty:
         without = sum(not any(image.captions) for image in images)

@@ -14,41 +14,47 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.common.progress import Progress
-from galr.data.images import decode_image
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, decode_image, is_nearly_constant
 from galr.preparation.hashes import BITS, perceptual_hash
 
 
 class Survey(NamedTuple):
     """hashes: (I, 64) bool, zeros for a damaged image; sizes: (I, 2) width and height in pixels;
-    bad: what is wrong with an image, by its index."""
+    bad: what is wrong with an image, by its index; constant: the nearly constant ones."""
 
     hashes: NDArray[np.bool_]
     sizes: NDArray[np.int64]
     bad: dict[int, str]
+    constant: list[int]
 
 
-def survey_images(folder: str | Path, names: Sequence[str]) -> Survey:
+def survey_images(folder: str | Path, names: Sequence[str], scaling: Scaling = AS_IT_IS) -> Survey:
     """Decodes every image, in processes on all cores, with a progress bar."""
     survey = Survey(
-        np.zeros((len(names), BITS), bool), np.zeros((len(names), 2), dtype=np.int64), {}
+        np.zeros((len(names), BITS), bool), np.zeros((len(names), 2), dtype=np.int64), {}, []
     )
     with (
         Progress(f"checking {folder}", len(names), "images") as progress,
         starting_processes(),
         ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
     ):
-        looks = pool.map(partial(_look, Path(folder)), names, chunksize=16)
-        for index, (bits, size, wrong) in enumerate(looks):
+        looks = pool.map(partial(_look, Path(folder), scaling), names, chunksize=16)
+        for index, (bits, size, is_constant, wrong) in enumerate(looks):
             survey.hashes[index], survey.sizes[index] = bits, size
             if wrong is not None:
                 survey.bad[index] = wrong
+            elif is_constant:
+                survey.constant.append(index)
             progress.advance(1)
     return survey
 
 
-def _look(folder: Path, name: str) -> tuple[NDArray[np.bool_], tuple[int, int], str | None]:
+def _look(
+    folder: Path, scaling: Scaling, name: str
+) -> tuple[NDArray[np.bool_], tuple[int, int], bool, str | None]:
     try:
-        image = decode_image(folder / name)
-        return perceptual_hash(image), image.size, None
+        image = decode_image(folder / name, scaling)
+        return perceptual_hash(image), image.size, is_nearly_constant(image), None
     except UserError as error:
-        return np.zeros(BITS, bool), (0, 0), str(error)
+        return np.zeros(BITS, bool), (0, 0), False, str(error)

@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galr.data.dataset import DistinctImages
+from galr.data.dataset import ImageDataset
 from galr.data.transforms import normalise
-from galr.model.galr import GaLR
 from galr.model.mvsa import MVSA, ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
 from galr.report.page import Html, element
@@ -47,12 +47,12 @@ def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) 
 @torch.inference_mode()
 def attended_maps(outcome: Outcome, images: Sequence[int]) -> NDArray[np.float32] | None:
     """The map A of MVSA of some test images, (images, S/16, S/16); None without MVSA."""
-    model: GaLR = outcome.shown.model
+    model: RetrievalModel = outcome.shown.model
     encoder = model.image_encoder
     if not isinstance(encoder, ImageEncoder) or not isinstance(encoder.head, MVSA):
         return None
     weight = next(model.parameters())
-    batch = DistinctImages(outcome.test.images, None).batch(images).to(weight.device)
+    batch = ImageDataset(outcome.test.images, None)[images].to(weight.device)
     levels = encoder.trunk(normalise(batch.images).to(weight.dtype))
     maps: NDArray[np.float32] = encoder.head.attended(levels)[:, 0].float().cpu().numpy()
     return maps

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from galr.common.errors import UserError
-from galr.data.cache_files import image_folder
 from galr.detectors.inspect import strongest_edges
 from galr.detectors.scene import Scene, read_scenes
 from galr.detectors.show import draw
@@ -33,7 +32,7 @@ def object_part(
     store = read_store(str(options.local_path))
     names = [outcome.test.annotations.images[image] for image in images]
     try:
-        scenes = read_scenes(store, names, str(image_folder(options)))
+        scenes = read_scenes(store, names, str(options.image_folder))
     except UserError as error:
         # the matrices are there, and only their picture is not: the rest of the page stands
         logger.warning("objects and edges are not drawn: %s", error)

@@ -18,8 +18,8 @@ from galr.evaluation.evaluate import FoldRerank, rerank_both
 from galr.evaluation.fold_rerank import fold_rerank, reads_more_than_the_test_part
 from galr.metrics.retrieval import Ranks, reranked_ranks, retrieval_ranks
 from galr.model.build import load_model, read_checkpoint
-from galr.model.galr import GaLR
 from galr.model.gcn import NoLocalBranch
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import RerankOptions
 from galr.report.experiment import Experiment
 from postprocessing.rerank import Reranked
@@ -45,7 +45,7 @@ class Shown:
     """The one fold whose queries are looked at."""
 
     fold: int
-    model: GaLR
+    model: RetrievalModel
     similarity: Tensor  # (I, C)
     reranked: tuple[Reranked, Reranked] | None  # image to text, text to image
     ranks: RanksByVariant

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.images import decode_image
+from galr.data.images import AS_IT_IS, decode_image
 from galr.report.direction import Answer, Direction
 from galr.report.files import ReportFiles, jpeg_address
 from galr.report.page import Html, element, joined
@@ -21,14 +22,14 @@ THUMBNAIL = 160  # pixels of its longer side
 class Thumbnails:
     """Small pictures of the test images, made when they are asked for."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.folder, self.names = folder, names
+    def __init__(self, folder: Path, names: Sequence[str], scaling: Scaling = AS_IT_IS) -> None:
+        self.folder, self.names, self.scaling = folder, names, scaling
         self._made: dict[int, str] = {}
 
     def element(self, image: int) -> Html:
         """An image of the page; raises UserError where the file is missing or damaged."""
         if image not in self._made:
-            picture = decode_image(self.folder / self.names[image])
+            picture = decode_image(self.folder / self.names[image], self.scaling)
             picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
             self._made[image] = jpeg_address(picture)
         return element("img", src=self._made[image], alt=self.names[image], loading="lazy")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
-from galr.data.cache_files import image_folder
+from galr.common.scaling import Scaling
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes
@@ -93,7 +93,9 @@ def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:
     options, annotations = experiment.options, outcome.test.annotations
     dataset = options.dataset.datatype
     pair = list(directions(outcome))
-    thumbnails = Thumbnails(image_folder(options.dataset), annotations.images)
+    thumbnails = Thumbnails(
+        options.dataset.image_folder, annotations.images, Scaling.of(options.dataset)
+    )
     classes = read_classes(annotations.images)
     looked_at = [image for images in best_and_worst(pair[0], 2) for image in images]
     sections = [

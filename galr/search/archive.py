@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,16 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image, resize_to_square
+from galr.data.images import decode_image
 from galr.evaluation.evaluate import method_settings
-from galr.metrics.similarities import FeatureProduct
+from galr.metrics.similarities import Compare, FeatureProduct
+from galr.model.comparison import Cosine, alike
+from galr.pictures import square_pixels
 from galr.search.approximate import Approximate
-from galr.search.encoder import Encoder
-from galr.search.exact import Exact, Found
+from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
     DAMAGED,
     INDEX,
@@ -36,11 +37,10 @@ from galr.search.storage import (
     statistics_name,
     write_statistics,
 )
+from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
 from postprocessing.methods import METHODS, order_by
-
-logger = logging.getLogger(__name__)
 
 MULTIVARIATE = ("multivariate", "saliency", "rank", "reverse")
 # methods for one query and a bank of captions
@@ -127,9 +127,9 @@ class Archive:
         return len(self.files)
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> TrainedModel:
         """The archive's model."""
-        return Encoder.load(self.path / MODEL, self.device)
+        return load(self.path / MODEL, self.device)
 
     @cached_property
     def captions(self) -> tuple[list[str], Floats]:
@@ -160,8 +160,9 @@ class Archive:
         if k < 1 or not 0 <= weight <= 1:
             raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
         query = self.embed(text, image=image, like=like, weight=weight)
+        alone = text is not None and image is None and like is None
         if rerank:
-            if text is None or image is not None or like is not None:
+            if not alone:
                 raise UserError(
                     "--rerank", "orders what a sentence alone has found", "leave the image out"
                 )
@@ -169,11 +170,31 @@ class Archive:
             if method in MULTIVARIATE:
                 return self.reranked(query, k, method)
             return self.corrected(query, k, method)
-        rows, scores = self.nearest(query[None], k)
+        rows, scores = self._nearest_to(query, k, text=alone)
         return [
             Match(rank, int(row), self.files[row].name, float(score))
             for rank, (row, score) in enumerate(zip(rows[0], scores[0], strict=True), start=1)
         ]
+
+    @cached_property
+    def _compare(self) -> Compare | None:
+        """Similarities of images with captions, for a model where they are not a product."""
+        comparison = self.encoder.model.comparison
+        return None if isinstance(comparison, Cosine) else comparison
+
+    def _with_texts(self, texts: Floats, rows: NDArray[np.int64] | None = None) -> FeatureProduct:
+        """Similarities (C, I) of sentences' embeddings (C, D) with all images, or some."""
+        images = self.embeddings if rows is None else self.embeddings[rows]
+        return FeatureProduct(images, texts, self._compare).T
+
+    def _nearest_to(self, query: Floats, k: int, *, text: bool) -> Found:
+        """``nearest`` of one embedding (D,), of a sentence or of an image."""
+        if self._compare is None:
+            return self.nearest(query[None], k)
+        images = self._with_texts(query[None])
+        if not text:
+            images = FeatureProduct(query[None], self.embeddings, alike)
+        return best(np.arange(len(self))[None], images[:].numpy(), k)
 
     def nearest(self, queries: Floats, k: int) -> Found:
         """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
@@ -196,19 +217,27 @@ class Archive:
         if text is not None:
             if not text.strip():
                 raise UserError("the sentence", "is empty", "write what the images should show")
-            if not self.encoder.knows_a_word(text):
-                logger.warning("the model knows no word of the sentence: what it finds is chance")
-            parts.append((weight, self.encoder.texts([text])[0]))
+            parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
-            picture = image if isinstance(image, Image.Image) else decode_image(image)
-            pixels = np.array(resize_to_square(picture.convert("RGB"), self.encoder.side))
-            parts.append((1 - weight, self.encoder.images(pixels[None])[0]))
+            pixels = np.stack(
+                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+            )
+            parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
         if like is not None:
             parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
         if not parts:
             raise UserError("the query", "is empty", "give a sentence, an image or both")
-        if len(parts) == 1:
+        if len(parts) == 1 and self._compare is None:
             return parts[0][1]
+        if text is not None and self._compare is not None:
+            if len(parts) == 1:
+                return parts[0][1]
+            raise UserError(
+                "the query",
+                f"has a sentence and an image, which a model of {self.encoder.options.model.name} "
+                "does not put into one space",
+                "search for one of the two",
+            )
         mixed = np.sum([share * part for share, part in parts], axis=0, dtype=np.float32)
         return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32)
 
@@ -220,14 +249,15 @@ class Archive:
         UserError where the archive holds no captions.
         """
         references = self._references()
-        rows = self.nearest(query[None], k).rows[0]
+        rows = self._nearest_to(query, k, text=True).rows[0]
         # where the sentence is itself a reference, it is in the lists once
-        references = references[references @ query < SAME]
-        lists = np.concatenate([references, query[None]]) @ self.embeddings[rows].T
+        lengths = np.linalg.norm(references, axis=1) * np.linalg.norm(query)
+        references = references[references @ query < SAME * lengths]
+        lists = self._with_texts(np.concatenate([references, query[None]]), rows)[:]
         settings = method_settings(self.encoder.options.rerank, method)
         multivariate = replace(settings.weighted(), k=k, ties="stable")
         found = []
-        for one in explain(torch.from_numpy(lists), len(references), multivariate):
+        for one in explain(lists, len(references), multivariate):
             number = int(rows[one.candidate])
             why = Why(one.score, one.saliency, one.rank, one.reverse, one.was, one.own_place)
             found.append(Match(one.now, number, self.files[number].name, one.similarity, why))
@@ -241,16 +271,16 @@ class Archive:
         reads other queries, or a bank of images, and where the archive holds no captions.
         """
         _check_method(method)
-        bank = Bank(FeatureProduct(self._references(), self.embeddings))
+        bank = Bank(self._with_texts(self._references()))
         settings = method_settings(self.encoder.options.rerank, method)
-        similarity = FeatureProduct(query[None], self.embeddings)
+        similarity = self._with_texts(query[None])
         before = set(self._statistics)
         order = order_by(similarity, settings, bank, cache=self._statistics)
         if set(self._statistics) - before:
             arrays = {name: values.numpy() for name, values in self._statistics.items()}
             write_statistics(self.path / statistics_name(self.manifest), arrays)
         rows, scores = (part[0].numpy() for part in order.best(k))
-        plain = (self.embeddings @ query).astype(np.float64)
+        plain = similarity[:][0].numpy().astype(np.float64)
         return [
             Match(
                 rank,
@@ -285,7 +315,9 @@ class Archive:
     def closest_captions(self, number: int, k: int = 5) -> list[tuple[str, float]]:
         """The reference captions that the model finds nearest to an image, with similarities."""
         captions, embeddings = self.captions
-        rows, scores = Exact(embeddings).search(self.embeddings[[self._checked(number)]], k)
+        image = self.embeddings[[self._checked(number)]]
+        similarity = FeatureProduct(image, embeddings, self._compare)[:].numpy()
+        rows, scores = best(np.arange(len(captions))[None], similarity, k)
         return [
             (captions[row], float(score)) for row, score in zip(rows[0], scores[0], strict=True)
         ]
@@ -310,7 +342,7 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number))
+        return decode_image(self.image_path(number), self.encoder.scaling)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

@@ -15,16 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
 from galr.data.images import decode_image, resize_to_square
 from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
+from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
 from galr.search.approximate import import_faiss, write_index
-from galr.search.encoder import Encoder
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
     MANIFEST,
@@ -42,6 +41,7 @@ from galr.search.storage import (
     write_manifest,
     write_rows,
 )
+from galr.trained_model import TrainedModel, load
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +91,15 @@ def build_archive(
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
         if fresh:
-            keep_model(checkpoint, out / MODEL, vocab, path_opt)
+            names = [file.name for file in files]
+            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=(folder, names))
         sources = _sources(out, manifest)
         todo, batches = _to_encode(files, sources, manifest, batch_size)
         unreadable: list[UserError] = []
-        encoder: Encoder | None = None
+        encoder: TrainedModel | None = None
         if todo or reference is not None:
-            encoder = Encoder.load(out / MODEL, choose_device(device))
+            encoder = load(out / MODEL, device)
+            _check_kind(encoder, kind or manifest.kind)
         if todo and encoder is not None:
             if len(todo) < len(files):
                 logger.info(
@@ -114,7 +116,9 @@ def build_archive(
         del sources
         manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
         if reference is not None and encoder is not None:
-            manifest = _with_captions(out, manifest, reference, encoder.texts(reference))
+            manifest = _with_captions(
+                out, manifest, reference, encoder.encode_texts(reference).numpy()
+            )
         write_manifest(out, manifest)
     return Built(len(files) - len(unreadable), len(todo) - len(unreadable), manifest.unreadable)
 
@@ -212,7 +216,7 @@ def _to_encode(
 
 
 def _local_features(
-    encoder: Encoder, local: str | Path | None, files: Sequence[ImageFile]
+    encoder: TrainedModel, local: str | Path | None, files: Sequence[ImageFile]
 ) -> LocalFeatures | None:
     if local is None:
         if encoder.has_local_branch:
@@ -226,8 +230,17 @@ def _local_features(
     return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
 
 
+def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
+    if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
+        raise UserError(
+            f"--kind {kind}",
+            f"a model of {encoder.options.model.name} compares in a way that no index knows",
+            "use --kind flat, which is exact",
+        )
+
+
 def _encode(
-    encoder: Encoder,
+    encoder: TrainedModel,
     folder: Path,
     batches: Sequence[Sequence[ImageFile]],
     local: LocalFeatures | None,
@@ -239,14 +252,14 @@ def _encode(
     part = _Part(out)
     with Progress("index", total=len(files), unit="images") as progress:
         try:
-            for start, decoded in _decoded(folder, batches, encoder.side):
+            for start, decoded in _decoded(folder, batches, encoder):
                 problems += [one for one in decoded if isinstance(one, UserError)]
                 kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
                 if kept:
                     pixels = np.stack([one for one in decoded if not isinstance(one, UserError)])
                     rows = [start + i for i in kept]
                     own = None if local is None else local.select(rows)
-                    embeddings = encoder.images(pixels, own)
+                    embeddings = encoder.encode_pixels(pixels, own).numpy()
                     if not np.isfinite(embeddings).all():
                         what = "its embeddings of images are no finite numbers"
                         raise UserError(out / MODEL, what, "name another --checkpoint")
@@ -285,7 +298,7 @@ Decoded = list[NDArray[np.uint8] | UserError]
 
 
 def _decoded(
-    folder: Path, batches: Sequence[Sequence[ImageFile]], side: int
+    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: TrainedModel
 ) -> Iterator[tuple[int, Decoded]]:
     """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
 
@@ -294,7 +307,7 @@ def _decoded(
 
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name), side)
+            return resize_to_square(decode_image(folder / file.name, encoder.scaling), encoder.side)
         except UserError as error:
             return error
 

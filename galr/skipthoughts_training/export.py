@@ -11,10 +11,10 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.model.gru import GRU
-from galr.model.skipthought_export import dictionary_text, write_skipthoughts
 from galr.model.skipthought_files import DICTIONARY, GRUS, TABLES, Array, GruWeights
 from galr.model.skipthoughts import SentenceEncoder
 from galr.skipthoughts_training.expansion import WordVectors
+from galr.skipthoughts_training.skipthought_files_export import dictionary_text, write_skipthoughts
 
 logger = logging.getLogger(__name__)
 

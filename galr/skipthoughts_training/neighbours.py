@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.data.annotations import annotation_files, read_annotations, read_lines
-from galr.data.dataset import caption_loader
+from galr.data.captions import caption_loader
 from galr.data.vocabulary import build_vocabulary
 from galr.model.skipthoughts import KINDS, build_skipthoughts
 from galr.options import DatasetOptions

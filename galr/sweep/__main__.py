@@ -17,6 +17,7 @@ table, mean and deviation over the folds and seeds of each row, goes to OUT/swee
   python -m galr.sweep options/ablations/*.yaml --jobs 2
   python -m galr.sweep options/demo_GaLR.yaml --seeds 0 1 2 --set optim.epochs=5
   python -m galr.sweep options/demo_GaLR.yaml --vary optim.loss=triplet,infonce --validation
+  python -m galr.sweep options/family/*.yaml --baseline options/family/GaLR.yaml
 
 With several --vary every combination of their values is a row.
 """
@@ -57,25 +58,44 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--cards", nargs="+", default=[], metavar="CARD", help="GPUs to deal out to the jobs"
     )
     parser.add_argument(
+        "--baseline", metavar="FILE",
+        help="one of the options files: a second table has the parameters and times of each row, "
+        "and its difference in mR from this one with a paired bootstrap over queries",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", metavar="DIR", default="checkpoint", help="folder of the table (%(default)s)"
     )
     arguments = parser.parse_args(argv)
 
     from galr.common.atomic import check_writable, write_text
-    from galr.common.errors import RunError
+    from galr.common.errors import RunError, UserError
+    from galr.sweep.compare import cost_table
     from galr.sweep.runs import execute, plan_runs, without
     from galr.sweep.table import comma_separated, markdown, rows_of
 
+    if arguments.baseline is not None and (
+        arguments.validation or arguments.baseline not in arguments.files or arguments.vary
+    ):
+        raise UserError(
+            f"--baseline {arguments.baseline}",
+            "is compared on the test part with the other options files",
+            "name one of them, without --vary and --validation",
+        )
     planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds, arguments.vary)
     runs = [run for of_row in planned.values() for run in of_row]
     scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
     out = Path(arguments.out)
     check_writable(out / "sweep.md")
-    failed = execute(runs, arguments.jobs, arguments.cards, scripts)
+    failed = execute(
+        runs, arguments.jobs, arguments.cards, scripts, similarities=arguments.baseline is not None
+    )
     rows = rows_of(without(planned, failed), validation=arguments.validation)
-    write_text(out / "sweep.md", markdown(rows))
+    told = markdown(rows)
+    if arguments.baseline is not None:
+        told += "\n" + cost_table(without(planned, failed), arguments.baseline)
+    write_text(out / "sweep.md", told)
     write_text(out / "sweep.csv", comma_separated(rows))
-    sys.stdout.write(f"{markdown(rows)}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
+    sys.stdout.write(f"{told}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
     if failed:
         raise RunError(
             failed[0].log,

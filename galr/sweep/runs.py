@@ -41,6 +41,11 @@ class Run(NamedTuple):
         return self.options.experiment_folder / "results.json"
 
     @property
+    def similarities(self) -> Path:
+        """Where test.py writes the similarities of each fold, if it is told to."""
+        return self.options.experiment_folder / "similarities"
+
+    @property
     def log(self) -> Path:
         """Where the output of both scripts goes."""
         return self.options.experiment_folder / "sweep.log"
@@ -122,10 +127,13 @@ def execute(
     jobs: int,
     cards: Sequence[str] = (),
     scripts: Sequence[str] = ("train.py", "test.py"),
+    *,
+    similarities: bool = False,
 ) -> list[Run]:
     """Trains and tests what is not done yet, ``jobs`` at a time; the runs that failed.
 
-    Each job has its share of the cores and, of ``cards``, the next in turn.
+    Each job has its share of the cores and, of ``cards``, the next in turn. With ``similarities``
+    the test writes those of each fold to the folder of its run.
     """
     free: queue.Queue[int] = queue.Queue()
     for slot in range(jobs):
@@ -135,7 +143,7 @@ def execute(
         slot = free.get()
         try:
             card = cards[slot % len(cards)] if cards else None
-            return _run_scripts(run, scripts, jobs, card)
+            return _run_scripts(run, scripts, jobs, card, similarities)
         finally:
             free.put(slot)
 
@@ -144,8 +152,11 @@ def execute(
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
 
-def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) -> bool:
-    if "test.py" in scripts and run.is_done():
+def _run_scripts(
+    run: Run, scripts: Sequence[str], jobs: int, card: str | None, similarities: bool
+) -> bool:
+    saved = not similarities or run.similarities.is_dir()
+    if "test.py" in scripts and run.is_done() and saved:
         logger.info("%s: done before", run.name)
         return True
     environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
@@ -160,6 +171,8 @@ def _run_scripts(run: Run, scripts: Sequence[str], jobs: int, card: str | None) 
         for script in scripts:
             # what a sweep is read by is its table; python -m galr.report makes a page of any run
             more = ["--resume"] if script == "train.py" else ["--no-report"]
+            if similarities and script == "test.py":
+                more += ["--save-similarity", str(run.similarities)]
             module = f"galr.commands.{Path(script).stem}"
             command = [sys.executable, "-m", module, *arguments, *more]
             done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)

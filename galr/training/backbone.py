@@ -15,16 +15,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.dataset import image_loader
-from galr.data.feature_cache import CachedMaps, open_maps
+from galr.data.feature_cache import CachedFeatures, open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
-from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions
 
 
-def set_trainable(model: GaLR, options: BackboneOptions, done: float) -> None:
+def set_trainable(model: RetrievalModel, options: BackboneOptions, done: float) -> None:
     """Puts ``model`` into training mode, except the frozen stages of its backbone.
 
     ``done``: the share of the training in [0, 1] that is done. Frozen stages have no gradients, and
@@ -67,23 +67,23 @@ def compile_backbone(encoder: ImageEncoder) -> None:
 
 def cached_features(
     encoder: ImageEncoder, files: ImageFiles, split: str, options: DatasetOptions
-) -> CachedMaps:
+) -> CachedFeatures:
     """The features of each of ``files`` by the backbone as it is now, from the feature cache.
 
     Rank 0 builds the cache where it is missing, and the others wait.
     """
     with distributed.main_first():
-        return open_maps(
+        return open_features(
             options,
             split,
             files,
             key=weights_digest(encoder.trunk),
             length=encoder.kept_length,
-            computed=lambda: _computed(encoder, files, options),
+            batches=_computed(encoder, files, options),
         )
 
 
-def with_features(part: Part, maps: CachedMaps, names: tuple[str, ...]) -> Part:
+def with_features(part: Part, maps: CachedFeatures, names: tuple[str, ...]) -> Part:
     """``part`` with cached features in place of images; ``names``: the images of ``maps``."""
     row = {name: index for index, name in enumerate(names)}
     return part._replace(images=maps.select([row[name] for name in part.annotations.images]))

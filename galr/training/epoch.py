@@ -12,7 +12,7 @@ from galr.common import distributed
 from galr.common.errors import RunError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed
-from galr.data.dataset import Batch
+from galr.data.batches import Batch
 from galr.training.step import TrainingStep
 
 

@@ -54,6 +54,7 @@ def _train_folds(
     with distributed.main_first():
         tokenizer = read_tokenizer(options)
         split = read_split(options, "train")
+        options = split.options
         files, training, validation = _images_of(split)
     distributed.check_alike(
         {

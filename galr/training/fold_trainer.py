@@ -23,8 +23,8 @@ from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import encode_similarity
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
-from galr.model.galr import GaLR
 from galr.model.mvsa import ImageEncoder
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 from galr.training.backbone import (
     cached_features,
@@ -116,6 +116,7 @@ class FoldTrainer:
             training.local,
             options.dataset,
             seed=derive_seed(options.seed, "loader", index),
+            done=self.budget.done,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             pin_memory=device.type == "cuda",
@@ -123,11 +124,11 @@ class FoldTrainer:
         self.schedule = Schedule(options, self.budget, len(self.loader), device)
 
     @property
-    def evaluated(self) -> GaLR:
+    def evaluated(self) -> RetrievalModel:
         """The model that is validated and saved as best: the averaged weights, if there are any."""
         if self.average is None:
             return self.model
-        assert isinstance(self.average.module, GaLR)
+        assert isinstance(self.average.module, RetrievalModel)
         return self.average.module
 
     def run(self) -> FoldProgress:
@@ -185,9 +186,10 @@ class FoldTrainer:
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         options, schedule = self.options, self.schedule
         set_trainable(self.model, options.model.backbone, schedule.done(epoch))
-        self.loader.set_epoch(epoch, partial(schedule.image_side, epoch))
+        self.loader.sampler.set_epoch(epoch)
+        pairs = self.loader.sampler.pairs
         rank = 0 if options.distributed.exact else distributed.rank()
-        with Progress(f"fold {self.index} epoch {epoch}", self.loader.pairs, "images") as progress:
+        with Progress(f"fold {self.index} epoch {epoch}", pairs, "images") as progress:
             figures = train_one_epoch(
                 self.training,
                 self.loader,

@@ -16,7 +16,7 @@ SMALLEST_SCALE, LARGEST_SCALE = 1.0, 100.0
 
 
 class Criterion(nn.Module):
-    """``optim.loss`` over the embeddings of a batch.
+    """``optim.loss`` over the similarities of a batch.
 
     InfoNCE learns the scale of its softmax, 1 / temperature; the others have no parameters.
     """
@@ -38,16 +38,13 @@ class Criterion(nn.Module):
         if self.options.loss == "infonce":
             self.log_scale.clamp_(math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE))
 
-    def forward(
-        self, images: Tensor, captions: Tensor, image_index: Tensor, caption_group: Tensor
-    ) -> Tensor:
-        """Embeddings (B, D) of images and of their captions -> scalar.
+    def forward(self, similarity: Tensor, image_index: Tensor, caption_group: Tensor) -> Tensor:
+        """Similarities (B, B) of images and their captions -> scalar.
 
         image_index (B,): equal numbers are the same image; caption_group (B,): equal numbers are
         the same text.
         """
         options = self.options
-        similarity = images @ captions.T  # (B, B)
         ignore, positive = self._masks(image_index, caption_group)
         if options.loss == "infonce":
             return infonce_loss(similarity, self.scale, ignore, positive)

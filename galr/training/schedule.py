@@ -1,4 +1,4 @@
-"""Learning rate, image size and time budget: functions of how far the training is."""
+"""Learning rate and time budget: functions of how far the training is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from galr.common import distributed
-from galr.options import DatasetOptions, OptimOptions, Options
+from galr.options import OptimOptions, Options
 
 
 class TrainingBudget:
@@ -65,7 +65,7 @@ class Schedule:
     def __init__(
         self, options: Options, budget: TrainingBudget, steps: int, device: torch.device
     ) -> None:
-        self.optim, self.dataset = options.optim, options.dataset
+        self.optim = options.optim
         self.budget, self.steps, self.device = budget, steps, device
 
     def done(self, epoch: int) -> float:
@@ -84,10 +84,6 @@ class Schedule:
                 if done >= 1 and step > 0:
                     return
             yield learning_rate(self.optim, epoch, done)
-
-    def image_side(self, epoch: int, step: int) -> int:
-        """The side in pixels of the training images of a step."""
-        return image_side(self.dataset, self.budget.done(epoch, step / self.steps))
 
     @property
     def seconds(self) -> float:
@@ -130,12 +126,6 @@ def learning_rate(options: OptimOptions, epoch: int, done: float) -> float:
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
     after_warmup = (done - options.warmup) / (1 - options.warmup)
     return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)
-
-
-def image_side(options: DatasetOptions, done: float) -> int:
-    """The side in pixels of training images, with the share ``done`` in [0, 1] behind them."""
-    sides = options.sides
-    return sides[min(int(done * len(sides)), len(sides) - 1)]
 
 
 def cpu_seconds() -> float:

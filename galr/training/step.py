@@ -15,9 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from galr.common import distributed
 from galr.common.seeding import derive_seed
-from galr.data.dataset import Batch
+from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.options import OptimOptions
 from galr.training.loss import Criterion
 from galr.training.precision import autocast_type
@@ -26,20 +26,26 @@ from galr.training.precision import autocast_type
 class PairEncoder(nn.Module):
     """Image and text encoder in one module, which each rank runs on its part of a batch."""
 
-    def __init__(self, model: GaLR, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
+    def __init__(self, model: RetrievalModel, amp: Literal["auto", "off", "bf16", "fp16"]) -> None:
         super().__init__()
-        self.model, self.amp = model, amp
+        self.amp = amp
+        self._model = [model]  # not a submodule: see below
+        # without the comparison, which every rank applies to the pairs of all ranks: its gradients
+        # are whole on each of them, and summing them would count them several times
+        self.parts = nn.ModuleList(
+            part for name, part in model.named_children() if name != "comparison"
+        )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """B images with M captions each -> their embeddings (B, D) and (B M, D), float32 at least.
 
         In bfloat16 similarities near 0.7 lie 0.004 apart.
         """
-        device = batch.tokens.device
+        (model,), device = self._model, batch.tokens.device
         kind = autocast_type(self.amp, device)
         with torch.autocast(device.type, kind, enabled=kind is not None):
-            images = image_embeddings(self.model, batch)
-            captions = self.model.encode_text(batch.tokens, batch.lengths)
+            images = image_embeddings(model, batch)
+            captions = model.encode_text(batch.tokens, batch.lengths)
         return (images, captions) if kind is None else (images.float(), captions.float())
 
 
@@ -51,7 +57,7 @@ class TrainingStep:
 
     def __init__(
         self,
-        model: GaLR,
+        model: RetrievalModel,
         criterion: Criterion,
         optimizer: Optimizer,
         scaler: torch.amp.GradScaler,
@@ -143,8 +149,9 @@ class TrainingStep:
         count, keys = batch.captions_per_image, batch.caption_group
         losses = [
             self.criterion(
-                all_images,
-                distributed.gather_rows(captions[each::count], total),
+                self.model.comparison(
+                    all_images, distributed.gather_rows(captions[each::count], total)
+                ),
                 all_indices,
                 distributed.gather_rows(keys[each::count], total),
             )

@@ -10,7 +10,8 @@ from PIL import Image
 
 from galr.common.errors import RunError, UserError
 from galr.data.annotations import Annotations
-from galr.data.dataset import caption_loader, image_loader, training_loader
+from galr.data.captions import caption_loader
+from galr.data.dataset import image_loader, training_loader
 from galr.data.image_cache import open_images
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import place, rotate_and_crop
@@ -75,7 +76,7 @@ def loader(folder, vocabulary, *, seed=7, rank=0, world_size=1, counts=(2,) * IM
 
 
 def epoch(batches, number):
-    batches.set_epoch(number)
+    batches.sampler.set_epoch(number)
     return list(batches)
 
 
@@ -122,7 +123,7 @@ def test_every_caption_comes_once(folder, vocabulary):
     batches = loader(folder, vocabulary, counts=(3, 1, 2, 1, 1, 5, 1, 1, 2))
     images = torch.cat([batch.image_index for batch in epoch(batches, 0)])
     assert np.bincount(images).tolist() == [3, 1, 2, 1, 1, 5, 1, 1, 2]
-    assert batches.pairs == 17
+    assert batches.sampler.pairs == 17
 
 
 @pytest.mark.parametrize("sampling", ["captions", "images"])
@@ -182,7 +183,7 @@ def test_ranks_together_have_the_batches_of_one(folder, vocabulary, world_size):
 def test_sampling_by_image_draws_one_of_its_captions(folder, vocabulary):
     counts = (3, 1, 2, 1, 1, 4, 1, 1, 2)
     batches = loader(folder, vocabulary, counts=counts, sampling="images")
-    assert batches.pairs == IMAGES
+    assert batches.sampler.pairs == IMAGES
     seen = set()
     for number in range(40):
         found = epoch(batches, number)
@@ -199,7 +200,7 @@ def test_a_single_pair_left_over_is_dropped(folder, vocabulary):
     batches = loader(folder, vocabulary, counts=(2,) * 8 + (1,), batch_size=4)
     assert [len(batch.tokens) for batch in epoch(batches, 0)] == [4] * 4
     assert len(batches) == 4
-    assert batches.pairs == 16
+    assert batches.sampler.pairs == 16
 
 
 def test_without_local_features_there_are_none(folder, vocabulary):
@@ -224,7 +225,7 @@ def test_a_worker_that_dies_is_an_error_with_a_remedy(folder, vocabulary, monkey
     batches = loader(folder, vocabulary, workers=1)
     iterator = iter(batches)
     next(iterator)
-    workers = batches._loader._loader._iterator._workers
+    workers = batches._iterator._workers
     os.kill(workers[0].pid, signal.SIGKILL)
     workers[0].join()
     with pytest.raises(RunError, match=r"dataset\.workers: a process that loads images has died"):

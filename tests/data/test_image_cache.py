@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.data import image_cache
 from galr.data.annotations import Annotations
+from galr.data.cache import Cache
 from galr.data.image_cache import CachedImages, ImageFiles, open_images
 from galr.data.images import decode_image, resize_to_square
 from galr.options import DatasetOptions
@@ -68,7 +68,7 @@ def test_the_cache_holds_what_decoding_gives(data):
 def test_the_second_time_nothing_is_decoded(data, caplog, monkeypatch):
     open_images(options(data), annotations(), SIDE)
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(image_cache, "_build", None)
+    monkeypatch.setattr(Cache, "_allocate", None)
     assert_images(open_images(options(data), annotations(), SIDE), expected(data))
     assert not caplog.records
 
@@ -138,7 +138,7 @@ def test_a_copy_of_the_data_takes_its_cache_along(data, tmp_path, monkeypatch):
     open_images(options(data), annotations(), SIDE)
     copy = tmp_path / "copy_precomp"
     shutil.copytree(data, copy)  # keeps the times
-    monkeypatch.setattr(image_cache, "_build", None)
+    monkeypatch.setattr(Cache, "_allocate", None)
     assert_images(open_images(options(copy), annotations(), SIDE), expected(copy))
 
 
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_written_falls_back_to_the_users(
     assert_images(images, expected(data))
     assert images.path.is_relative_to(tmp_path / "home" / "galr")
     assert "cannot be written" in logged(caplog)
-    monkeypatch.setattr(image_cache, "_build", None)
+    monkeypatch.setattr(Cache, "_allocate", None)
     assert_images(open_images(options(data), annotations(), SIDE), expected(data))
 
 

@@ -1,13 +1,19 @@
 import contextlib
+import struct
 import threading
+import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data import images
-from galr.data.images import decode_image, eight_bits, resize_to_square
+from galr.data.images import decode_image, image_size, resize_to_square
+from galr.data.pictures import square_pixels
 
 
 def scene(height=20, width=30, channels=3, seed=0):
@@ -55,28 +61,6 @@ def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path):
     image = Image.fromarray(scene()).quantize(16)
     image.save(tmp_path / "a.png", transparency=bytes(range(16)))
     assert decode_image(tmp_path / "a.png").mode == "RGB"
-
-
-@pytest.mark.parametrize("ending", ["tif", "png"])
-def test_sixteen_bits_become_the_eight_they_were_made_from(tmp_path, ending):
-    grey = scene()[:, :, 0]
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / f"a.{ending}")
-    found = np.asarray(decode_image(tmp_path / f"a.{ending}"))
-    assert np.array_equal(found, np.repeat(grey[:, :, None], 3, axis=2))
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([0, 255], np.uint16), [0, 255]),
-        (np.array([0, 4095], np.uint16), [0, 255]),
-        (np.array([0, 65535], np.int32), [0, 255]),
-        (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
-        (np.array([-3.0, 200.0, np.nan], np.float32), [0, 200, 0]),
-    ],
-)
-def test_eight_bits_keeps_the_range_of_the_sensor(values, expected):
-    assert eight_bits(values).tolist() == expected
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 64), (33, 33)])
@@ -160,3 +144,119 @@ def test_threads_decode_side_by_side(tmp_path):
         thread.join()
     assert len(found) == 80
     assert len(set(found)) == 1
+
+
+def chunk(kind, content):
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+# where the corner (0, 0) of a stored image lies in the upright one: (row, column), -1 is the last
+CORNERS = {
+    1: (0, 0),
+    2: (0, -1),
+    3: (-1, -1),
+    4: (-1, 0),
+    5: (0, 0),
+    6: (0, -1),
+    7: (-1, -1),
+    8: (-1, 0),
+}
+
+
+def turned(path, orientation, dtype=np.uint8):
+    """An image of 30 x 20 with one bright corner whose metadata says how it is turned."""
+    pixels = np.zeros((20, 30, 3), dtype)
+    pixels[:8, :8] = np.iinfo(dtype).max
+    if path.suffix == ".tif":
+        tag = (274, "H", 1, orientation, True)
+        tifffile.imwrite(path, pixels, photometric="rgb", extratags=[tag])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(pixels).save(path, exif=exif, quality=100)
+    return path
+
+
+@pytest.mark.parametrize("orientation", CORNERS)
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_an_image_is_turned_upright_and_its_size_too(tmp_path, ending, orientation):
+    image = decode_image(turned(tmp_path / f"a.{ending}", orientation))
+    assert image.size == ((30, 20) if orientation < 5 else (20, 30))
+    assert image_size(tmp_path / f"a.{ending}") == image.size
+    pixels = np.asarray(image)[..., 0]
+    corners = {corner: pixels[corner] > 200 for corner in [(0, 0), (0, -1), (-1, 0), (-1, -1)]}
+    assert [corner for corner, is_bright in corners.items() if is_bright] == [CORNERS[orientation]]
+
+
+@pytest.mark.parametrize("orientation", CORNERS)
+def test_deep_images_are_turned_alike(tmp_path, orientation):
+    flat = decode_image(turned(tmp_path / "a.tif", orientation))
+    deep = turned(tmp_path / "b.tif", orientation, np.uint16)
+    assert np.array_equal(decode_image(deep, Scaling((0, 65535))), flat)
+    assert image_size(deep) == flat.size
+
+
+def test_orientation_may_stand_behind_the_pixels_of_a_png(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    orientation = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    for dtype in (np.uint8, np.uint16):
+        plain = imagecodecs.png_encode(scene().astype(dtype))
+        (tmp_path / "a.png").write_bytes(plain[:-12] + orientation + plain[-12:])
+        assert decode_image(tmp_path / "a.png").size == image_size(tmp_path / "a.png") == (20, 30)
+
+
+def test_a_picture_of_pillow_is_turned_too(tmp_path):
+    for ending in ("jpg", "tif"):
+        path = turned(tmp_path / f"a.{ending}", 6)
+        with Image.open(path) as image:
+            pixels = square_pixels(image, 24, "picture")
+        assert np.array_equal(pixels, square_pixels(path, 24, "picture"))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_damaged_metadata_does_not_matter(tmp_path, ending):
+    Image.fromarray(scene()).save(tmp_path / f"a.{ending}", exif=b"Exif\0\0garbage")
+    assert decode_image(tmp_path / f"a.{ending}").size == (30, 20)
+    assert image_size(tmp_path / f"a.{ending}") == (30, 20)
+
+
+LARGE = b" " * 3_000_000
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        chunk(b"zTXt", b"a\0\0" + zlib.compress(LARGE)),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LARGE)),
+        chunk(b"iCCP", b"a\0\0" + zlib.compress(LARGE)),
+        chunk(b"tEXt", b"a\0" + LARGE[:900_000]) * 80,
+    ],
+    ids=["text", "XMP", "ICC", "many texts"],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_large_metadata_of_a_png_does_not_matter(tmp_path, capfd, metadata, dtype):
+    pixels = scene().astype(dtype) * (257 if dtype is np.uint16 else 1)
+    plain = imagecodecs.png_encode(pixels)
+    (tmp_path / "a.png").write_bytes(plain[:33] + metadata + plain[33:])
+    assert np.array_equal(decode_image(tmp_path / "a.png"), scene())
+    assert image_size(tmp_path / "a.png") == (30, 20)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("ending", "metadata"),
+    [
+        ("jpg", {"icc_profile": LARGE}),
+        ("jpg", {"xmp": LARGE[:60_000]}),
+        ("webp", {"icc_profile": LARGE, "xmp": LARGE}),
+        ("tif", {"icc_profile": LARGE}),
+        ("gif", {"comment": LARGE}),
+    ],
+)
+def test_large_metadata_of_other_formats_does_not_matter(tmp_path, ending, metadata):
+    Image.fromarray(scene()).save(tmp_path / f"plain.{ending}")
+    Image.fromarray(scene()).save(tmp_path / f"a.{ending}", **metadata)
+    plain = decode_image(tmp_path / f"plain.{ending}")
+    assert np.array_equal(decode_image(tmp_path / f"a.{ending}"), plain)

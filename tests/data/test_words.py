@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections import Counter
 
@@ -122,12 +123,12 @@ def test_released_vocabularies_come_out_exactly(data_root, name):
     ("content", "what"),
     [
         (None, "there is no such vocabulary"),
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
-        ("[1]", "has no word2idx"),
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[1]", "missing key 'word2idx'"),
         ('{"word2idx": {"a": 1, "b": 3, "<unk>": 2, "c": "x"}}', "are not 1 to 4"),
         ('{"word2idx": {"a": 0, "<unk>": 1}}', "are not 1 to 2"),
-        ('{"word2idx": {"a": 1, "b": 2}}', "no <unk>"),
+        ('{"word2idx": {"a": 1, "b": 2}}', "missing word <unk>"),
     ],
 )
 def test_files_that_are_no_vocabulary(tmp_path, content, what):
@@ -139,6 +140,12 @@ def test_files_that_are_no_vocabulary(tmp_path, content, what):
     assert what in str(caught.value)
 
 
+def test_stop_words_are_those_of_the_released_vocabularies():
+    digest = hashlib.sha256(" ".join(sorted(words.STOP_WORDS)).encode()).hexdigest()
+    assert len(words.STOP_WORDS) == 179
+    assert digest == "0c98fde29ffc5a2e6d736e91f1af1d22191952a34501cf24a1e44de651946861"
+
+
 def test_a_word_twice_is_refused():
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="duplicate"):
         Vocabulary(["a", "a", "<unk>"])

@@ -30,7 +30,7 @@ from galr.local_features.drea import build_local_features, kept_objects
 from galr.metrics.retrieval import retrieval_metrics, retrieval_ranks
 from galr.model.assemble import assemble
 from galr.model.backbone import Backbone
-from galr.model.galr import GaLR
+from galr.model.retrieval_model import RetrievalModel
 from galr.model.skipthoughts import build_skipthoughts
 from galr.options import DreaOptions, Options, options_from_dict
 from galr.training.loss import infonce_loss, soft_triplet_loss, triplet_loss
@@ -109,7 +109,7 @@ def options(**changes: dict[str, object]) -> Options:
     return options_from_dict({"model": model, "dataset": dataset}, "golden")
 
 
-def filled_model(chosen: Options) -> GaLR:
+def filled_model(chosen: Options) -> RetrievalModel:
     """The golden model of ``chosen`` in evaluation mode."""
     text = chosen.model.seq2vec
     sentence_encoder = build_skipthoughts(

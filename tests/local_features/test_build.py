@@ -116,7 +116,7 @@ def test_both_tasks_of_dota_are_read_and_coco_takes_two_paths(images, detections
 def test_many_images_are_built_in_processes_and_in_order(tmp_path, detections, monkeypatch):
     monkeypatch.setattr("galr.detectors.build.ALONE", 1)
     monkeypatch.setattr("galr.detectors.build.CHUNK", 2)
-    monkeypatch.setattr("galr.detectors.parallel.cores", lambda: 2)
+    monkeypatch.setattr("galr.common.parallel.cores", lambda: 2)
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(7):

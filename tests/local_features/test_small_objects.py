@@ -84,7 +84,7 @@ def recall(folder, vocabulary, local, seed):
         train.annotations, vocabulary, train.images, train.local, options.dataset, seed=seed
     )
     for epoch in range(EPOCHS):
-        loader.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)
         for batch in loader:
             similarity = model(
                 normalise(batch.images),

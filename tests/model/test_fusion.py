@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from galr.model.fusion import Addition, Concatenation, GlobalAlone
-from galr.model.midf import MIDF
+from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
 
 
 def midf(gate, weights):

@@ -70,7 +70,7 @@ NO_CHECKPOINT = {
     "nothing": (lambda path: torch.save({"model": {}}, path), "holds no weights"),
     "another network": (
         lambda path: torch.save({"model": {"weight": torch.ones(2)}}, path),
-        "holds no model of GaLR",
+        "holds no retrieval model",
     ),
     "a module": (
         lambda path: torch.save({"model": torch.nn.Linear(1, 1)}, path),

@@ -10,13 +10,13 @@ import torch
 from galr import build_skipthoughts
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_lines
-from galr.data.dataset import Captions
+from galr.data.captions import Captions
 from galr.data.vocabulary import RawText
 from galr.evaluation.evaluator import evaluate_experiment
 from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options
-from galr.search.encoder import Encoder
+from galr.trained_model import load
 from galr.training.experiment import train_experiment
 from tests.model.tiny import tiny_options
 from tests.tiny import make_data
@@ -169,7 +169,7 @@ def test_a_training_reads_raw_captions_and_needs_no_vocabulary(folder, tmp_path,
     data = Path(options.dataset.data_path)
     written = [line for part in ("train", "test") for line in read_lines(data / f"{part}_caps.txt")]
     assert set(seen) <= set(written)
-    encoder = Encoder.load(options.experiment_folder / "0" / "best.pth")
+    encoder = load(options.experiment_folder / "0" / "best.pth")
     assert encoder.knows_a_word("an unseen word")
     assert encoder.unknown_words("an unseen word") == []
     assert encoder.texts(["a red square", "harbor"]).shape == (2, 16)

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import sys
 
 import numpy as np
@@ -73,7 +74,7 @@ def without(state, part):
             "differ in shape",
         ),
         (lambda state: without(state, "mvsa"), "has no matrix image_encoder.head.high.weight"),
-        (lambda state: without(state, "to_out"), "holds no model of GaLR"),
+        (lambda state: without(state, "to_out"), "holds no retrieval model"),
         (lambda state: without(state, "l2l_SA.norm1"), "fusion.local_self.norm1.scale"),
         (lambda state: {**state, "extra": torch.ones(1)}, "holds a tensor extra"),
     ],
@@ -122,3 +123,48 @@ def test_features_and_similarities_are_those_of_the_released_code(parity_root, r
     assert back.keys() == state.keys()
     for name in back.keys() - {name for name in state if ".fc." in name and "resnet" in name}:
         np.testing.assert_array_equal(back[name].numpy(), state[name], err_msg=name)
+
+
+@pytest.mark.parametrize("attention", ["soft_att", "fusion_att", "similarity_att"])
+def test_a_released_amfmn_needs_no_options(attention, tmp_path):
+    torch.manual_seed(0)
+    options = tiny_options(
+        model__name="AMFMN", model__cross_attention__att_type=attention, dataset__local_path=None
+    )
+    model = build_model(options, WORDS).eval()
+    released = to_released(model.state_dict())
+    released |= {"vgmf_gate.gate.weight": torch.ones(2, 4), "vgmf_gate.gate.bias": torch.ones(2)}
+    save_released(tmp_path / "r.pth.tar", released)
+    loaded = load_model(tmp_path / "r.pth.tar")
+    image, tokens = torch.randn(2, 3, 32, 32), torch.tensor([[1, 2, 3], [2, 1, 0]])
+    with torch.inference_mode():
+        expected = model(image, None, None, tokens)
+        assert torch.equal(loaded(image, None, None, tokens), expected)
+    other = "fusion_att" if attention == "soft_att" else "soft_att"
+    wrong = tiny_options(
+        model__name="AMFMN", model__cross_attention__att_type=other, dataset__local_path=None
+    )
+    with pytest.raises(UserError, match=rf"set model\.cross_attention\.att_type={attention}"):
+        load_model(tmp_path / "r.pth.tar", wrong)
+
+
+@pytest.mark.parametrize("attention", ["soft_att", "fusion_att", "similarity_att"])
+def test_similarities_of_amfmn_are_the_reference(attention, parity_root, reference, tmp_path):
+    names = json.loads((parity_root / "amfmn_names.json").read_text())[attention]
+    state = {
+        name: torch.from_numpy(reference.tensor(name, shape, 1)) for name, shape in names.items()
+    }
+    save_released(tmp_path / "r.pth.tar", state)
+    model = load_model(tmp_path / "r.pth.tar")
+    given = {name: torch.from_numpy(value) for name, value in reference.inputs(1).items()}
+    golden = np.load(parity_root / "golden_amfmn_1.npz")
+    with torch.inference_mode():
+        found = {
+            "visual_feature": model.visual_feature(given["image"]),
+            "text_feature": model.text_feature(given["tokens"], given["lengths"]),
+            f"{attention}_similarity": model(
+                given["image"], None, None, given["tokens"], given["lengths"]
+            ),
+        }
+    for name, value in found.items():
+        np.testing.assert_allclose(value.numpy(), golden[name], atol=1e-5)

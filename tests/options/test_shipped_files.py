@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from galr.commands.options_reference import options_reference
 from galr.options import load_options
-from galr.options.reference import options_reference
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "options").rglob("*.yaml"))

@@ -14,7 +14,7 @@ from galr.data.vocabulary import Vocabulary
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.search.build import build_archive
-from galr.search.encoder import Encoder
+from galr.trained_model import TrainedModel
 from tests.tiny import make_data
 
 
@@ -28,7 +28,7 @@ class Learned(NamedTuple):
 
 def learn(encoder, pixels, captions, caption_to_image):
     """Fits the text encoder to the images' embeddings, as they are at random weights."""
-    embeddings = torch.from_numpy(encoder.images(pixels))
+    embeddings = encoder.encode_pixels(pixels)
     centred = torch.nn.functional.normalize(embeddings - embeddings.mean(0), dim=1)
     ids = [encoder.vocabulary.encode(caption) for caption in captions]
     tokens = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.int64)
@@ -56,7 +56,7 @@ def learned(tmp_path_factory) -> Learned:
     pixels = np.stack(
         [resize_to_square(decode_image(data / "images" / n), 32) for n in split.images]
     )
-    encoder = Encoder(model, Vocabulary(words), options)
+    encoder = TrainedModel(model, Vocabulary(words), options)
     learn(encoder, pixels, split.captions, torch.from_numpy(split.caption_to_image))
     path = root / "best.pth"
     torch.save(

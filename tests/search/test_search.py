@@ -37,7 +37,7 @@ def test_a_sentence_finds_its_image_as_the_model_says(archive_path, learned):
     right = 0
     for caption, name in learned.pairs:
         matches = archive.query(caption, k=6)
-        similarity = archive.embeddings @ archive.encoder.texts([caption])[0]
+        similarity = archive.embeddings @ archive.encoder.encode_texts(caption)[0].numpy()
         assert [match.number for match in matches] == np.argsort(-similarity).tolist()
         assert [match.score for match in matches] == pytest.approx(sorted(similarity)[::-1])
         assert [match.rank for match in matches] == [1, 2, 3, 4, 5, 6]
@@ -179,7 +179,7 @@ def test_a_build_that_was_stopped_goes_on(
     archive_path, learned, test_images, tmp_path, monkeypatch
 ):
     out = tmp_path / "archive.index"
-    seen, real = [], build.Encoder.images
+    seen, real = [], build.TrainedModel.encode_pixels
 
     def stops(self, pixels, local=None):
         if len(seen) == 2:
@@ -187,12 +187,12 @@ def test_a_build_that_was_stopped_goes_on(
         seen.append(len(pixels))
         return real(self, pixels, local)
 
-    monkeypatch.setattr(build.Encoder, "images", stops)
+    monkeypatch.setattr(build.TrainedModel, "encode_pixels", stops)
     with pytest.raises(KeyboardInterrupt):
         build_archive(test_images, learned.checkpoint, out, batch_size=2)
     with pytest.raises(UserError, match="is not finished; run the same"):
         Archive.open(out)
-    monkeypatch.setattr(build.Encoder, "images", real)
+    monkeypatch.setattr(build.TrainedModel, "encode_pixels", real)
     built = build_archive(test_images, learned.checkpoint, out, batch_size=2)
     assert (built.images, built.encoded) == (6, 2)
     assert not list(out.glob("part-*"))
@@ -425,7 +425,7 @@ def test_more_than_there_are_is_all(archive_path, learned, capsys):
 
 def test_a_sentence_of_unknown_words_is_warned_of(archive_path, caplog):
     assert len(Archive.open(archive_path).query("zeppelin zebra", k=2)) == 2
-    assert "knows no word of the sentence" in caplog.text
+    assert "knows no word of" in caplog.text
 
 
 def test_without_faiss_the_package_is_named(learned, test_images, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,8 @@ TEXTS = torch.tensor([10, 11, 12, 11, 13])
 
 
 def loss(embeddings, **options):
-    return Criterion(OptimOptions(**options))(*embeddings, IMAGES, TEXTS).item()
+    images, captions = embeddings
+    return Criterion(OptimOptions(**options))(images @ captions.T, IMAGES, TEXTS).item()
 
 
 def mask(*pairs):

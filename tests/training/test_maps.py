@@ -7,7 +7,7 @@ import torch
 
 from galr.common.errors import UserError
 from galr.common.seeding import seed_everything
-from galr.data import feature_cache as map_cache
+from galr.data.cache import Cache
 from galr.data.image_cache import ImageFiles
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
@@ -42,7 +42,7 @@ def opened(options, model):
 
 
 def cache_files(yaml):
-    return sorted((yaml.parent / "data/tiny_precomp/image_cache").glob("*_maps_*"))
+    return sorted((yaml.parent / "data/tiny_precomp/image_cache").glob("*_features_*"))
 
 
 def trained(yaml, name, *changes):
@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_the_maps_of_its_own_trunk(yaml, tmp_path, monkeypatc
     torch.save(Backbone().state_dict(), weights)
     trained(yaml, "stopped", *KEPT, named, "optim.epochs=1")
     torch.save(Backbone().state_dict(), weights)
-    monkeypatch.setattr(map_cache, "_build", None)  # the file's new trunk would need maps
+    monkeypatch.setattr(Cache, "_allocate", None)  # the file's new trunk would need maps
     trained(yaml, "stopped", *KEPT, named)
     assert len(cache_files(yaml)) == 1
 
@@ -166,7 +166,7 @@ def test_a_full_disk_is_an_error(yaml, monkeypatch):
     options = load_options(yaml, KEPT)
     free = shutil.disk_usage(yaml.parent)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
-    with pytest.raises(UserError, match=r"no folder has room for .* GB of maps"):
+    with pytest.raises(UserError, match=r"cache_maps: no folder has room for"):
         opened(options, built(options))
 
 
@@ -175,7 +175,7 @@ def test_maps_beyond_float16_are_an_error_and_leave_nothing(yaml):
     model = built(options)
     with torch.no_grad():
         model.image_encoder.trunk.layer4[1].bn2.bias.fill_(1e5)
-    with pytest.raises(UserError, match="beyond the numbers of float16"):
+    with pytest.raises(UserError, match="beyond the range of float16"):
         opened(options, model)
     assert not cache_files(yaml)
 

@@ -1,13 +1,8 @@
 import pytest
 
+from galr.data.sampling import image_side
 from galr.options import DatasetOptions, OptimOptions
-from galr.training.schedule import (
-    TrainingBudget,
-    cpu_seconds,
-    image_side,
-    learning_rate,
-    step_schedule,
-)
+from galr.training.schedule import TrainingBudget, cpu_seconds, learning_rate, step_schedule
 
 
 def test_decays_one_epoch_early_as_the_released_code_does():

@@ -70,7 +70,7 @@ class Site:
         text = question.sentence
         image: Image.Image | None = None
         if upload is not None:
-            image = read_upload(upload, self.limits)
+            image = read_upload(upload, self.limits, self.archive.encoder.scaling)
         self._check(question, has_image=image is not None)
         found = self.archive.query(
             text,

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.data.images import FORMATS, decode_image
+from galr.common.scaling import Scaling
+from galr.data.images import AS_IT_IS, FORMATS, decode_image
 from galr.search.archive import Archive
 from galr.search.serve.limits import Limits, Refused, shown_bytes
 
@@ -90,12 +91,12 @@ class Pictures:
                 self._bytes -= len(oldest.jpeg)
 
 
-def read_upload(body: bytes, limits: Limits) -> Image.Image:
+def read_upload(body: bytes, limits: Limits, scaling: Scaling = AS_IT_IS) -> Image.Image:
     """An image that somebody has sent, as RGB; Refused (413, 415, 422) where it is none."""
     if not body:
         raise Refused(422, "The image is empty.")
     try:
-        return decode_image(io.BytesIO(body), limits.upload_pixels)
+        return decode_image(io.BytesIO(body), scaling, most=limits.upload_pixels)
     except UserError as error:
         what = error.what.partition(" (")[0]  # in brackets stands what the decoder says
         status = 413 if "pixels" in what else 415 if "known kind" in what else 422

@@ -1,16 +1,16 @@
-"""GaLR: images and captions in one space, images by their global and local information."""
+"""The network: what encodes an image, what encodes a caption, and what compares the two."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from galr.model.comparison import Comparison
 from galr.model.mvsa import ImageEncoder
-from galr.model.normalise import l2_normalise
 from galr.model.text import TextEncoder
 
 
-class GaLR(nn.Module):
-    """The network of the paper's figure 2, given its four parts.
+class RetrievalModel(nn.Module):
+    """A model of image-text retrieval, given its parts; ``assemble`` makes GaLR and others of them.
 
     image_encoder: image -> global feature (B, D); ``mvsa.ImageEncoder``.
     local_encoder: representation, adjacency -> local feature (B, D); ``gcn.GCN``, or
@@ -18,6 +18,7 @@ class GaLR(nn.Module):
     fusion: global feature, local feature -> visual feature (B, D); ``midf.MIDF`` or one of
     ``fusion``.
     text_encoder: tokens, lengths -> text feature (B, D); ``text.TextEncoder``.
+    comparison: visual and text features -> similarities (I, C); one of ``comparison``.
     """
 
     def __init__(
@@ -26,12 +27,14 @@ class GaLR(nn.Module):
         local_encoder: nn.Module,
         fusion: nn.Module,
         text_encoder: TextEncoder,
+        comparison: Comparison,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.local_encoder = local_encoder
         self.fusion = fusion
         self.text_encoder = text_encoder
+        self.comparison = comparison
 
     @property
     def embed_dim(self) -> int:
@@ -74,8 +77,8 @@ class GaLR(nn.Module):
     def encode_image(
         self, image: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
     ) -> Tensor:
-        """Embeddings of images, (B, D) of length 1; arguments as in ``visual_feature``."""
-        return l2_normalise(self.visual_feature(image, representation, adjacency))
+        """Embeddings of images, (B, D); arguments as in ``visual_feature``."""
+        return self.comparison.embed_image(self.visual_feature(image, representation, adjacency))
 
     def encode_maps(
         self, rows: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
@@ -83,11 +86,11 @@ class GaLR(nn.Module):
         """``encode_image`` without the trunk: rows (B, L) are of ``ImageEncoder.kept_maps``."""
         assert isinstance(self.image_encoder, ImageEncoder)
         global_feature = self.image_encoder.feature_of_kept(rows)
-        return l2_normalise(self._fused(global_feature, representation, adjacency))
+        return self.comparison.embed_image(self._fused(global_feature, representation, adjacency))
 
     def encode_text(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Embeddings of captions, (B, D) of length 1; arguments as in ``text_feature``."""
-        return l2_normalise(self.text_feature(tokens, lengths))
+        """Embeddings of captions, (B, D); arguments as in ``text_feature``."""
+        return self.comparison.embed_text(self.text_feature(tokens, lengths))
 
     def forward(
         self,
@@ -97,7 +100,11 @@ class GaLR(nn.Module):
         tokens: Tensor,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Cosine similarity of each of I images with each of C captions: (I, C)."""
+        """Similarity of each of I images with each of C captions: (I, C)."""
         images = self.encode_image(image, representation, adjacency)  # (I, D)
         captions = self.encode_text(tokens, lengths)  # (C, D)
-        return images @ captions.T
+        similarity: Tensor = self.comparison(images, captions)
+        return similarity
+
+
+GaLR = RetrievalModel  # its name before it took other models

@@ -1,0 +1,83 @@
+"""From the numbers of a sensor to 8-bit RGB, in the same way for all images of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.common.errors import UserError
+from galr.common.raster import Raster
+
+
+class Scaling(NamedTuple):
+    """How numbers become pixels; 8-bit images stay as they are.
+
+    ``pixel_range``: the numbers that become 0 and 255, linearly in between; None: those of the
+    format, for PNG and PPM, which define white. ``bands``: one for grey, or those of red, green and
+    blue, from 1 on. ``no_data``: the number of pixels without data, which become black as NaN does;
+    None: what each file states.
+    """
+
+    pixel_range: tuple[float, float] | None = None
+    bands: tuple[int, ...] | None = None
+    no_data: float | None = None
+
+    @classmethod
+    def of(cls, options: Any) -> Scaling:  # noqa: ANN401 - dataset options, or arguments
+        """That of ``pixel_range``, ``bands`` and ``no_data``; UserError where they cannot be."""
+        low, high = options.pixel_range or (0, 1)
+        if low >= high:
+            raise UserError("pixel range", f"{low:g} is not below {high:g}", "swap them")
+        bands = options.bands and tuple(options.bands)
+        if bands and (len(bands) not in (1, 3) or min(bands) < 1):
+            raise UserError("bands", f"are {bands}", "name one or three, counted from 1")
+        return cls(options.pixel_range and (float(low), float(high)), bands, options.no_data)
+
+    def rgb(self, raster: Raster, place: str | Path) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 of the numbers of ``place``.
+
+        Raises UserError where it is not known which bands are red, green and blue, or of which
+        range their numbers are.
+        """
+        values, missing = self.chosen(raster, place)
+        if values.dtype != np.uint8:
+            known = self.pixel_range or (raster.white and (0.0, raster.white))
+            if not known:
+                raise UserError(
+                    place,
+                    f"has {raster}, and which numbers are black and white is not known",
+                    "name them by dataset.pixel_range, such as [0, 3000]",
+                )
+            low, high = known
+            scaled = (values.astype(np.float64) - low) * 255 / (high - low)
+            values = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+        values[missing] = 0
+        return np.array(np.broadcast_to(values, (*values.shape[:2], 3)))
+
+    def chosen(self, raster: Raster, place: str | Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The bands (H, W, 1 or 3) that are looked at, and the pixels (H, W) without data."""
+        total = raster.values.shape[2]
+        bands = self.bands or tuple(range(1, raster.colours + 1))
+        if raster.values.dtype.kind not in "uif":
+            raise UserError(place, f"has {raster}", "convert it to real numbers")
+        if not bands:
+            raise UserError(
+                place,
+                f"has {raster}, and which are red, green and blue is not known",
+                "name three of them, or one, by dataset.bands",
+            )
+        if max(bands) > total:
+            raise UserError(
+                place,
+                f"has {raster}, and dataset.bands names band {max(bands)}",
+                "correct dataset.bands",
+            )
+        values = raster.values[..., [band - 1 for band in bands]]
+        no_data = raster.no_data if self.no_data is None else self.no_data
+        missing = ~np.isfinite(values)
+        if no_data is not None:
+            missing |= values == no_data
+        return values, np.any(missing, axis=2)

@@ -1,0 +1,241 @@
+"""A cache of one row of numbers an image, in an HDF5 file that every process maps into memory.
+
+The rows are contiguous and uncompressed, so that reading one needs no copy. Beside them lie the
+names, sizes (bytes) and modification times (ns) of the image files: a stale cache is rebuilt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from galr.common.atomic import atomic_path, check_writable
+from galr.common.errors import RunError
+from galr.common.scaling import Scaling
+from galr.data.images import decode_image
+from galr.options import DatasetOptions
+
+logger = logging.getLogger(__name__)
+
+VERSION = 2
+
+Rows = TypeVar("Rows", bound="CachedRows")
+
+
+class NoRoomError(RunError):
+    """No folder can take the cache, or it would be above ``dataset.image_cache_gb``."""
+
+
+class CachedRows:
+    """Rows of a cache file, mapped into memory by each process that reads them."""
+
+    def __init__(
+        self, path: Path, offset: int, shape: tuple[int, ...], dtype: type[np.generic],
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        """``rows``, or all, of the array of that ``shape`` from byte ``offset`` of the file on."""
+        self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
+        self.rows = np.arange(shape[0]) if rows is None else rows
+        self.array: NDArray[Any] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Row ``index``; not to be written to."""
+        row: NDArray[Any] = self.array[self.rows[index]]
+        return row
+
+    def select(self: Rows, indices: Sequence[int] | NDArray[np.int64]) -> Rows:
+        """The rows at ``indices``, in that order."""
+        chosen = self.rows[np.asarray(indices)]
+        return type(self)(self.path, self.offset, self.shape, self.dtype, chosen)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a loader process that is not a fork maps the file itself
+        return type(self), (self.path, self.offset, self.shape, self.dtype, self.rows)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What a cache holds: rows of ``shape`` of the images ``names`` in ``folder``."""
+
+    title: str  # in the log
+    file_name: str
+    options: DatasetOptions
+    folder: Path
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+    scaling: Scaling
+
+    @property
+    def gigabytes(self) -> float:
+        """Its size in 10^9 bytes, but for some kilobytes."""
+        row = int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return len(self.names) * row / 1e9
+
+    def load_or_build(self, kind: type[Rows], write: Callable[[Path, int], None]) -> Rows:
+        """The rows as ``kind``; ``write(path, offset)`` fills a cache that is missing or stale.
+
+        One process at a time builds, and the others wait for it. Raises UserError for a missing
+        image and NoRoomError where the cache can lie nowhere.
+        """
+        stamps = self._stamps()
+        paths = [folder / self.file_name for folder in _folders(self.options)]
+        for path in paths:
+            if (found := self._load(kind, path, stamps)) is not None:
+                return found
+        path = self._first_with_room(paths)
+        with _building(path, self.title):
+            if (found := self._load(kind, path, stamps)) is not None:
+                return found
+            logger.info(
+                "%s: %d images, %.2f GB in %s", self.title, len(self.names), self.gigabytes, path
+            )
+            with atomic_path(path) as temporary:
+                write(temporary, self._allocate(temporary, stamps))
+            found = self._load(kind, path, stamps)
+        if found is None:
+            raise RunError(path, "cannot be read back as it was written", "check the disk")
+        return found
+
+    def _stamps(self) -> dict[str, NDArray[Any]]:
+        """Names, sizes and modification times of the image files."""
+        stats = []
+        for name in self.names:
+            try:
+                stats.append(os.stat(self.folder / name))
+            except OSError:
+                decode_image(self.folder / name)  # raises the usual error for a missing image
+                raise
+        return {
+            "names": np.array(self.names, dtype=object),
+            "sizes": np.array([stat.st_size for stat in stats], dtype=np.int64),
+            "modified": np.array([stat.st_mtime_ns for stat in stats], dtype=np.int64),
+        }
+
+    def _load(self, kind: type[Rows], path: Path, stamps: dict[str, NDArray[Any]]) -> Rows | None:
+        """The cache at ``path``; None without one or, with a line in the log, for a stale one."""
+        if not path.is_file():
+            return None
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                problem = self._difference(file, stamps)
+                offset = int(file["rows"].id.get_offset() or 0)
+        except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+            problem = f"it cannot be read ({error})"
+        if problem:
+            logger.info("%s %s: %s; it is rebuilt", self.title, path, problem)
+            return None
+        return kind(path, offset, (len(self.names), *self.shape), self.dtype)
+
+    def _difference(self, file: h5py.File, stamps: dict[str, NDArray[Any]]) -> str | None:
+        """How a cache file differs from what it should be; None where it does not."""
+        rows = file["rows"]
+        if not np.array_equal(file["names"].asstr()[:], stamps["names"]):
+            return "the list of images has changed"
+        if (
+            file.attrs["version"] != VERSION
+            or rows.dtype != self.dtype
+            or rows.shape != (len(self.names), *self.shape)
+            or rows.id.get_offset() is None
+        ):
+            return "it is of another version"
+        if file.attrs["scaling"] != str(self.scaling):
+            return "dataset.pixel_range, bands or no_data has changed"
+        changed = np.zeros(len(self.names), bool)
+        for stamp in ("sizes", "modified"):
+            changed |= file[stamp][:] != stamps[stamp]
+        if changed.any():
+            return (
+                f"{changed.sum()} images have changed, for example {self.names[changed.argmax()]}"
+            )
+        return None
+
+    def _allocate(self, path: Path, stamps: dict[str, NDArray[Any]]) -> int:
+        """Writes all of a cache but its rows; returns the byte of the file where they begin."""
+        with h5py.File(path, "w") as file:
+            file.attrs["version"] = VERSION
+            file.attrs["scaling"] = str(self.scaling)
+            file.create_dataset("names", data=stamps["names"], dtype=h5py.string_dtype())
+            file.create_dataset("sizes", data=stamps["sizes"])
+            file.create_dataset("modified", data=stamps["modified"])
+            rows = file.create_dataset("rows", (len(self.names), *self.shape), self.dtype)
+            rows[0] = 0  # HDF5 allocates a contiguous array with the first write to it
+            return int(rows.id.get_offset())
+
+    def _first_with_room(self, paths: Sequence[Path]) -> Path:
+        """The first of ``paths`` that can be written and whose disk has room."""
+        size = self.gigabytes
+        if size > self.options.image_cache_gb:
+            raise NoRoomError(
+                self.title,
+                f"it would take {size:.2f} GB, more than dataset.image_cache_gb = "
+                f"{self.options.image_cache_gb:g}",
+                "raise that limit",
+            )
+        for path in paths:
+            try:
+                check_writable(path)
+            except RunError as error:
+                logger.info("%s: %s", self.title, error)
+                continue
+            free = shutil.disk_usage(path.parent).free / 1e9
+            if free >= size:
+                return path
+            logger.info(
+                "%s: %s has %.2f GB free of the %.2f GB needed",
+                self.title, path.parent, free, size,
+            )  # fmt: skip
+        tried = ", ".join(str(path.parent) for path in paths)
+        raise NoRoomError(
+            self.title,
+            f"no folder has room for {size:.2f} GB (tried {tried})",
+            "name one by dataset.image_cache",
+        )
+
+
+def _folders(options: DatasetOptions) -> list[Path]:
+    """Where caches may lie, by ``image_cache``, the first choice first."""
+    data = Path(options.data_path)
+    digest = hashlib.sha256(str(options.image_folder.resolve()).encode()).hexdigest()[:8]
+    # a folder that several data sets share keeps them apart
+    shared = f"{data.resolve().name}-{digest}"
+    if options.image_cache != "auto":
+        return [Path(options.image_cache).expanduser() / shared]
+    own = data / "image_cache" / (digest if options.image_path else "")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return [own, Path(home) / "galr" / shared]
+
+
+@contextlib.contextmanager
+def _building(path: Path, title: str) -> Iterator[None]:
+    """One process at a time builds in the folder of ``path``; leftovers of killed ones are removed.
+
+    Where the file system has no locks, each builds: their files are whole, and the last one stays.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder = os.open(path.parent, os.O_RDONLY)
+            stack.callback(os.close, folder)  # which also unlocks
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info("%s: waiting for another process that builds in %s", title, path.parent)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+        for leftover in path.parent.glob(f"{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield

@@ -1,0 +1,173 @@
+"""python -m galr.localise: where in a large scene a sentence is."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from galr.common import cli
+from galr.localise.encode import forget_windows
+from galr.localise.evaluate import evaluate_annotations, table
+from galr.localise.localisation import localise
+from galr.localise.output import write_localisation
+from galr.localise.scene import Scene, import_rasterio
+from galr.localise.settings import OVERLAP, SIDES, THRESHOLD, WindowSettings
+from galr.trained_model import TrainedModel, load
+
+DESCRIPTION = """\
+Finds the places of a scene that a sentence describes, and writes a map, regions and overlays.
+
+  python -m galr.localise --image scene.tif --text "white planes beside a terminal" \\
+      --checkpoint best.pth --out result/
+  python -m galr.localise evaluate --annotations anno.json --images DIR --checkpoint best.pth
+
+The scene is cut into overlapping windows of several sizes, each window is compared with the
+sentence, and every pixel gets the mean of the windows that cover it, scaled to 0..1.
+
+Written to --out: an overlay (NN_words.png) and a map (NN_words.tif, with the scene's coordinates)
+for each --text, regions.geojson (WGS84 where the scene has coordinates, else pixels), result.json.
+"""
+
+EVALUATE = """\
+Measures localisation on annotated scenes: Rsu, Ras, Rda and Rmi of the published evaluation, the
+best IoU and the average precision of pixels; a row per query, mean and standard deviation.
+
+The annotations are a JSON list: [{"jpg_name": ..., "caption": ..., "points": [[[x, y], ...]]}].
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses ``argv`` and runs the command."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["evaluate"]:
+        _evaluate(argv[1:])
+    else:
+        _localise(argv)
+
+
+def _localise(argv: Sequence[str]) -> None:
+    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.localise")
+    add = parser.add_argument
+    add("--image", required=True, metavar="FILE", help="the scene: GeoTIFF, PNG or JPEG")
+    add("--text", required=True, action="append", metavar="SENTENCE", help="the query; repeatable")
+    add("--out", required=True, metavar="DIR", help="folder of the results")
+    _add_shared_arguments(parser)
+    arguments = parser.parse_args(argv)
+    settings = _settings(arguments)
+    encoder, digest = _model(arguments)
+    out = Path(arguments.out)
+    with Scene(arguments.image, arguments.bands, arguments.stretch) as scene:
+        maps = localise(scene, arguments.text, encoder, digest, out, settings)
+        facts = {"checkpoint": arguments.checkpoint, **asdict(settings)}
+        write_localisation(out, scene, maps, facts)
+        forget_windows(out)
+    for own in maps:
+        left, top, right, bottom = own.regions[0].box
+        sys.stdout.write(
+            f"{own.query}: {len(own.regions)} regions, "
+            f"the best at x {left:.0f}-{right:.0f}, y {top:.0f}-{bottom:.0f}\n"
+        )
+    sys.stdout.write(f"results: {out}\n")
+
+
+def _evaluate(argv: Sequence[str]) -> None:
+    parser = cli.ArgumentParser(EVALUATE, prog="python -m galr.localise evaluate")
+    add = parser.add_argument
+    add("--annotations", required=True, metavar="FILE", help="JSON as above")
+    add("--images", required=True, metavar="DIR", help="folder of the scenes")
+    add("--out", required=True, metavar="DIR", help="folder of results.json, table.csv, overlays")
+    _add_shared_arguments(parser)
+    arguments = parser.parse_args(argv)
+    encoder, digest = _model(arguments)
+    results = evaluate_annotations(
+        Path(arguments.annotations), Path(arguments.images), encoder, digest,
+        Path(arguments.out), _settings(arguments), arguments.bands, arguments.stretch,
+    )  # fmt: skip
+    sys.stdout.write(f"{table(results)}\n\nresults: {arguments.out}\n")
+
+
+def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--checkpoint", required=True, metavar="FILE", help="best.pth of train.py")
+    add(
+        "--windows", type=_sides, default=SIDES, metavar="S,S,...",
+        help=f"sides of the windows in pixels (default: {','.join(map(str, SIDES))})",
+    )  # fmt: skip
+    add(
+        "--overlap", type=_share, default=OVERLAP, metavar="X",
+        help="overlap of neighbouring windows, as a share of their side (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--threshold", type=_share, default=THRESHOLD, metavar="X",
+        help="probability from which a pixel belongs to a region (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--bands", type=_bands, metavar="R,G,B",
+        help="band numbers from 1, three or one (default: the first three, or the first)",
+    )  # fmt: skip
+    add(
+        "--stretch", type=_range, metavar="LOW,HIGH",
+        help="values that become black and white (default: 8-bit bands as they are, others from "
+        "the 2nd to the 98th percentile of the scene)",
+    )  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def _settings(arguments: argparse.Namespace) -> WindowSettings:
+    return WindowSettings(arguments.windows, arguments.overlap, arguments.threshold)
+
+
+def _model(arguments: argparse.Namespace) -> tuple[TrainedModel, str]:
+    """The model, and a digest of its file."""
+    import_rasterio()  # before a model is loaded
+    encoder = load(arguments.checkpoint, arguments.device)
+    path = Path(arguments.checkpoint)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return encoder, digest.hexdigest()
+
+
+def _numbers(text: str, kind: type) -> list[float]:
+    try:
+        values = [kind(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(math.isfinite(value) for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1,2,3")
+    return values
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    sides = tuple(int(side) for side in _numbers(text, int))
+    if min(sides) < 16:
+        raise argparse.ArgumentTypeError(f"{text!r}: a window has at least 16 pixels on a side")
+    return sides
+
+
+def _bands(text: str) -> list[int]:
+    return [int(band) for band in _numbers(text, int)]
+
+
+def _range(text: str) -> tuple[float, float]:
+    values = _numbers(text, float)
+    if len(values) != 2 or values[0] >= values[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with LOW below HIGH")
+    return values[0], values[1]
+
+
+def _share(text: str) -> float:
+    value = _numbers(text, float)[0]
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to below 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,81 @@
+"""What each row of a sweep costs, and how it differs from a baseline."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from galr.metrics.retrieval import Ranks, retrieval_ranks
+from galr.sweep.runs import Run
+from postprocessing.comparison import Difference, PairedBootstrap
+from postprocessing.files import read_part, saved_folds
+
+COSTS = ("parameters", "image_ms", "caption_ms", "search_ms")
+
+
+class _Tested(NamedTuple):
+    """Ranks of every fold, and the queries that they are of."""
+
+    ranks: list[Ranks]
+    caption_to_image: np.ndarray
+    images: int
+
+
+def cost_table(planned: Mapping[str, Sequence[Run]], baseline: str) -> str:
+    """Parameters, CPU seconds of training a fold, milliseconds of a search, difference in mR."""
+    reference = _tested(planned[baseline])
+    lines = [
+        "| options | million parameters | training s | image ms | caption ms | search ms "
+        f"| mR minus that of {baseline}, 95 % interval, p |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, runs in planned.items():
+        if not runs:
+            continue
+        folds = [fold for run in runs for fold in _results(run)["folds"]]
+        parameters, *times = (np.mean([fold["cost"][key] for fold in folds]) for key in COSTS)
+        seconds = np.mean([_seconds(run, fold["fold"]) for run in runs for fold in
+                           _results(run)["folds"]])  # fmt: skip
+        told = "-" if name == baseline else _told(_difference(_tested(runs), reference))
+        cells = [f"{parameters / 1e6:.2f}", f"{seconds:.0f}", *(f"{time:.3f}" for time in times)]
+        lines.append(f"| {name} | " + " | ".join([*cells, told]) + " |")
+    lines += ["", "Times are of this machine: encoding one image or caption, comparing one caption "
+              "with all test images. The interval: a paired bootstrap over test images with their "
+              "captions; it does not cover another training."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _tested(runs: Sequence[Run]) -> _Tested:
+    parts = [
+        read_part(path) for run in runs for path in saved_folds(run.similarities, "test").values()
+    ]
+    ranks = [retrieval_ranks(part.similarity, part.caption_to_image) for part in parts]
+    return _Tested(ranks, parts[0].caption_to_image, len(parts[0].similarity))
+
+
+def _difference(tested: _Tested, reference: _Tested) -> Difference:
+    bootstrap = PairedBootstrap(tested.caption_to_image, tested.images)
+    return bootstrap.mean_difference(tested.ranks, reference.ranks)
+
+
+def _told(difference: Difference) -> str:
+    value, low, high, p = difference
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}], p {p:.3f}"
+
+
+def _results(run: Run) -> dict[str, list[dict[str, dict[str, float]]]]:
+    results: dict[str, list[dict[str, dict[str, float]]]] = json.loads(
+        run.results.read_text(encoding="utf-8")
+    )
+    return results
+
+
+def _seconds(run: Run, fold: object) -> float:
+    """CPU seconds of the training of a fold, the last row of its log."""
+    path = run.options.experiment_folder / str(fold) / "log.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return float(list(csv.DictReader(file))[-1]["cpu_seconds"])

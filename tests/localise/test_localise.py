@@ -1,0 +1,219 @@
+"""python -m galr.localise on small scenes with and without coordinates."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from galr.common import cli
+from galr.localise.__main__ import main
+from galr.localise.windows import average_over_cover, cover
+from tests.search.conftest import learned as learned
+
+rasterio = pytest.importorskip("rasterio")
+pytest.importorskip("cv2")
+
+SIDE = 40
+PLACE = (3, 1)  # column and row of the tile that the query describes
+
+
+def pixels(learned):
+    """A scene of 5 x 4 tiles of one picture, but for the one that a caption describes."""
+    caption, name = learned.pairs[0]
+    other = learned.pairs[3][1]
+    tiles = {
+        key: np.asarray(Image.open(learned.images / key).convert("RGB")) for key in (name, other)
+    }
+    scene = np.tile(tiles[other], (4, 5, 1))
+    left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
+    scene[top : top + SIDE, left : left + SIDE] = tiles[name]
+    return caption, scene
+
+
+def run(capsys, *arguments):
+    status = cli.run(main, [str(argument) for argument in arguments])
+    return status, capsys.readouterr()
+
+
+def write_tiff(path, scene, **profile):
+    bands = scene.transpose(2, 0, 1)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=scene.shape[1], height=scene.shape[0], count=len(bands),
+        dtype=scene.dtype, **profile,
+    ) as file:  # fmt: skip
+        file.write(bands)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32633"])
+def test_the_place_is_found_and_has_its_coordinates(learned, tmp_path, capsys, crs):
+    caption, scene = pixels(learned)
+    if crs == "EPSG:4326":
+        transform = rasterio.transform.from_origin(15.0, 47.0, 1e-4, 1e-4)
+    else:
+        transform = rasterio.transform.from_origin(500000, 5200000, 0.5, 0.5)
+    write_tiff(tmp_path / "scene.tif", scene, crs=crs, transform=transform)
+    out = tmp_path / "out"
+    status, told = run(
+        capsys, "--image", tmp_path / "scene.tif", "--text", caption, "--checkpoint",
+        learned.checkpoint, "--windows", SIDE, "--out", out,
+    )  # fmt: skip
+    assert status == 0, told.err
+    result = json.loads((out / "result.json").read_text())
+    left, top, right, bottom = result["queries"][0]["regions"][0]["pixel_box"]
+    centre = (left + right) / 2 / SIDE, (top + bottom) / 2 / SIDE
+    assert centre == pytest.approx((PLACE[0] + 0.5, PLACE[1] + 0.5), abs=0.5)
+    geojson = json.loads((out / "regions.geojson").read_text())
+    ring = np.array(geojson["features"][0]["geometry"]["coordinates"][0])
+    expected = np.array(
+        [
+            (transform.c + transform.a * x, transform.f + transform.e * y)
+            for x, y in ((left, top), (right, bottom))
+        ]
+    )
+    if crs == "EPSG:32633":
+        expected = np.array(
+            rasterio.warp.transform(crs, "EPSG:4326", expected[:, 0], expected[:, 1])
+        ).T
+    assert ring.min(axis=0) == pytest.approx(expected.min(axis=0), abs=2e-6)
+    assert ring.max(axis=0) == pytest.approx(expected.max(axis=0), abs=2e-6)
+    with rasterio.open(out / result["queries"][0]["map"]) as raster:
+        assert raster.crs == rasterio.crs.CRS.from_string(crs)
+        assert raster.read(1).max() == 1
+    assert not list(out.glob("windows.*"))
+
+
+def test_pixels_without_data_are_never_found(learned, tmp_path, capsys):
+    caption, scene = pixels(learned)
+    left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
+    scene[top : top + SIDE, left : left + SIDE] = 0
+    transform = rasterio.transform.from_origin(100, 200, 2, 2)
+    write_tiff(tmp_path / "scene.tif", scene, nodata=0, transform=transform)
+    arguments = ["--text", caption, "--checkpoint", learned.checkpoint, "--windows", SIDE]
+    status, told = run(
+        capsys, "--image", tmp_path / "scene.tif", *arguments, "--out", tmp_path / "out"
+    )
+    assert status == 0, told.err
+    write_tiff(tmp_path / "empty.tif", np.zeros_like(scene), nodata=0, transform=transform)
+    status, told = run(
+        capsys, "--image", tmp_path / "empty.tif", *arguments, "--out", tmp_path / "none"
+    )
+    assert status == 2
+    assert "no window holds enough data" in told.err
+    assert not (tmp_path / "none" / "result.json").exists()
+
+
+def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
+    learned, tmp_path, capsys, monkeypatch
+):
+    from galr.localise import encode
+
+    caption, scene = pixels(learned)
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    monkeypatch.setattr(encode, "BATCH", 16)
+    encoded, out = [], tmp_path / "out"
+    arguments = ["--image", tmp_path / "scene.png", "--text", caption, "--checkpoint",
+                 learned.checkpoint, "--windows", SIDE, "--out", out]  # fmt: skip
+    real = encode._encoded
+
+    def stopping(scene, windows, encoder):
+        if len(encoded) == 2:
+            raise KeyboardInterrupt
+        encoded.append(len(windows))
+        return real(scene, windows, encoder)
+
+    monkeypatch.setattr(encode, "_encoded", stopping)
+    assert run(capsys, *arguments)[0] == 130
+    monkeypatch.setattr(encode, "_encoded", lambda *given: encoded.append(1) or real(*given))
+    assert run(capsys, *arguments)[0] == 0
+    result = (tmp_path / "out" / "result.json").read_text()
+    assert json.loads((tmp_path / "out" / "regions.geojson").read_text())["units"] == "pixels"
+    windows = len(cover(5 * SIDE, 4 * SIDE, (SIDE,)))
+    assert len(encoded) == -(-windows // 16)
+    whole = [word if word != tmp_path / "out" else tmp_path / "whole" for word in arguments]
+    assert run(capsys, *whole)[0] == 0
+    assert (tmp_path / "whole" / "result.json").read_text() == result
+
+
+def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
+    caption, scene = pixels(learned)
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
+    square = [[left, top], [left + SIDE, top], [left + SIDE, top + SIDE], [left, top + SIDE]]
+    entries = [{"jpg_name": "scene.png", "caption": caption, "points": [square]}]
+    (tmp_path / "anno.json").write_text(json.dumps(entries))
+    arguments = ["evaluate", "--annotations", tmp_path / "anno.json", "--images", tmp_path,
+                 "--checkpoint", learned.checkpoint, "--windows", SIDE]  # fmt: skip
+    status, told = run(capsys, *arguments, "--out", tmp_path / "out")
+    assert status == 0, told.err
+    row = json.loads((tmp_path / "out" / "results.json").read_text())["rows"][0]
+    assert row["iou"] > 0.3
+    assert row["ap"] > 0.3
+    assert "mean of 1 queries" in told.out
+    for change, message in (
+        ({"points": [[[1, 1]]]}, "entry 0: points is not a list of polygons"),
+        ({"points": [[[900, 900], [950, 900], [950, 950]]]}, "lies outside the scene of 200 x 160"),
+        ({"caption": " "}, "entry 0: caption is missing or not text"),
+        ({"jpg_name": "none.png"}, "none.png: there is no such scene"),
+    ):
+        (tmp_path / "anno.json").write_text(json.dumps([{**entries[0], **change}]))
+        status, told = run(capsys, *arguments, "--out", tmp_path / "bad")
+        assert status == 2
+        assert message in told.err
+        assert not (tmp_path / "bad" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", "none.tif"], "none.tif: there is no such scene"),
+        (["--image", "text.tif"], "text.tif: is not a raster image"),
+        (["--windows", "4000"], "none fits into the scene of 200 x 160 pixels"),
+        (["--bands", "1,2,9"], "has 3 bands"),
+        (["--text", "qwxyz"], "holds no word that the model knows"),
+        (["--stretch", "9,3"], "is not LOW,HIGH"),
+        (["--checkpoint", "text.tif"], "text.tif"),
+    ],
+)
+def test_bad_input_is_one_line(learned, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    caption, scene = pixels(learned)
+    Image.fromarray(scene).save("scene.png")
+    (tmp_path / "text.tif").write_text("no image")
+    given = {"--image": "scene.png", "--text": caption, "--checkpoint": learned.checkpoint,
+             "--out": "out", "--windows": SIDE}  # fmt: skip
+    given |= dict(zip(arguments[::2], arguments[1::2], strict=True))
+    try:
+        status, told = run(capsys, *(word for pair in given.items() for word in pair))
+    except SystemExit as stopped:
+        status, told = stopped.code, capsys.readouterr()
+    assert status == 2
+    assert message in told.err
+    assert "Traceback" not in told.err
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_windows_cover_a_scene_to_its_border():
+    windows = cover(50, 33, (16, 32, 64))
+    assert (windows[:, 2:] - windows[:, :2]).min() == 16
+    assert (windows[:, 2:] - windows[:, :2]).max() == 32
+    for side in (16, 32):
+        own = windows[windows[:, 2] - windows[:, 0] == side]
+        assert own[:, 2].max() == 50
+        assert own[:, 3].max() == 33
+
+
+def test_the_mean_of_the_covering_windows_against_a_loop():
+    rng = np.random.default_rng(0)
+    windows = cover(50, 33, (16, 32))
+    values = rng.random((2, len(windows))).astype(np.float32)
+    found = average_over_cover(windows, values, 50, 33, 1)
+    for y in range(33):
+        for x in range(50):
+            over = (
+                (windows[:, 0] <= x)
+                & (x < windows[:, 2])
+                & (windows[:, 1] <= y)
+                & (y < windows[:, 3])
+            )
+            np.testing.assert_allclose(found[:, y, x], values[:, over].mean(axis=1), rtol=1e-5)
