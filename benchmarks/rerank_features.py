@@ -29,7 +29,6 @@ from galr.common.atomic import write_json
 from galr.metrics.similarities import FeatureProduct, even_blocks
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings, rerank_by
-from postprocessing.terms import RerankSettings
 
 ROWS_A_BLOCK = 512
 
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for count in (arguments.queries, arguments.candidates)
     )
     options = {"k": arguments.k, "memory_mib": arguments.memory_mib}
-    settings = MethodSettings(arguments.method, multivariate=RerankSettings(k=arguments.k))
+    settings = MethodSettings(arguments.method, k=arguments.k)
     others = None
     if arguments.bank:
         others = normal_features(arguments.bank, arguments.numbers, generator)

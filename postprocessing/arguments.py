@@ -1,4 +1,4 @@
-"""Arguments that the commands of re-ranking share, and what they name."""
+"""Command-line arguments that the re-ranking commands share, and the objects they stand for."""
 
 from __future__ import annotations
 
@@ -6,62 +6,66 @@ import argparse
 import dataclasses
 import math
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.metrics.similarities import as_floats
 from postprocessing.banks import Bank
+from postprocessing.files import Part, read_bank, read_part
 from postprocessing.methods import METHODS, MethodSettings
-from postprocessing.similarity_files import Part, read_bank, read_part
-from postprocessing.task import Banks, RetrievalTask
-from postprocessing.terms import RerankSettings
+from postprocessing.multivariate import RerankSettings
+from postprocessing.task import NO_BANKS, Banks, RetrievalTask
 
 PROGRAM = "python -m postprocessing.rerank"
+SAVED = "what test.py --save-similarity wrote"
+
+Settings = TypeVar("Settings", bound=RerankSettings)
 
 
 def add_part_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Adds the arguments that name similarities and their captions' images."""
+    """Adds the arguments that name similarities and the image of each caption."""
     parser.add_argument(
-        "--similarity", metavar="FILE", required=required, help="similarities (images, captions)"
-    )
-    whose = parser.add_mutually_exclusive_group()
-    whose.add_argument(
-        "--captions-per-image",
-        type=cli.at_least_1,
-        metavar="N",
+        "--similarity", metavar="FILE", required=required,
+        help="similarities (images, captions): .npy, .csv or .pt",
+    )  # fmt: skip
+    add_caption_arguments(parser)
+
+
+def add_caption_arguments(
+    parser: argparse.ArgumentParser, nargs: str | None = None, metavar: str = "FILE"
+) -> None:
+    """Adds the arguments that name the image of each caption."""
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument(
+        "--captions-per-image", type=cli.at_least_1, metavar="N",
         help="the first N captions belong to the first image, and so on",
-    )
-    whose.add_argument(
-        "--caption-to-image",
-        metavar="FILE",
-        help="the image of each caption (C,), a .npy file; not needed beside a file of "
-        "test.py --save-similarity",
-    )
+    )  # fmt: skip
+    images.add_argument(
+        "--caption-to-image", metavar=metavar, nargs=nargs,
+        help="the image of each caption (C,); found beside a file of test.py --save-similarity",
+    )  # fmt: skip
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the numbers of the rerank formula, with those of the released code as defaults."""
+    """Adds the parameters of the multivariate score, with the released code's as defaults."""
     default = RerankSettings()
     parser.add_argument(
         "--k", type=cli.at_least_1, default=default.k,
-        help="candidates of a query that are reranked (default: %(default)s)",
+        help="candidates of a query that are re-ranked (default: %(default)s)",
     )  # fmt: skip
     for name, what in (
         ("w-saliency", "weight of the saliency term"),
         ("w-rank", "weight of the rank term"),
         ("w-reverse", "weight of the reverse rank term"),
-        ("xi", "decay of a rank's worth"),
+        ("xi", "exponential decay of the rank terms"),
     ):
-        parser.add_argument(
-            f"--{name}", type=not_negative, default=getattr(default, name.replace("-", "_")),
-            metavar="X", help=f"{what} (default: %(default)s)",
-        )  # fmt: skip
+        _add_number(parser, name, not_negative, what, default)
     add_reverse_arguments(parser)
 
 
 def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the reverse rank means."""
+    """Adds how the reverse rank is defined."""
     default = RerankSettings()
     parser.add_argument(
         "--reverse", choices=("relative", "absolute"), default=default.reverse,
@@ -70,74 +74,51 @@ def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ties", choices=("released", "stable"), default=default.ties,
-        help="equal ranks in --reverse relative: in plain order, or as numpy.argsort leaves them "
-        "on this processor, like the released code (default: %(default)s)",
+        help="order of equal ranks with --reverse relative: that of the similarities, or that of "
+        "numpy.argsort on this processor, as in the released code (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--l", type=cli.at_least_1, metavar="N",
-        help="with --reverse absolute: reverse ranks beyond the first N count nothing",
+        help="with --reverse absolute: the term is 0 for reverse ranks beyond N",
     )  # fmt: skip
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the method and the numbers of those that are not the paper's."""
-    default = MethodSettings()
+    """Adds the method and its parameters."""
     parser.add_argument(
         "--method", choices=[name for name in METHODS if name != "dual_bank"],
-        default=default.method, help="how candidates are re-ranked (default: %(default)s)",
+        default=MethodSettings().method, help="re-ranking method (default: %(default)s)",
     )  # fmt: skip
     add_correction_arguments(parser)
 
 
 def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the numbers of the methods that correct a similarity."""
-    default = MethodSettings()
+    """Adds the parameters of the methods that correct similarities."""
     for name, kind, what in (
-        ("beta", beta, "inverse temperature of the softmax methods, 1 to 100"),
+        ("beta", _beta, "inverse temperature of the softmax methods, 1 to 100"),
         ("neighbours", cli.at_least_1, "csls, nnn: how many of the largest are averaged"),
         ("alpha", not_negative, "nnn: weight of what is subtracted"),
         ("activation", cli.at_least_1, "qb_norm: best candidates of a bank query that are hubs"),
     ):
-        parser.add_argument(
-            f"--{name}", type=kind, default=getattr(default, name), metavar="X",
-            help=f"{what} (default: %(default)s)",
-        )  # fmt: skip
+        _add_number(parser, name, kind, what, MethodSettings())
 
 
 def add_bank_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the similarities of banks."""
-    parser.add_argument(
-        "--bank-images", metavar="FILE",
-        help="similarities (bank images, captions): read for image to text in place of those of "
-        "the other test images",
-    )  # fmt: skip
-    parser.add_argument(
-        "--bank-captions", metavar="FILE",
-        help="similarities (bank captions, images): the same for text to image",
-    )  # fmt: skip
+    for name, shape, direction in (
+        ("bank-images", "(bank images, captions)", "image to text"),
+        ("bank-captions", "(bank captions, images)", "text to image"),
+    ):
+        parser.add_argument(
+            f"--{name}", metavar="FILE",
+            help=f"similarities {shape}, for {direction} in place of the other test queries",
+        )  # fmt: skip
 
 
-def method_of(arguments: argparse.Namespace) -> MethodSettings:
-    """The method and numbers that the arguments name."""
-    names = ("method", "beta", "neighbours", "alpha", "activation")
-    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    return MethodSettings(**given, multivariate=settings_of(arguments))
-
-
-def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
-    """The similarities with the banks that the arguments name; both banks, or none."""
-    images, captions = part.similarity.shape
-    files = arguments.bank_images, arguments.bank_captions
-    if files == (None, None):
-        return RetrievalTask.of(part.similarity, part.caption_to_image)
-    if None in files:
-        missing = "--bank-images" if files[0] is None else "--bank-captions"
-        raise UserError(missing, "is missing", "name a bank of each kind, or none")
-    i2t, t2i = (
-        Bank(as_floats(read_bank(path, count)))
-        for path, count in zip(files, (captions, images), strict=True)
-    )
-    return RetrievalTask.of(part.similarity, part.caption_to_image, Banks(i2t, t2i))
+def settings_of(arguments: argparse.Namespace, kind: type[Settings]) -> Settings:
+    """The settings that the arguments give; others keep their default."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in vars(arguments).items() if key in names})
 
 
 def part_of(arguments: argparse.Namespace) -> Part:
@@ -145,22 +126,17 @@ def part_of(arguments: argparse.Namespace) -> Part:
     return read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
 
 
-def settings_of(arguments: argparse.Namespace) -> RerankSettings:
-    """The settings that the arguments name; those without an argument keep their default."""
-    given: dict[str, Any] = {
-        field.name: getattr(arguments, field.name)
-        for field in dataclasses.fields(RerankSettings)
-        if hasattr(arguments, field.name)
-    }
-    return RerankSettings(**given)
-
-
-def beta(text: str) -> float:
-    """The type of an argument that is an inverse temperature."""
-    number = not_negative(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 100")
-    return number
+def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
+    """The part as a task, with the banks that the arguments name; UserError for one of the two."""
+    images, captions = part.similarity.shape
+    paths = arguments.bank_images, arguments.bank_captions
+    if paths == (None, None):
+        return RetrievalTask.of(part.similarity, part.caption_to_image, NO_BANKS)
+    if None in paths:
+        missing = "--bank-images" if arguments.bank_images is None else "--bank-captions"
+        raise UserError(missing, "is missing", "name a bank of each kind, or none")
+    banks = Banks(Bank(read_bank(paths[0], captions)), Bank(read_bank(paths[1], images)))
+    return RetrievalTask.of(part.similarity, part.caption_to_image, banks)
 
 
 def not_negative(text: str) -> float:
@@ -175,5 +151,25 @@ def not_negative(text: str) -> float:
 
 
 def write(text: str) -> None:
-    """Prints a script's result."""
+    """Prints a command's result."""
     sys.stdout.write(f"{text}\n")
+
+
+def _beta(text: str) -> float:
+    number = not_negative(text)
+    if not 1 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 100")
+    return number
+
+
+def _add_number(
+    parser: argparse.ArgumentParser,
+    name: str,
+    kind: Callable[[str], float],
+    what: str,
+    default: RerankSettings,
+) -> None:
+    parser.add_argument(
+        f"--{name}", type=kind, default=getattr(default, name.replace("-", "_")),
+        metavar="X", help=f"{what} (default: %(default)s)",
+    )  # fmt: skip

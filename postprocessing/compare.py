@@ -1,15 +1,13 @@
-"""python -m postprocessing.compare: re-ranking methods side by side, for anybody's model."""
+"""python -m postprocessing.compare: re-ranking methods compared, for any model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from galr.common import cli
 from galr.common.atomic import write_json
@@ -18,44 +16,48 @@ from galr.data.annotations import caption_groups
 from galr.metrics.similarities import FeatureProduct
 from postprocessing.arguments import (
     add_bank_arguments,
+    add_caption_arguments,
     add_correction_arguments,
-    add_part_arguments,
     add_settings_arguments,
-    method_of,
-    part_of,
+    settings_of,
     task_of,
     write,
 )
 from postprocessing.banks import Bank
-from postprocessing.comparison import compare
-from postprocessing.feature_files import (
+from postprocessing.comparison import BASELINES, Compared, compare
+from postprocessing.files import (
     Features,
+    Floats,
     check_width,
-    read_captions,
     read_features,
-    read_own_images,
+    read_images,
+    read_lines,
+    read_part,
 )
 from postprocessing.methods import METHODS, MethodSettings
-from postprocessing.rerank import whole_if_small
-from postprocessing.similarity_files import read_part
-from postprocessing.task import NO_BANKS, Banks, RetrievalTask
+from postprocessing.multivariate import whole_if_small
+from postprocessing.task import Banks, RetrievalTask
 
 DESCRIPTION = """\
-Compares re-ranking methods: recalls both ways, seconds, what each method reads, hubness, and a
+Compares re-ranking methods: recall@k both ways, seconds, what each method reads, hubness, and a
 paired bootstrap of the differences (docs/rerank.md).
 
   python -m postprocessing.compare --similarity sims.npy --captions-per-image 5 --out compared
   python -m postprocessing.compare --features test --bank train --validation validation
+  python -m postprocessing.compare --similarity seed1.npy seed2.npy seed3.npy --captions-per-image 5
 
-sims.npy holds similarities (images, captions). The folders hold images.npy (I, D), captions.npy
-(C, D) and, but for the bank's, caption_to_image.npy (C,), all written by numpy.save; captions.txt
-has a caption a line, where there is one. test.py --save-features writes such folders. Embeddings
-are multiplied as they are: normalise them where cosines are meant.
+sims.npy holds similarities (images, captions), .csv and .pt files are read too. The folders hold
+images.npy (I, D), captions.npy (C, D) and, except the bank's, caption_to_image.npy (C,);
+captions.txt with a caption per line is optional. test.py --save-features writes such folders.
+Embeddings are multiplied as they are: normalise them where cosines are meant.
+
+Several files or folders are compared one by one, and then their means are printed. --bank,
+--validation, --captions and --caption-to-image then take one value for all, or one for each.
 """
 
 
 class Input(NamedTuple):
-    """What is compared on, where numbers are chosen, and the captions where they are known."""
+    """The task, that on which parameters are chosen, and the captions where they are known."""
 
     task: RetrievalTask
     validation: RetrievalTask | None
@@ -63,52 +65,66 @@ class Input(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses ``argv``, compares, prints the tables, and writes what is asked for."""
+    """Parses ``argv``, compares, prints the tables, and writes the files that are requested."""
     arguments = _parser().parse_args(argv)
-    given = _from_features(arguments) if arguments.features else _from_similarity(arguments)
-    rows = compare(
-        given.task,
-        _settings(arguments, given.task.banks),
-        groups=None if given.captions is None else caption_groups(given.captions),
-        validation=given.validation,
-        draws=arguments.draws,
-        seed=arguments.seed,
-    )
+    paths, inputs = _inputs(arguments)
+    settings = _settings(arguments, inputs[0].task.banks)
     # matplotlib takes a second, which wrong arguments need not wait for
-    from postprocessing import comparison_table as tables
+    from postprocessing import comparison_tables as tables
 
-    parts = tables.recall_lines(rows), tables.difference_lines(rows), tables.hubness_lines(rows)
-    write("\n\n".join("\n".join(lines) for lines in parts))
+    runs: list[list[Compared]] = []
+    for path, given in zip(paths, inputs, strict=True):
+        rows = compare(
+            given.task,
+            settings,
+            groups=None if given.captions is None else caption_groups(given.captions),
+            validation=given.validation,
+            draws=arguments.draws,
+            seed=arguments.seed,
+        )
+        write(tables.text(rows) if len(paths) == 1 else f"{path}\n{tables.text(rows)}\n")
+        if arguments.out:
+            folder = Path(arguments.out, *([str(len(runs))] if len(paths) > 1 else []))
+            tables.write_files(folder, rows, _head(arguments, path, given))
+        runs.append(rows)
+    if len(runs) > 1:
+        write(f"mean of {len(runs)} ± standard deviation\n{tables.mean_table(runs)}")
+        if arguments.out:
+            means = {"runs": paths, "methods": tables.mean_json(runs)}
+            write_json(Path(arguments.out, "compare.json"), means)
     if arguments.out:
-        folder = Path(arguments.out)
-        images, captions = given.task.i2t.shape
-        head = {"images": images, "captions": captions, "draws": arguments.draws,
-                "seed": arguments.seed, "tuned": given.validation is not None}  # fmt: skip
-        write_json(folder / "compare.json", {**head, "methods": [row.as_json() for row in rows]})
-        tables.write_csv(folder / "compare.csv", rows)
-        tables.draw_occurrences(folder / "k_occurrences.png", rows)
-        write(f"\nresults: {folder / 'compare.json'}")
+        write(f"\nresults: {Path(arguments.out, 'compare.json')}")
+
+
+def _head(arguments: argparse.Namespace, path: str, given: Input) -> dict[str, Any]:
+    images, captions = given.task.i2t.shape
+    return {
+        "input": path,
+        "images": images,
+        "captions": captions,
+        "draws": arguments.draws,
+        "seed": arguments.seed,
+        "tuned": given.validation is not None,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m postprocessing.compare")
-    add_part_arguments(parser, required=False)
+    for name, metavar, what in (
+        ("similarity", "FILE", "similarities (images, captions): .npy, .csv or .pt"),
+        ("features", "DIR", "embeddings of images and captions"),
+        ("bank", "DIR", "with --features: those of a bank"),
+        ("validation", "FILE or DIR", "choose each method's parameters on these similarities "
+         "(test.py --save-similarity) or features"),
+        ("captions", "FILE", "a caption per line: equal ones count as right in mR* (default: "
+         "captions.txt of --features, where there is one)"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", metavar=metavar, nargs="+", help=what)
+    add_caption_arguments(parser, nargs="+")
     add_bank_arguments(parser)
-    parser.add_argument("--features", metavar="DIR", help="embeddings of images and captions")
-    parser.add_argument("--bank", metavar="DIR", help="with --features: those of a bank")
-    parser.add_argument(
-        "--captions", metavar="FILE",
-        help="a caption a line: equal ones count as right in mR* (default: captions.txt of "
-        "--features, where there is one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--validation", metavar="FILE or DIR",
-        help="choose each method's numbers on these similarities (test.py --save-similarity) or "
-        "features",
-    )  # fmt: skip
     parser.add_argument(
         "--methods", metavar="LIST", default=",".join(METHODS),
-        help="methods with commas (default: all)",
+        help="comma-separated methods (default: all)",
     )  # fmt: skip
     add_settings_arguments(parser)
     add_correction_arguments(parser)
@@ -122,25 +138,46 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace, banks: Banks) -> list[MethodSettings]:
-    base = method_of(arguments)
     names = arguments.methods.split(",")
     unknown = [name for name in names if name not in METHODS]
     if unknown:
-        raise UserError("--methods", f"no method {unknown[0]!r}", f"choose of {', '.join(METHODS)}")
-    has_candidates = banks.i2t is not None and banks.i2t.candidates is not None
-    if "dual_bank" in names and not has_candidates:
+        raise UserError("--methods", f"no method {unknown[0]!r}", f"use {', '.join(METHODS)}")
+    if "dual_bank" in names and (banks.i2t is None or banks.i2t.candidates is None):
         if names != list(METHODS):
             raise UserError("dual_bank", "needs a bank of both kinds", "use --features and --bank")
         names.remove("dual_bank")
-    return [base.changed(method=name) for name in names]
+    base = settings_of(arguments, MethodSettings)
+    return [replace(base, method=name) for name in dict.fromkeys((*BASELINES, *names))]
+
+
+def _inputs(arguments: argparse.Namespace) -> tuple[list[str], list[Input]]:
+    """The paths that are compared, and what was read of each."""
+    given = [name for name in ("similarity", "features") if getattr(arguments, name)]
+    if len(given) != 1:
+        what = "give --similarity or --features"
+        raise UserError("compare", "needs one kind of input", what)
+    paths: list[str] = getattr(arguments, given[0])
+    named = ("bank", "validation", "captions", "caption_to_image")
+    values = {name: getattr(arguments, name) or [None] for name in named}
+    for name, own in values.items():
+        if len(own) not in (1, len(paths)):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(option, f"has {len(own)} values", f"give 1 or {len(paths)}")
+    read = _from_similarity if given == ["similarity"] else _from_features
+    single = [
+        argparse.Namespace(**{
+            **vars(arguments), given[0]: path,
+            **{name: own[number % len(own)] for name, own in values.items()},
+        })
+        for number, path in enumerate(paths)
+    ]  # fmt: skip
+    return paths, [read(each) for each in single]
 
 
 def _from_similarity(arguments: argparse.Namespace) -> Input:
-    if arguments.similarity is None:
-        raise UserError("compare", "similarities of what?", "give --similarity or --features")
     if arguments.bank:
         raise UserError("--bank", "is of --features", "use --bank-images and --bank-captions")
-    part = part_of(arguments)
+    part = read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
     task, validation = task_of(arguments, part), None
     if arguments.validation:
         if task.banks.some:
@@ -152,25 +189,25 @@ def _from_similarity(arguments: argparse.Namespace) -> Input:
         # captions in another order are named beside the validation file
         chosen = read_part(arguments.validation, arguments.captions_per_image)
         validation = RetrievalTask.of(chosen.similarity, chosen.caption_to_image)
-    captions = arguments.captions and read_captions(arguments.captions, part.similarity.shape[1])
-    return Input(task, validation, captions or None)
+    captions = None
+    if arguments.captions:
+        captions = read_lines(arguments.captions, part.similarity.shape[1], "caption")
+    return Input(task, validation, captions)
 
 
 def _from_features(arguments: argparse.Namespace) -> Input:
-    others = ("similarity", "captions_per_image", "bank_images", "bank_captions")
-    wrong = [name for name in others if getattr(arguments, name) is not None]
-    if wrong:
-        option = f"--{wrong[0].replace('_', '-')}"
-        raise UserError(option, "does not go with --features", "leave one of them out")
+    for name in ("captions_per_image", "bank_images", "bank_captions"):
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(option, "cannot be combined with --features", "leave one of them out")
     features = read_features(arguments.features)
     bank = read_features(arguments.bank) if arguments.bank else None
-    beside = Path(arguments.features) / "captions.txt"
+    beside = Path(arguments.features, "captions.txt")
     path = arguments.captions or (beside if beside.exists() else None)
-    captions = None if path is None else read_captions(path, len(features.captions))
+    captions = None if path is None else read_lines(path, len(features.captions), "caption")
     validation = None
     if arguments.validation:
-        chosen = read_features(arguments.validation)
-        validation = _task(arguments.validation, chosen, bank, None)
+        validation = _task(arguments.validation, read_features(arguments.validation), bank, None)
     task = _task(arguments.features, features, bank, arguments.caption_to_image)
     return Input(task, validation, captions)
 
@@ -178,26 +215,24 @@ def _from_features(arguments: argparse.Namespace) -> Input:
 def _task(
     folder: str, features: Features, bank: Features | None, caption_to_image: str | None
 ) -> RetrievalTask:
-    own = read_own_images(folder, features, caption_to_image)
-    whole = FeatureProduct(features.images, features.captions)
-    return RetrievalTask.of(whole_if_small(whole), own, _banks(Path(folder), features, bank))
-
-
-def _banks(folder: Path, features: Features, bank: Features | None) -> Banks:
+    path = Path(caption_to_image or Path(folder, "caption_to_image.npy"))
+    own = read_images(path, len(features.images), len(features.captions))
+    whole = whole_if_small(FeatureProduct(features.images, features.captions))
     if bank is None:
-        return NO_BANKS
+        return RetrievalTask.of(whole, own)
     check_width(folder, features.images, bank.images)
-
-    def compared(
-        queries: NDArray[np.floating], others: NDArray[np.floating], to: NDArray[np.floating]
-    ) -> Bank:
-        both = (FeatureProduct(part.astype(to.dtype, copy=False), to) for part in (queries, others))
-        return Bank(*map(whole_if_small, both))
-
-    return Banks(
-        compared(bank.images, bank.captions, features.captions),
-        compared(bank.captions, bank.images, features.images),
+    banks = Banks(
+        _bank(bank.images, bank.captions, features.captions),
+        _bank(bank.captions, bank.images, features.images),
     )
+    return RetrievalTask.of(whole, own, banks)
+
+
+def _bank(queries: Floats, others: Floats, candidates: Floats) -> Bank:
+    return Bank(*(
+        whole_if_small(FeatureProduct(part.astype(candidates.dtype, copy=False), candidates))
+        for part in (queries, others)
+    ))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,33 +1,57 @@
-"""Re-ranking methods side by side: recalls, hubness, seconds, and whether they differ."""
+"""Re-ranking methods compared: recall@k, hubness, seconds, and significance of the differences."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import skew
 
-from galr.metrics.retrieval import Ranks, metrics_of_ranks
-from postprocessing.bootstrap import Difference, PairedBootstrap
-from postprocessing.hubness import FIRST, Hubness, hubness, k_occurrences
+from galr.metrics.retrieval import RECALLS_AT, Ranks, metrics_of_ranks
+from galr.metrics.similarities import Array, as_tensor
 from postprocessing.methods import METHODS, MethodSettings, reads
 from postprocessing.task import NO_BANKS, RetrievalTask
 from postprocessing.tuning import tune
 
 BASELINES = ("none", "multivariate")
-SHOWN = 30  # best candidates of each query, whose making is timed
+SHOWN = 30  # candidates of each query whose computation is timed
+FIRST = 10  # of each query's candidates that count for hubness
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Difference(NamedTuple):
+    """A difference of mR in points: its 95 % interval and the two-sided p value of none."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+class Hubness(NamedTuple):
+    """``skewness`` of the k-occurrences (Radovanovic et al. 2010); shares in percent.
+
+    ``never``: candidates among the first of no query; ``top``: share of all first positions that
+    the most frequent 1 % of the candidates (at least one) occupies.
+    """
+
+    skewness: float
+    never: float
+    top: float
 
 
 class Compared(NamedTuple):
     """One method on one task; metrics in percent, ``duplicate_aware`` where captions are known.
 
-    ``seconds``: the ``SHOWN`` best of every query, both ways; ``occurrences`` among the first ten:
-    of captions, then of images. ``against`` has the differences of mR to the baselines,
-    ``aware_against`` those of the duplicate-aware mR.
+    ``seconds``: to compute the ``SHOWN`` best of every query, both ways; ``occurrences`` among the
+    first ten: of captions, then of images. ``against``: differences of mR to the baselines;
+    ``aware_against``: those of the duplicate-aware mR.
     """
 
     name: str
@@ -75,11 +99,11 @@ def compare(
     draws: int = 2000,
     seed: int = 0,
 ) -> list[Compared]:
-    """Each method on ``task``: without its bank where it can do without, and with it.
+    """Each method on ``task``: without its bank where it needs none, and with it.
 
-    The baselines (plain similarities and the paper's score) are always among them, first.
-    ``groups`` (C,) are equal for equal captions; on ``validation`` each method's numbers are
-    chosen. Differences are by ``draws`` of a seeded paired bootstrap.
+    ``groups`` (C,) are equal for equal captions; on ``validation`` each method's parameters are
+    chosen. Differences to the ``BASELINES`` that precede a method come from ``draws`` of a seeded
+    paired bootstrap.
     """
     bootstrap = PairedBootstrap(task.caption_to_image, task.i2t.shape[0], draws, seed)
     rows: list[Compared] = []
@@ -87,8 +111,7 @@ def compare(
         chosen = own
         if validation is not None:
             chosen = tune(own, validation if with_bank else validation._replace(banks=NO_BANKS))[0]
-        used = task if with_bank else task._replace(banks=NO_BANKS)
-        found = _measured(used, chosen, groups)
+        found = _measured(task if with_bank else task._replace(banks=NO_BANKS), chosen, groups)
         for other in (each for each in rows if each.name in BASELINES):
             found.against[other.name] = bootstrap.difference(found.ranks, other.ranks)
             if found.aware_ranks is not None and other.aware_ranks is not None:
@@ -102,10 +125,8 @@ def compare(
 def _variants(
     settings: Sequence[MethodSettings], has_bank: bool
 ) -> Iterable[tuple[MethodSettings, bool]]:
-    by_name = {each.method: each for each in settings}
-    for name in dict.fromkeys((*BASELINES, *by_name)):
-        own = by_name.get(name) or settings[0].changed(method=name)
-        kind = METHODS[name].bank
+    for own in settings:
+        kind = METHODS[own.method].bank
         if kind != "required":
             yield own, False
         if kind != "never" and has_bank:
@@ -133,3 +154,65 @@ def _measured(task: RetrievalTask, settings: MethodSettings, groups: Integers | 
         {},
         {},
     )
+
+
+class PairedBootstrap:
+    """Draws of queries with replacement, the same for all methods that are compared.
+
+    Images are drawn, with their captions, since captions of one image are not independent.
+    """
+
+    def __init__(
+        self, caption_to_image: Integers, images: int, draws: int = 2000, seed: int = 0
+    ) -> None:
+        self._caption_to_image, self._images = caption_to_image, images
+        rng = np.random.default_rng(seed)
+        even = np.full(images, 1 / images)
+        self._weights = rng.multinomial(images, even, size=draws).astype(np.float64)
+        captions = np.bincount(caption_to_image, minlength=images).astype(np.float64)
+        self._captions = self._weights @ captions  # (draws,) the captions of each draw
+
+    def difference(self, ranks: Ranks, other: Ranks) -> Difference:
+        """mR of ``ranks`` minus that of ``other``."""
+        return self.mean_difference([ranks], [other])
+
+    def mean_difference(self, ranks: Sequence[Ranks], other: Sequence[Ranks]) -> Difference:
+        """The mean mR of the folds ``ranks`` minus that of ``other``, of the same queries."""
+        one, two = (
+            [np.mean(parts, axis=0) for parts in zip(*map(self._hits_by_image, folds), strict=True)]
+            for folds in (ranks, other)
+        )
+        i2t, t2i = one[0] - two[0], one[1] - two[1]
+        draws = (self._weights @ i2t) / self._images + (self._weights @ t2i) / self._captions
+        draws *= 100 / (2 * len(RECALLS_AT))
+        value = i2t.mean() + t2i.sum() / len(self._caption_to_image)
+        low, high = np.quantile(draws, (0.025, 0.975))
+        # 1e-9: sums in another order may differ where they should not; a draw is added, since no
+        # finite number of them shows that p is 0
+        against = [np.count_nonzero(sign * draws <= 1e-9) for sign in (1, -1)]
+        return Difference(
+            float(value) * 100 / (2 * len(RECALLS_AT)),
+            float(low), float(high), min(1.0, 2 * (1 + min(against)) / (1 + len(draws))),
+        )  # fmt: skip
+
+    def _hits_by_image(self, ranks: Ranks) -> tuple[Floats, Floats]:
+        """How many of R@1, 5, 10 each image hits, and its captions in sum; both (I,)."""
+        i2t, t2i = (
+            np.less_equal.outer(each.cpu().numpy(), RECALLS_AT).sum(axis=1).astype(np.float64)
+            for each in ranks
+        )
+        return i2t, np.bincount(self._caption_to_image, t2i, self._images).astype(np.float64)
+
+
+def k_occurrences(first: Array, candidates: int) -> Integers:
+    """How many queries have each candidate among their first: (Q, k) -> (candidates,)."""
+    flat = as_tensor(first).cpu().numpy().ravel()
+    return np.bincount(flat, minlength=candidates).astype(np.int64)
+
+
+def hubness(occurrences: Integers) -> Hubness:
+    """Of k-occurrences (C,); the skewness is 0 where all are equal."""
+    skewness = float(skew(occurrences)) if np.ptp(occurrences) else 0.0
+    most = -np.sort(-occurrences)[: math.ceil(len(occurrences) / 100)]
+    never = 100 * float(np.mean(occurrences == 0))
+    return Hubness(skewness, never, 100 * float(most.sum() / occurrences.sum()))

@@ -1,83 +1,145 @@
-"""How re-ranking methods correct similarities; ``postprocessing.methods`` has the sources.
+"""Methods that correct each similarity by statistics of its candidate; ``settings`` has formulas.
 
-Each reads what it needs once, and returns the function from a block of similarities to scores.
+A hub is a candidate that is similar to every query. A correction is one number per candidate, taken
+from its list (its similarities with many queries), so that scores need no more memory than a block
+of similarities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from galr.metrics.similarities import Similarities
-from postprocessing.banks import Bank
-from postprocessing.scores import (
-    Statistic,
-    Transform,
-    among_best,
-    log_sum_exp,
-    mean_of_largest,
-    of_each_candidate,
-)
+from galr.metrics.retrieval import best_ranks
+from galr.metrics.similarities import Similarities, even_blocks
+from postprocessing.settings import MethodSettings
+from postprocessing.topk import fill_top_k
 
-T = TypeVar("T")
+Transform = Callable[[Tensor], Tensor]  # of similarities (b, C) -> scores (b, C)
 
-if TYPE_CHECKING:
-    from postprocessing.methods import MethodSettings
+COPIES = 12  # of a block in float32 that a correction holds at a time: some are in float64
+MOST_NUMBERS = 1 << 22  # similarities in a block: larger ones are not corrected any faster
 
 
-class Given(NamedTuple):
-    """What a correction is made of; ``bank`` is None where the test queries stand for it.
+def rows_within(numbers: int, length: int) -> int:
+    """Rows of ``length`` to correct at a time, with all copies: at least one."""
+    return max(1, min(numbers // COPIES, MOST_NUMBERS) // max(1, length))
 
-    ``kept``: statistics of candidates by name, which are looked up there before they are computed.
+
+class Scores:
+    """Scores (Q, C) of similarities (Q, C), computed for the rows that are requested."""
+
+    def __init__(self, similarity: Similarities, transform: Transform, numbers: int) -> None:
+        self._similarity, self._transform = similarity, transform
+        self._rows = rows_within(numbers, similarity.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Q, C)."""
+        queries, candidates = self._similarity.shape
+        return queries, candidates
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return self._transform(self._similarity[rows])
+
+    def best(self, k: int) -> tuple[Tensor, Tensor]:
+        """Candidates and float64 scores (Q, K), K = min(k, C), best first, equal ones by index.
+
+        Raises ValueError on NaN and infinity.
+        """
+        queries, candidates = self.shape
+        shape, device = (queries, min(k, candidates) if queries else 0), self._similarity.device
+        columns = torch.empty(shape, dtype=torch.int64, device=device)
+        values = torch.empty(shape, dtype=torch.float64, device=device)
+        if 0 not in shape:
+            for rows in even_blocks(queries, self._rows):
+                fill_top_k(self[rows], columns[rows], values[rows])
+        return columns, values
+
+    def ranks(self, query: Tensor, candidate: Tensor) -> Tensor:
+        """Rank (Q,) of each query's best right candidate; arguments as for ``best_ranks``."""
+        return best_ranks(self, query, candidate)
+
+
+class Inputs(NamedTuple):
+    """What a correction is computed from.
+
+    ``lists`` (B, C): the bank's similarities with the candidates, or the test queries'; ``others``
+    (A, C): those of the bank of candidates. ``cache``: statistics of the candidates by name.
     """
 
-    similarity: Similarities
     settings: MethodSettings
-    bank: Bank | None
-    block_numbers: int
-    kept: MutableMapping[str, Tensor]
+    lists: Similarities
+    others: Similarities | None
+    numbers: int
+    cache: MutableMapping[str, Tensor]
 
-    def of_each_candidate(self, statistic: Callable[[T], Statistic], parameter: T) -> Tensor:
-        """Of each candidate's similarities with the bank, or with the test queries: (C,)."""
-        name = f"{statistic.__name__} {parameter}"
-        if name not in self.kept:
-            lists = self.similarity if self.bank is None else self.bank.queries
-            self.kept[name] = of_each_candidate(lists, statistic(parameter), self.block_numbers)
-        return self.kept[name]
+    def log_sum_exp(self) -> Tensor:
+        """Log of the sum of exp(b s) over each candidate's list: (C,)."""
+        return self._cached(f"log_sum_exp {self.settings.beta}", self.lists, self._log_sum_exp)
+
+    def others_log_sum_exp(self) -> Tensor:
+        """The same with the bank of candidates."""
+        if self.others is None:
+            raise ValueError("dual_bank needs a bank of candidates beside that of queries")
+        name = f"others_log_sum_exp {self.settings.beta}"
+        return self._cached(name, self.others, self._log_sum_exp)
+
+    def mean_of_largest(self) -> Tensor:
+        """Mean of the k largest of each candidate's list, or of all where there are fewer: (C,)."""
+        k = self.settings.neighbours
+        return self._cached(f"mean_of_largest {k}", self.lists, lambda part: largest_mean(part, k))
 
     def hubs(self) -> Tensor:
-        """Which candidates are among the best of any query of the bank: (C,) bool."""
+        """Which candidates are among the best of any query of the lists: (C,) bool."""
         name = f"among_best {self.settings.activation}"
-        if name not in self.kept:
-            lists = self.similarity if self.bank is None else self.bank.queries
-            self.kept[name] = among_best(lists, self.settings.activation, self.block_numbers)
-        return self.kept[name]
+        if name not in self.cache:
+            best, _ = Scores(self.lists, _unchanged, self.numbers).best(self.settings.activation)
+            found = torch.zeros(self.lists.shape[1], dtype=torch.bool, device=best.device)
+            found[best.flatten()] = True
+            self.cache[name] = found
+        return self.cache[name]
+
+    def _log_sum_exp(self, lists: Tensor) -> Tensor:
+        return torch.logsumexp(self.settings.beta * lists, dim=1)
+
+    def _cached(self, name: str, similarity: Similarities, statistic: Transform) -> Tensor:
+        """``statistic`` of the candidates' lists (b, B), some at a time: (C,) of their type."""
+        if name not in self.cache:
+            lists = similarity.T
+            count, length = lists.shape
+            found = torch.empty(count, dtype=similarity.dtype, device=similarity.device)
+            # in place: small tensors that outlive a block would fragment the memory of the next;
+            # in float64: equal lists have equal statistics in every block
+            for rows in even_blocks(count, rows_within(self.numbers, length)):
+                found[rows] = statistic(lists[rows].double().contiguous())
+            self.cache[name] = found
+        return self.cache[name]
 
 
-def as_it_is(block: Tensor) -> Tensor:
-    """Scores that are the similarities."""
+def largest_mean(lists: Tensor, k: int) -> Tensor:
+    """The mean of each list's k largest: (b, n) -> (b,)."""
+    return lists.topk(min(k, lists.shape[1]), dim=1).values.mean(dim=1)
+
+
+def _unchanged(block: Tensor) -> Tensor:
     return block
 
 
-def plain(_: Given) -> Transform:
-    """s(q, c)."""
-    return as_it_is
+def _none(_: Inputs) -> Transform:
+    return _unchanged
 
 
-def inverted_softmax(given: Given) -> Transform:
-    """log of exp(b s(q, c)) / sum over q' of exp(b s(q', c))."""
-    beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp, beta)
-    return lambda block: beta * block - received
+def _inverted_softmax(inputs: Inputs) -> Transform:
+    beta, normaliser = inputs.settings.beta, inputs.log_sum_exp()
+    return lambda block: beta * block - normaliser
 
 
-def qb_norm(given: Given) -> Transform:
-    """The inverted softmax where a query's best candidate is a hub, else s(q, c)."""
-    inverted = inverted_softmax(given)
-    hubs = given.hubs()
+def _qb_norm(inputs: Inputs) -> Transform:
+    inverted, hubs = _inverted_softmax(inputs), inputs.hubs()
 
     def transform(block: Tensor) -> Tensor:
         activated = hubs[block.argmax(dim=1)]
@@ -86,36 +148,33 @@ def qb_norm(given: Given) -> Transform:
     return transform
 
 
-def dual_softmax(given: Given) -> Transform:
-    """s(q, c) exp(b s(q, c)) / sum over test queries q' of exp(b s(q', c))."""
-    beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp, beta).double()
+def _dual_softmax(inputs: Inputs) -> Transform:
+    beta, normaliser = inputs.settings.beta, inputs.log_sum_exp().double()
     # float64: in float32 a factor below 1e-38 is 0, and candidates that have it are equal
-    return lambda block: block * (beta * block.double() - received).exp()
+    return lambda block: block * (beta * block.double() - normaliser).exp()
 
 
-def csls(given: Given) -> Transform:
-    """2 s(q, c) - mean of the k largest s(q, .) - mean of the k largest s(., c)."""
-    k = given.settings.neighbours
-    received = given.of_each_candidate(mean_of_largest, k)
-    given_by = mean_of_largest(k)
-    return lambda block: 2 * block - given_by(block)[:, None] - received
+def _csls(inputs: Inputs) -> Transform:
+    k, of_candidate = inputs.settings.neighbours, inputs.mean_of_largest()
+    return lambda block: 2 * block - largest_mean(block, k)[:, None] - of_candidate
 
 
-def nnn(given: Given) -> Transform:
-    """s(q, c) - a times the mean of the k largest s(q', c)."""
-    received = given.of_each_candidate(mean_of_largest, given.settings.neighbours)
-    received = received * given.settings.alpha
-    return lambda block: block - received
+def _nnn(inputs: Inputs) -> Transform:
+    bias = inputs.settings.alpha * inputs.mean_of_largest()
+    return lambda block: block - bias
 
 
-def dual_bank(given: Given) -> Transform:
-    """The inverted softmax with bank queries plus that with bank candidates, both as logarithms."""
-    if given.bank is None or given.bank.candidates is None:
-        raise ValueError("dual_bank needs a bank of candidates beside that of queries")
-    beta = given.settings.beta
-    received = given.of_each_candidate(log_sum_exp, beta)
-    received = received + of_each_candidate(
-        given.bank.candidates, log_sum_exp(beta), given.block_numbers
-    )
-    return lambda block: 2 * beta * block - received
+def _dual_bank(inputs: Inputs) -> Transform:
+    beta, normaliser = inputs.settings.beta, inputs.log_sum_exp() + inputs.others_log_sum_exp()
+    return lambda block: 2 * beta * block - normaliser
+
+
+CORRECTIONS: dict[str, Callable[[Inputs], Transform]] = {
+    "none": _none,
+    "inverted_softmax": _inverted_softmax,
+    "qb_norm": _qb_norm,
+    "dual_softmax": _dual_softmax,
+    "csls": _csls,
+    "nnn": _nnn,
+    "dual_bank": _dual_bank,
+}

@@ -1,8 +1,8 @@
-"""What the rerank formula needs of the similarities, in two passes over them.
+"""What the multivariate score reads of the similarities, in two passes over them.
 
-Pass 1 goes through the queries' lists (rows) for their k best candidates; pass 2 through the
-candidates' lists (columns) for the ranks that the queries have there and for the lists' sums.
-Both hold one block of lists at a time, whether it is stored or multiplied from features.
+Pass 1 reads the queries' lists (rows) for their k best candidates; pass 2 the candidates' lists
+(columns), or those of a bank, for the ranks of the queries there and the sums. Both hold one block
+of lists at a time, whether it is stored or computed from features.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from galr.metrics.similarities import Similarities, even_blocks
-from postprocessing.lists import fill_best, fill_ranks
+from postprocessing.topk import LARGEST_SHARE, NOT_FINITE, fill_ranks, fill_top_k
 
-FEWEST_LISTS = 32  # fewer are not multiplied any faster
-SHORT_NUMBERS = 1 << 16  # candidates that have numbers of 16 bits
+FEWEST_LISTS = 32  # a product of fewer rows takes as long
+RADIX_SORTED = 1 << 16  # numpy sorts numbers of 16 bits by radix, several times as fast
 
 
 class Neighbours(NamedTuple):
     """The k best candidates of each query, best first, ties by index; all (Q, K).
 
-    ``share`` is the similarity over the sum of the candidate's list (float64), 0 where that sum is
-    0; ``reverse_rank`` the query's rank in the candidate's list, from 0, ties by index (int64).
+    ``share``: the similarity divided by the sum of the candidate's list (float64), 0 where that sum
+    is 0; ``reverse_rank``: the query's rank in the candidate's list, from 0, ties by index (int64).
     """
 
     candidates: Tensor
@@ -38,95 +38,98 @@ def find_neighbours(
 ) -> Neighbours:
     """The neighbours of all queries, or of one; similarity (Q, C), K = min(k, C).
 
-    At most ``block_numbers`` similarities are made at a time, but ``FEWEST_LISTS`` lists at the
-    least. Raises ValueError on NaN and infinity.
+    A block has at most ``block_numbers`` similarities, or ``FEWEST_LISTS`` lists. Raises ValueError
+    on NaN and infinity.
     """
+    count, candidates = similarity.shape
+    device = similarity.device
     if 0 in similarity.shape:
-        return _nobody(similarity)
-    queries = range(similarity.shape[0]) if query is None else range(query, query + 1)
-    chosen, values = _choose(similarity, k, queries, block_numbers)
-    share, reverse_rank = _meet(similarity, chosen, queries.start, block_numbers)
-    return Neighbours(chosen, values, share, reverse_rank)
-
-
-def _nobody(similarity: Similarities) -> Neighbours:
-    """The neighbours where there are no queries, or no candidates."""
-    shape, device = (similarity.shape[0], 0), similarity.device
-    indices = torch.empty(shape, dtype=torch.int64, device=device)
-    values = torch.empty(shape, dtype=torch.float64, device=device)
-    return Neighbours(indices, values.to(similarity.dtype), values, indices)
-
-
-def _choose(
-    similarity: Similarities, k: int, queries: range, block_numbers: int
-) -> tuple[Tensor, Tensor]:
-    """Pass 1: each query's best candidates, and how similar they are."""
-    candidates = similarity.shape[1]
-    shape, device = (len(queries), min(k, candidates)), similarity.device
+        indices = torch.empty((count, 0), dtype=torch.int64, device=device)
+        values = torch.empty((count, 0), dtype=torch.float64, device=device)
+        return Neighbours(indices, values.to(similarity.dtype), values, indices)
+    first, queries = (0, count) if query is None else (query, 1)
+    shape = queries, min(k, candidates)
     chosen = torch.empty(shape, dtype=torch.int64, device=device)
     values = torch.empty(shape, dtype=similarity.dtype, device=device)
-    for block in _blocks(similarity, len(queries), block_numbers // candidates):
-        rows = slice(queries.start + block.start, queries.start + block.stop)
-        fill_best(similarity[rows], chosen[block], values[block])
-    return chosen, values
+    for block in _blocks(similarity, queries, block_numbers // candidates):
+        rows = similarity[first + block.start : first + block.stop]
+        fill_top_k(rows, chosen[block], values[block])
+    return Neighbours(
+        chosen, values, *_in_candidates_lists(similarity, chosen, first, block_numbers)
+    )
 
 
-def _meet(
+def _in_candidates_lists(
     similarity: Similarities, chosen: Tensor, first: int, block_numbers: int
 ) -> tuple[Tensor, Tensor]:
-    """Pass 2: the share and the rank of each query in its candidates' lists; both (Q, K)."""
+    """Pass 2: share and reverse rank of each query in its candidates' lists, both (Q, K)."""
     queries, candidates = similarity.shape
     share = torch.empty(chosen.shape, dtype=torch.float64, device=chosen.device)
     reverse_rank = torch.empty_like(chosen)
-    pairs = _by_candidate(chosen, first, candidates)
-    # lists that nobody asks for are skipped where they are many: picking lists costs a copy
-    wanted = pairs.lengths.nonzero()[:, 0] if len(pairs.place) * 4 < candidates else None
-    lengths = pairs.lengths if wanted is None else pairs.lengths[wanted]
-    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+    pairs = _by_candidate(chosen, candidates)
+    query = first + pairs.div(chosen.shape[1], rounding_mode="floor")
+    lengths = torch.bincount(chosen.view(-1), minlength=candidates)
+    # lists without a pair are skipped where they are many: selecting lists costs a copy
+    wanted = lengths.nonzero()[:, 0] if len(pairs) * 4 < candidates else None
+    lengths = lengths if wanted is None else lengths[wanted]
+    offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
     for block in _blocks(similarity, len(lengths), block_numbers // queries):
-        start, stop = int(ends[block.start]), int(ends[block.stop])
+        own = slice(int(offsets[block.start]), int(offsets[block.stop]))
         fill_ranks(
             similarity.T[block if wanted is None else wanted[block]],  # (b, Q)
-            ends[block.start : block.stop + 1] - start,
-            pairs.query[start:stop],
-            pairs.place[start:stop],
+            offsets[block.start : block.stop + 1] - own.start,
+            query[own],
+            pairs[own],
             reverse_rank.view(-1),
             share.view(-1),
         )
     return share, reverse_rank
 
 
+def bank_neighbours(
+    candidates: Tensor, similarity: Tensor, bank: Similarities, most_lists: int
+) -> Neighbours:
+    """The neighbours of queries where a candidate's list holds a bank and the query itself.
+
+    candidates, similarity (Q, K): each query's best; bank (B, C), of which ``most_lists`` columns
+    are read at a time. A query precedes bank queries of equal similarity. Raises ValueError on NaN
+    and infinity in the bank.
+    """
+    values = similarity.flatten().double()
+    pairs = _by_candidate(candidates, bank.shape[1])
+    counts = torch.bincount(candidates.flatten(), minlength=bank.shape[1])
+    offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+    wanted = counts.nonzero()[:, 0]
+    above, total = torch.empty_like(pairs), torch.empty_like(values)
+    for rows in even_blocks(len(wanted), most_lists):
+        columns = wanted[rows]
+        lists = bank.T[columns].double()  # (b, B)
+        if not bool(lists.isfinite().all()):
+            raise ValueError(NOT_FINITE.replace("similarity", "bank"))
+        own = pairs[int(offsets[columns[0]]) : int(offsets[columns[-1] + 1])]
+        row = torch.repeat_interleave(counts[columns])
+        column = torch.arange(len(own), device=row.device)
+        column -= (offsets[columns] - offsets[columns[0]])[row]
+        requested = lists.new_zeros(len(columns), int(counts[columns].max()))
+        requested[row, column] = values[own]
+        not_above = torch.searchsorted(lists.sort(dim=1).values, requested, right=True)
+        above[own] = bank.shape[0] - not_above[row, column]
+        total[own] = lists.sum(dim=1)[row]
+    total += values
+    share = values / torch.where(total.isfinite() & (total != 0), total, torch.inf)
+    share = share.clamp_(-LARGEST_SHARE, LARGEST_SHARE).view(candidates.shape)
+    return Neighbours(candidates, similarity, share, above.view(candidates.shape))
+
+
 def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
-    """Blocks of lists; a matrix that is there already, on the CPU, is a single one."""
+    """Blocks of lists; a matrix in CPU memory is a single one."""
     if isinstance(similarity, Tensor) and similarity.device.type == "cpu":
         return [slice(0, lists)]
     return even_blocks(lists, max(most, FEWEST_LISTS))
 
 
-class _Pairs(NamedTuple):
-    """Pairs of a query and its candidate, ordered by candidate, then query.
-
-    ``place`` in the flat (Q, K) and ``query`` (Q K,); ``lengths`` (C,): pairs of each candidate.
-    """
-
-    place: Tensor
-    query: Tensor
-    lengths: Tensor
-
-
-def _by_candidate(chosen: Tensor, first: int, candidates: int) -> _Pairs:
-    """The pairs of ``chosen`` (Q, K), whose queries are numbered from ``first``."""
-    flat, k = chosen.view(-1), chosen.shape[1]
-    if chosen.device.type != "cpu":
-        by_candidate = flat.argsort(stable=True)
-        query = first + by_candidate.div(k, rounding_mode="floor")
-        return _Pairs(by_candidate, query, torch.bincount(flat, minlength=candidates))
-    if candidates <= SHORT_NUMBERS:
-        place = np.argsort(flat.numpy().astype(np.uint16), kind="stable")  # a radix sort
-    else:
-        # sorting numbers is much faster than sorting places
-        place = flat.numpy() * flat.numel() + np.arange(flat.numel())
-        place.sort()
-        place %= flat.numel()
-    lengths = np.bincount(flat.numpy(), minlength=candidates)
-    return _Pairs(*map(torch.from_numpy, (place, first + place // k, lengths)))
+def _by_candidate(chosen: Tensor, candidates: int) -> Tensor:
+    """Positions in the flat ``chosen`` (Q, K), ordered by candidate, then query."""
+    flat = chosen.cpu().numpy().reshape(-1)
+    short = flat.astype(np.uint16) if candidates <= RADIX_SORTED else flat
+    return torch.from_numpy(np.argsort(short, kind="stable")).to(chosen.device)

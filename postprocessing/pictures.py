@@ -1,7 +1,8 @@
-"""The pictures of the rerank: how candidates moved, and the heat map of a sweep."""
+"""Charts of re-ranking: how candidates moved, and the heat map of a sweep."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 RIGHT, WRONG = "tab:green", "tab:gray"
 TERMS = {"saliency": "tab:orange", "rank": "tab:blue", "reverse": "tab:purple"}
-NAME_LETTERS = 40  # of a name that are shown
+LABEL_LENGTH = 45  # characters of a number and name
 
 
 def draw_moves(
@@ -28,36 +29,35 @@ def draw_moves(
     right: set[int],
     title: str,
 ) -> None:
-    """Draws candidates before and after rerank, joined by lines, beside the terms of each."""
+    """Draws candidates before and after re-ranking, joined by lines, beside the terms of each."""
     figure = Figure(figsize=(12, 1.2 + 0.36 * len(rows)), layout="constrained")
     moves, bars = figure.subplots(1, 2, width_ratios=(1, 2))
     for row in rows:
         colour = RIGHT if row.candidate in right else WRONG
         moves.plot((0, 1), (row.was, row.now), color=colour, marker="o", linewidth=2)
     furthest = max((row.was for row in rows), default=1)
-    moves.set(xticks=(0, 1), xticklabels=("before", "after"), ylabel="place", xlim=(-0.2, 1.2))
+    moves.set(xticks=(0, 1), xticklabels=("before", "after"), ylabel="rank", xlim=(-0.2, 1.2))
     moves.set_ylim(furthest + 0.5, 0.5)
     moves.yaxis.get_major_locator().set_params(integer=True)
     moves.set_title(f"{title}, right answers green")
-    places = [row.now for row in rows]
+    ranks = [row.now for row in rows]
     start = np.zeros(len(rows))
     for term, colour in TERMS.items():
         widths = np.array([getattr(row, term) for row in rows])
-        # what takes from the score stands left of zero
-        bars.barh(places, widths, left=np.where(widths < 0, 0, start), color=colour, label=term)
+        # negative terms are left of zero
+        bars.barh(ranks, widths, left=np.where(widths < 0, 0, start), color=colour, label=term)
         start = start + widths.clip(min=0)
-    labels = [
-        f"{row.candidate}" + (f" {_shortened(names[row.candidate])}" if names else "")
-        for row in rows
-    ]
-    bars.set_yticks(places, labels)
+    labels = [f"{row.candidate} {names[row.candidate] if names else ''}" for row in rows]
+    bars.set_yticks(
+        ranks, [textwrap.shorten(each, LABEL_LENGTH, placeholder="…") for each in labels]
+    )
     for label, row in zip(bars.get_yticklabels(), rows, strict=True):
         label.set_color(RIGHT if row.candidate in right else "black")
     bars.invert_yaxis()
     bars.set_xlabel("score")
     bars.axvline(0, color="black", linewidth=0.8)
     figure.legend(loc="outside lower right", ncols=3)
-    bars.set_title("weighted terms, in the order after rerank")
+    bars.set_title("weighted terms, in the order after re-ranking")
     save_png(path, figure)
 
 
@@ -69,7 +69,7 @@ def draw_heat_map(
     chosen: tuple[int, int],
     title: str,
 ) -> None:
-    """Draws ``values`` (rows, columns) as colours with their numbers, ``chosen`` framed."""
+    """Draws ``values`` (rows, columns) as a heat map with numbers, ``chosen`` framed."""
     figure = Figure(
         figsize=(2.5 + 0.8 * len(columns[1]), 2 + 0.5 * len(rows[1])), layout="constrained"
     )
@@ -98,7 +98,3 @@ def save_png(path: str | Path, figure: Figure) -> None:
     """Writes ``figure`` as a PNG, atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1].rstrip() + "…"

@@ -1,22 +1,23 @@
-"""A retrieval task, in both directions: similarities, right answers, and banks."""
+"""A retrieval task in both directions: similarities, ground truth, and banks."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galr.metrics.retrieval import Ranks
+from galr.metrics.retrieval import Ranks, metrics_of_ranks, right_pairs
 from galr.metrics.similarities import Array, FeatureProduct, Similarities
 from postprocessing.banks import Bank
-from postprocessing.methods import METHODS, MethodSettings, Ordering, order_by, ranks_of
-from postprocessing.rerank import Reranked, checked_similarity
+from postprocessing.methods import MethodSettings, Ordering, order_by
+from postprocessing.multivariate import Reranked, checked_similarity
 
 
 class Banks(NamedTuple):
-    """Bank images for the images that ask, bank captions for the captions that ask."""
+    """Bank images for image queries, bank captions for caption queries."""
 
     i2t: Bank | None = None
     t2i: Bank | None = None
@@ -28,6 +29,13 @@ class Banks(NamedTuple):
 
 
 NO_BANKS = Banks()
+
+
+class Orders(NamedTuple):
+    """Image to text and text to image in the order of a method."""
+
+    i2t: Ordering
+    t2i: Ordering
 
 
 class RetrievalTask(NamedTuple):
@@ -60,20 +68,21 @@ class RetrievalTask(NamedTuple):
 
     def ranks(self, orders: Orders, caption_group: Array | None = None) -> Ranks:
         """Ranks of both directions; ``caption_group`` as for ``retrieval_metrics``."""
-        return ranks_of(*orders, self.caption_to_image, self.i2t.shape[0], caption_group)
+        pairs = right_pairs(self.caption_to_image, self.i2t.shape[0], caption_group)
+        by_image = torch.argsort(pairs.image, stable=True)
+        return Ranks(
+            i2t=orders.i2t.ranks(pairs.image[by_image], pairs.caption[by_image]),
+            t2i=orders.t2i.ranks(pairs.caption, pairs.image),
+        )
+
+    def metrics(self, settings: MethodSettings) -> dict[str, float]:
+        """Recall@k, median and mean ranks of both directions, and mR, in the order of a method."""
+        return metrics_of_ranks(self.ranks(self.orders(settings)))
 
     def reranked(self, orders: Orders, settings: MethodSettings) -> tuple[Reranked, Reranked]:
-        """All candidates that a method puts in a new order: the first k, or all there are."""
-        k = settings.multivariate.k if METHODS[settings.method].correct is None else None
-        both = zip(orders, (self.i2t, self.t2i), strict=True)
+        """All candidates that a method reorders: the first k, or all there are."""
         i2t, t2i = (
-            Reranked(*order.best(lists.shape[1] if k is None else k)) for order, lists in both
+            Reranked(*order.best(settings.k if settings.is_multivariate else lists.shape[1]))
+            for order, lists in zip(orders, (self.i2t, self.t2i), strict=True)
         )
         return i2t, t2i
-
-
-class Orders(NamedTuple):
-    """Image to text and text to image in the order of a method."""
-
-    i2t: Ordering
-    t2i: Ordering

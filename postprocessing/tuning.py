@@ -1,21 +1,19 @@
-"""The numbers of a re-ranking method, chosen on a validation part by mR over a small grid."""
+"""The parameters of a re-ranking method, chosen on a validation part by mR over a small grid."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from galr.metrics.retrieval import metrics_of_ranks
-from postprocessing.methods import METHODS, MethodSettings, multivariate_settings
-from postprocessing.recalls import RerankRecalls
-from postprocessing.similarity_files import Part
-from postprocessing.task import RetrievalTask
+from postprocessing.evaluator import MultivariateEvaluator
+from postprocessing.methods import METHODS, MethodSettings
+from postprocessing.task import NO_BANKS, RetrievalTask
 
-Grid = dict[str, tuple[float, ...]]
+Grid = dict[str, tuple[Any, ...]]
 
 _BETA: Grid = {"beta": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)}
 _NEIGHBOURS: Grid = {"neighbours": (1, 2, 5, 10, 20, 50)}
@@ -41,7 +39,7 @@ GRIDS: dict[str, Grid] = {
 
 
 class Tuned(NamedTuple):
-    """Settings, their mR on validation in percent, and how many were tried."""
+    """The chosen settings, their mR on validation in percent, and how many were tried."""
 
     settings: MethodSettings
     mean_recall: float
@@ -51,25 +49,19 @@ class Tuned(NamedTuple):
 def tune(settings: MethodSettings, validation: RetrievalTask) -> Tuned:
     """The settings of ``settings.method`` with the highest mR on ``validation``.
 
-    Of equals the first of the grid is taken; numbers that the grid does not name stay as they are.
+    Of equals the first of the grid is taken; parameters outside the grid are left as they are.
     """
     grid = GRIDS[settings.method]
     tried = [
-        settings.changed(**dict(zip(grid, values, strict=True)))
+        replace(settings, **dict(zip(grid, values, strict=True)))
         for values in itertools.product(*grid.values())
     ]
-    recalls = _mean_recalls(tried, validation)
-    best = int(np.argmax(recalls))
-    return Tuned(tried[best], recalls[best], len(tried))
-
-
-def _mean_recalls(tried: list[MethodSettings], task: RetrievalTask) -> list[float]:
-    method = METHODS[tried[0].method]
-    if method.correct is None and isinstance(task.i2t, Tensor):
-        # the lists are gone through once for all settings
-        own = [multivariate_settings(each) for each in tried]
-        part = Part(task.i2t.cpu().numpy(), task.caption_to_image, Path())
-        banks = task.banks if method.bank != "never" else (None, None)
-        recalls = RerankRecalls(part, max(each.k for each in own), banks)
-        return [recalls.reranked(each)["mR"] for each in own]
-    return [metrics_of_ranks(task.ranks(task.orders(each)))["mR"] for each in tried]
+    if settings.is_multivariate and isinstance(validation.i2t, Tensor):
+        with_bank = METHODS[settings.method].bank != "never"
+        task = validation if with_bank else validation._replace(banks=NO_BANKS)
+        evaluator = MultivariateEvaluator(task, max(each.k for each in tried))
+        mean_recalls = [evaluator.reranked(each.weighted())["mR"] for each in tried]
+    else:
+        mean_recalls = [validation.metrics(each)["mR"] for each in tried]
+    best = int(np.argmax(mean_recalls))
+    return Tuned(tried[best], mean_recalls[best], len(tried))

@@ -53,10 +53,9 @@ TESTS = {
     "tests/postprocessing/test_rerank.py",
     "galr/local_features/drea.py": f"tests/local_features/test_drea.py {GOLDEN}[drea]",
     "galr/data/sampling.py": "tests/data/test_sampling.py",
-    "postprocessing/rerank/__init__.py": "tests/postprocessing/test_rerank.py",
-    "postprocessing/terms.py": "tests/postprocessing/test_rerank.py",
+    "postprocessing/multivariate.py": "tests/postprocessing/test_rerank.py",
     "postprocessing/neighbours.py": "tests/postprocessing/test_rerank.py",
-    "postprocessing/lists.py": "tests/postprocessing/test_rerank.py",
+    "postprocessing/topk.py": "tests/postprocessing/test_rerank.py",
 }
 
 

@@ -16,7 +16,6 @@ from galr.metrics.similarities import Array, FeatureProduct
 from galr.options import RerankOptions
 from postprocessing.methods import MethodSettings
 from postprocessing.task import RetrievalTask
-from postprocessing.terms import RerankSettings
 
 
 def evaluate_similarity(
@@ -77,5 +76,5 @@ def evaluate(
     if rerank is None:
         return retrieval_metrics(scores, caption_to_image, caption_group=caption_group)
     task = RetrievalTask.of(scores, np.asarray(caption_to_image))
-    orders = task.orders(MethodSettings(multivariate=RerankSettings(**rerank)))
+    orders = task.orders(MethodSettings(**rerank))
     return metrics_of_ranks(task.ranks(orders, caption_group))

@@ -21,7 +21,6 @@ from postprocessing.banks import Bank
 from postprocessing.methods import MethodSettings, reads
 from postprocessing.rerank import Reranked
 from postprocessing.task import NO_BANKS, Banks, RetrievalTask
-from postprocessing.terms import RerankSettings
 from postprocessing.tuning import tune
 
 logger = logging.getLogger(__name__)
@@ -51,9 +50,8 @@ class FoldRerank(NamedTuple):
 def method_settings(options: RerankOptions, method: str | None = None) -> MethodSettings:
     """The settings of the options' method, or of another one, with the options' parameters."""
     values = options.model_dump()
-    terms = {field.name: values[field.name] for field in fields(RerankSettings)}
-    own = {name: values[name] for name in ("beta", "neighbours", "alpha", "activation")}
-    return MethodSettings(method or options.method, **own, multivariate=RerankSettings(**terms))
+    own = {field.name: values[field.name] for field in fields(MethodSettings)}
+    return MethodSettings(**{**own, "method": method or options.method})
 
 
 def fold_rerank(fold: TrainedFold, test: Embeddings) -> FoldRerank:

@@ -20,7 +20,7 @@ from galr.metrics.similarities import (
     even_blocks,
 )
 
-BLOCK_NUMBERS = 1 << 23  # similarities that are compared at a time; 32 MiB in float32
+BLOCK_NUMBERS = 1 << 22  # similarities that are compared at a time; 16 MiB in float32
 RECALLS_AT = (1, 5, 10)
 
 

@@ -18,7 +18,7 @@ from galr.report.page import Html, element, joined, table
 from galr.report.queries import answer_names, query_names
 from postprocessing.explain import Explained, explain
 from postprocessing.pictures import draw_moves
-from postprocessing.terms import RerankSettings
+from postprocessing.rerank import RerankSettings
 
 DRAWN = 10  # candidates of an example, or more where the right one stands behind them
 LETTERS = 60  # of a caption in a title
@@ -36,7 +36,7 @@ def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOpt
         f"Rerank puts the first {options.k} answers of a query in a new order: an answer rises "
         "whose own list, asked the other way round, has the query near the top.",
     )
-    settings = method_settings(options).multivariate
+    settings = method_settings(options)
     examples = [example for direction in pair for example in _examples(files, direction, settings)]
     return joined([about, _counts(pair), _scatter(files, pair), *examples])
 

@@ -40,7 +40,7 @@ from galr.search.storage import (
 from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
-from postprocessing.methods import METHODS, multivariate_settings, order_by
+from postprocessing.methods import METHODS, order_by
 
 MULTIVARIATE = ("multivariate", "saliency", "rank", "reverse")
 # methods for one query and a bank of captions
@@ -255,7 +255,7 @@ class Archive:
         references = references[references @ query < SAME * lengths]
         lists = self._with_texts(np.concatenate([references, query[None]]), rows)[:]
         settings = method_settings(self.encoder.options.rerank, method)
-        multivariate = replace(multivariate_settings(settings), k=k, ties="stable")
+        multivariate = replace(settings.weighted(), k=k, ties="stable")
         found = []
         for one in explain(lists, len(references), multivariate):
             number = int(rows[one.candidate])
@@ -275,7 +275,7 @@ class Archive:
         settings = method_settings(self.encoder.options.rerank, method)
         similarity = self._with_texts(query[None])
         before = set(self._statistics)
-        order = order_by(similarity, settings, bank, kept=self._statistics)
+        order = order_by(similarity, settings, bank, cache=self._statistics)
         if set(self._statistics) - before:
             arrays = {name: values.numpy() for name, values in self._statistics.items()}
             write_statistics(self.path / statistics_name(self.manifest), arrays)

@@ -11,8 +11,8 @@ import numpy as np
 
 from galr.metrics.retrieval import Ranks, retrieval_ranks
 from galr.sweep.runs import Run
-from postprocessing.bootstrap import Difference, PairedBootstrap
-from postprocessing.similarity_files import read_part, saved_folds
+from postprocessing.comparison import Difference, PairedBootstrap
+from postprocessing.files import read_part, saved_folds
 
 COSTS = ("parameters", "image_ms", "caption_ms", "search_ms")
 

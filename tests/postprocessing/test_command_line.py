@@ -4,9 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from galr.common import cli
 from galr.metrics.retrieval import reranked_metrics, retrieval_metrics, retrieval_ranks
+from postprocessing.compare import main as compare_main
+from postprocessing.files import read_part
 from postprocessing.rerank import rerank
 from postprocessing.rerank.__main__ import main
 from tests.postprocessing.method_loops import scores
@@ -34,7 +37,7 @@ def test_recalls_before_and_after(saved, tmp_path, capsys):
     assert results["rerank"]["k"] == 7
     assert (results["images"], results["captions"]) == (20, 100)
     printed = capsys.readouterr().out
-    assert "without rerank" in printed
+    assert "without re-ranking" in printed
     assert f"{results['with_rerank']['mR']:.2f}" in printed
 
 
@@ -101,13 +104,17 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
     ("written", "arguments", "message"),
     [
         (None, [], "cannot be read (No such file or directory)"),
-        (b"", ["--captions-per-image", "5"], "no array of numbers"),
-        (b"text", ["--captions-per-image", "5"], "no array of numbers"),
+        (b"", ["--captions-per-image", "5"], "is not an array of numbers"),
+        (b"text", ["--captions-per-image", "5"], "is not an array of numbers"),
         (np.ones(5), ["--captions-per-image", "5"], "shape (5,)"),
         (np.ones((0, 5)), ["--captions-per-image", "5"], "shape (0, 5)"),
         (np.full((1, 5), "a"), ["--captions-per-image", "5"], "<U1 of shape (1, 5)"),
-        (np.full((1, 5), None), ["--captions-per-image", "5"], "no array of numbers"),
-        (np.full((1, 5), np.nan), ["--captions-per-image", "5"], "image 0, caption 0 has nan"),
+        (np.full((1, 5), None), ["--captions-per-image", "5"], "is not an array of numbers"),
+        (
+            np.full((1, 5), np.nan),
+            ["--captions-per-image", "5"],
+            "row 0, column 0 is nan (5 in all)",
+        ),
         (np.ones((2, 9)), ["--captions-per-image", "5"], "need 10 columns, and it has 9"),
         (np.ones((2, 9)), [], "add --captions-per-image 5 or --caption-to-image FILE"),
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
@@ -131,6 +138,60 @@ def test_bad_input_is_one_line(tmp_path, capsys, written, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def write_csv(path, array, form="%.9g"):
+    np.savetxt(path, array, delimiter=",", fmt=form)
+
+
+def test_csv_and_torch_files_are_read_as_numpy_files(saved):
+    similarity = np.load(saved / "0_test_similarity.npy")
+    own = np.load(saved / "0_test_caption_to_image.npy")
+    paths = [saved / f"sims.{kind}" for kind in ("npy", "csv", "pt")]
+    np.save(paths[0], similarity)
+    write_csv(paths[1], similarity)
+    torch.save(torch.from_numpy(similarity), paths[2])
+    images = [saved / f"images.{kind}" for kind in ("npy", "csv", "pt")]
+    np.save(images[0], own)
+    write_csv(images[1], own, "%d")
+    torch.save(torch.from_numpy(own), images[2])
+    for path, image in zip(paths, images, strict=True):
+        part = read_part(path, caption_to_image=image)
+        np.testing.assert_array_equal(part.similarity.astype(np.float32), similarity)
+        np.testing.assert_array_equal(part.caption_to_image, own)
+    torch.save(torch.from_numpy(similarity).bfloat16(), paths[2])
+    np.testing.assert_allclose(read_part(paths[2], 5).similarity, similarity, rtol=0.01)
+
+
+class Mischief:
+    def __reduce__(self):
+        return print, ("loaded",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "write", "message"),
+    [
+        ("csv", lambda path: path.write_text("a,b\n1,2\n"), "is not an array of numbers"),
+        ("csv", lambda path: path.write_text("1,2\n3\n"), "is not an array of numbers"),
+        ("csv", lambda path: path.write_text(""), "of shape (0, 1), not similarities"),
+        ("csv", lambda path: path.write_text("0.1,nan\n"), "row 0, column 1 is nan"),
+        ("pt", lambda path: path.write_bytes(b"text"), "cannot be loaded: it is damaged"),
+        ("pt", lambda path: torch.save(Mischief(), path), "or holds more than a tensor"),
+        ("pt", lambda path: torch.save({"sims": torch.ones(1, 5)}, path), "a dict, not a tensor"),
+        ("pt", lambda path: torch.save(torch.ones(5), path), "float32 of shape (5,)"),
+        ("pt", lambda path: torch.save(torch.ones(1, 5) * 1j, path), "complex64 of shape (1, 5)"),
+        ("pt", lambda path: torch.save(torch.eye(5).to_sparse(), path), "is not an array"),
+    ],
+)
+def test_bad_csv_and_torch_files_are_one_line(tmp_path, capsys, kind, write, message):
+    path = tmp_path / f"sims.{kind}"
+    write(path)
+    for command in (main, compare_main):
+        assert cli.run(command, ["--similarity", str(path), "--captions-per-image", "5"]) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert printed.err.count("\n") == 1
+        assert printed.out == ""  # nothing was loaded
 
 
 @pytest.mark.parametrize(
@@ -162,4 +223,4 @@ def test_runs_as_a_module(saved):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "with rerank" in done.stdout
+    assert "with re-ranking" in done.stdout

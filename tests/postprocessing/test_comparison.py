@@ -9,9 +9,8 @@ import torch
 from galr.common import cli
 from galr.data.annotations import caption_groups
 from galr.metrics.retrieval import Ranks, metrics_of_ranks, retrieval_metrics
-from postprocessing.bootstrap import PairedBootstrap
 from postprocessing.compare import main
-from postprocessing.hubness import hubness, k_occurrences
+from postprocessing.comparison import PairedBootstrap, hubness, k_occurrences
 from postprocessing.methods import METHODS
 from postprocessing.tuning import GRIDS
 from tests.postprocessing.method_loops import scores
@@ -136,16 +135,46 @@ def test_similarities_of_any_model(saved, tmp_path, capsys):
     assert "dual_bank: needs a bank of both kinds" in capsys.readouterr().err
 
 
+def test_several_inputs_are_compared_one_by_one_and_averaged(folders, tmp_path, capsys):
+    named = [str(folders[name]) for name in ("test", "validation")]
+    out, again = tmp_path / "several", tmp_path / "single"
+    more = ["--methods", "csls", "--bank", str(folders["train"]), "--draws", "20", "--out"]
+    main(["--features", *named, *more, str(out)])
+    printed = capsys.readouterr().out
+    assert "mean of 2 ± standard deviation" in printed
+    means = json.loads((out / "compare.json").read_text())
+    assert means["runs"] == named
+    runs = []
+    for number, path in enumerate(named):
+        main(["--features", path, *more, str(again)])
+        alone = json.loads((again / "compare.json").read_text())
+        found = json.loads((out / str(number) / "compare.json").read_text())
+        assert found["input"] == path
+        for row in (*alone["methods"], *found["methods"]):
+            row.pop("seconds")
+        assert found == alone
+        runs.append({row["name"]: row for row in found["methods"]})
+    for row in means["methods"]:
+        values = [own[row["name"]]["metrics"]["mR"] for own in runs]
+        assert row["metrics"]["mR"]["mean"] == pytest.approx(np.mean(values))
+        assert row["metrics"]["mR"]["std"] == pytest.approx(np.std(values, ddof=1))
+        gains = [own[row["name"]]["metrics"]["mR"] - own["none"]["metrics"]["mR"] for own in runs]
+        if row["name"] != "none":
+            assert row["mR_minus_none"]["mean"] == pytest.approx(np.mean(gains))
+    assert means["methods"][-1]["name"] == "csls, bank"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ([], "give --similarity or --features"),
-        (["--features", "F", "--similarity", "s.npy"], "does not go with --features"),
+        (["--features", "F", "F", "F", "--bank", "F", "F"], "--bank: has 2 values; give 1 or 3"),
+        (["--features", "F", "--similarity", "s.npy"], "give --similarity or --features"),
         (["--features", "F", "--methods", "csls,best"], "no method 'best'"),
         (["--features", "F", "--captions", "F/images.npy"], "cannot be read"),
         (["--features", "F", "--captions", "F/short.txt"], "has 1 lines"),
-        (["--features", "F", "--bank", "narrow"], "embeddings of [4, 8] numbers"),
-        (["--features", "F", "--bank", "bad"], "row 1 holds NaN or infinity"),
+        (["--features", "F", "--bank", "narrow"], "has embeddings of lengths [4, 8]"),
+        (["--features", "F", "--bank", "bad"], "row 1, column 0 is nan"),
         (["--features", "nowhere"], "No such file"),
         (["--similarity", "F/images.npy", "--bank", "F"], "is of --features"),
     ],

@@ -5,9 +5,8 @@ import pytest
 
 from galr.common import cli
 from postprocessing.explain import explain
-from postprocessing.rerank import rerank
+from postprocessing.rerank import RerankSettings, rerank
 from postprocessing.rerank.__main__ import main
-from postprocessing.terms import RerankSettings
 
 
 @pytest.mark.parametrize("reverse", ["relative", "absolute"])
@@ -67,4 +66,4 @@ def test_names_that_do_not_fit_are_one_line(saved, capsys):
     (saved / "names.txt").write_text("one\n")
     arguments = ["--similarity", f"{saved}/0_test_similarity.npy", "--query", "0"]
     assert cli.run(main, ["explain", *arguments, "--names", f"{saved}/names.txt"]) == 2
-    assert "it has 1 lines; write 100" in capsys.readouterr().err
+    assert "has 1 lines; write 100, one name per line" in capsys.readouterr().err

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from galr.metrics.retrieval import retrieval_ranks
 from galr.metrics.similarities import FeatureProduct
 from galr.options import RerankOptions
-from postprocessing import methods, scores
-from postprocessing.banks import Bank, checked_bank
-from postprocessing.methods import METHODS, MethodSettings, order_by, ranks_of, reads, rerank_by
+from postprocessing import corrections, methods
+from postprocessing.banks import Bank
+from postprocessing.corrections import CORRECTIONS
+from postprocessing.methods import METHODS, MethodSettings, reads, rerank_by
 from postprocessing.rerank import rerank, rerank_features
-from postprocessing.terms import RerankSettings
+from postprocessing.task import Banks, RetrievalTask
 from tests.postprocessing import method_loops
 
-CORRECTED = [name for name, method in METHODS.items() if method.correct is not None]
 TERMS = {
     "multivariate": {},
     "saliency": {"w_saliency": 1.0, "w_rank": 0.0, "w_reverse": 0.0},
@@ -33,11 +33,6 @@ def matrix(seed, rows, columns, levels):
     return r.integers(-2, levels, (rows, columns)) / 8
 
 
-def bank_of(bank, others=None):
-    wanted = [None if part is None else torch.from_numpy(part) for part in (bank, others)]
-    return Bank(*wanted)
-
-
 def assert_in_order(found, expected, k, tolerance):
     """The k best of expected scores (Q, C); those that tie but for rounding may change places."""
     expected = np.array(expected)
@@ -51,7 +46,7 @@ def assert_in_order(found, expected, k, tolerance):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    method=st.sampled_from(CORRECTED),
+    method=st.sampled_from([*CORRECTIONS]),
     seed=st.integers(0, 10**6),
     queries=st.integers(1, 7),
     candidates=st.integers(1, 8),
@@ -75,14 +70,14 @@ def test_equals_the_loop(
     }  # fmt: skip
     chosen = MethodSettings(method, **numbers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "MOST_NUMBERS", block)
+        patch.setattr(corrections, "MOST_NUMBERS", block)
         for direction in (s, s.T):
             count = direction.shape[1]
             bank = None if banked is None else matrix(seed + 1, banked, count, levels)
             others = None if banked is None else matrix(seed + 2, banked, count, levels)
             read = bank if METHODS[method].bank != "never" else None
             expected = method_loops.scores(method, direction, read, others, **numbers)
-            given_bank = None if bank is None else bank_of(bank, others)
+            given_bank = None if bank is None else Bank(bank, others)
             found = rerank_by(direction, chosen, given_bank, k=k)
             # s exp(b s) at b = 100 is large
             scale = max(1.0, float(np.abs(expected).max()))
@@ -95,7 +90,7 @@ def test_without_a_bank_the_terms_are_those_of_rerank_bit_for_bit(method, levels
     s = matrix(3, 20, 35, levels).astype(np.float32)
     for direction in (s, s.T):
         for own in ({}, {"k": 7, "reverse": "absolute", "l": 3}):
-            chosen = MethodSettings(method, multivariate=RerankSettings(**own))
+            chosen = MethodSettings(method, **own)
             found, expected = (
                 rerank_by(direction, chosen),
                 rerank(direction, **own, **TERMS[method]),
@@ -119,12 +114,12 @@ def test_with_a_bank_the_list_of_a_candidate_is_the_bank_and_the_query(
 ):
     s = matrix(seed, 6, 9, levels)
     own = {"k": k, "reverse": reverse}
-    chosen = MethodSettings(method, multivariate=RerankSettings(**own))
+    chosen = MethodSettings(method, **own)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "MOST_NUMBERS", block)
+        patch.setattr(corrections, "MOST_NUMBERS", block)
         for direction in (s, s.T):
             bank = matrix(seed + 1, banked, direction.shape[1], levels)
-            found = rerank_by(direction, chosen, bank_of(bank))
+            found = rerank_by(direction, chosen, Bank(bank))
             _, expected = method_loops.loop_with_bank(direction, bank, **own, **TERMS[method])
             np.testing.assert_allclose(found.scores, np.array(expected), rtol=1e-5, atol=1e-5)
 
@@ -132,7 +127,7 @@ def test_with_a_bank_the_list_of_a_candidate_is_the_bank_and_the_query(
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "dual_bank"])
 def test_a_method_that_reads_no_other_query_gives_one_query_alone_the_same(method):
     s = matrix(5, 12, 30, None)
-    bank = bank_of(matrix(6, 40, 30, None))
+    bank = Bank(matrix(6, 40, 30, None))
     for given_bank in (None, bank):
         whole = rerank_by(s, MethodSettings(method), given_bank)
         alone = [rerank_by(s[[q]], MethodSettings(method), given_bank) for q in range(len(s))]
@@ -150,7 +145,7 @@ def test_features_equal_the_dense_matrix(method, kind):
     q, c, bank_q, bank_c = (
         kind(r.standard_normal((rows, 16)).astype(np.float32)) / 4 for rows in (300, 500, 90, 80)
     )
-    bank = checked_bank(FeatureProduct(bank_q, c), FeatureProduct(bank_c, c), 500)
+    bank = Bank(FeatureProduct(bank_q, c), FeatureProduct(bank_c, c))
     dense = Bank(*(torch.as_tensor(part @ c.T) for part in (bank_q, bank_c)))
     for given_bank, given_dense in ((None, None), (bank, dense)):
         if METHODS[method].bank == "required" and given_bank is None:
@@ -173,10 +168,10 @@ def test_features_of_the_paper_s_score_stay_bit_for_bit():
 def test_ranks_are_places_in_the_order(method):
     s = matrix(9, 8, 24, None)
     own_image = np.arange(24) // 3
-    banks = [bank_of(matrix(10, 5, n, None), matrix(11, 6, n, None)) for n in (24, 8)]
-    chosen = MethodSettings(method, multivariate=RerankSettings(k=4))
-    both = [order_by(m, chosen, bank) for m, bank in zip((s, s.T), banks, strict=True)]
-    ranks = ranks_of(*both, own_image, len(s))
+    banks = [Bank(matrix(10, 5, n, None), matrix(11, 6, n, None)) for n in (24, 8)]
+    task = RetrievalTask.of(s, own_image, Banks(*banks))
+    both = task.orders(MethodSettings(method, k=4))
+    ranks = task.ranks(both)
     order = both[0].best(24)[0]
     for image, row in enumerate(order.tolist()):
         assert ranks.i2t[image] == 1 + min(row.index(c) for c in range(3 * image, 3 * image + 3))
@@ -190,9 +185,9 @@ def test_ranks_are_places_in_the_order(method):
 
 def test_equal_candidates_stay_equal_and_in_the_order_of_their_indices():
     s = np.repeat(matrix(12, 9, 5, None), 40, axis=1).astype(np.float32)
-    for method in CORRECTED:
+    for method in CORRECTIONS:
         chosen = MethodSettings(method)
-        bank = bank_of(s, s) if method == "dual_bank" else None
+        bank = Bank(s, s) if method == "dual_bank" else None
         for row in rerank_by(s, chosen, bank, k=200).candidates.reshape(9, 5, 40).tolist():
             assert all(group == list(range(group[0], group[0] + 40)) for group in row)
 
@@ -233,7 +228,7 @@ def test_settings_without_a_meaning_are_refused(arguments, message):
 def test_banks_that_do_not_fit_are_refused():
     for wrong in (np.ones((3, 4)), np.ones((0, 5)), np.ones(5)):
         with pytest.raises(ValueError, match=r"bank queries must be \(B, 5\)"):
-            checked_bank(wrong, None, 5)
+            rerank_by(np.eye(5), MethodSettings("nnn"), Bank(wrong))
     with pytest.raises(ValueError, match="dual_bank needs a bank"):
         rerank_by(np.eye(3), MethodSettings("dual_bank"))
     with pytest.raises(ValueError, match="needs a bank of candidates"):

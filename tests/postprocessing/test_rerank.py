@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from galr.metrics.similarities import FeatureProduct
 from galr.options import RerankOptions
-from postprocessing import chunks, lists, neighbours, sorted_lists
-from postprocessing import rerank as module
-from postprocessing.rerank import rerank, rerank_features
-from postprocessing.terms import RerankSettings
+from postprocessing import multivariate, neighbours, topk
+from postprocessing.rerank import RerankSettings, rerank, rerank_features
 from tests.golden import rerank as golden_rerank
 from tests.postprocessing.definition import loop_rerank
 
@@ -54,7 +52,7 @@ def test_equals_the_loop(
     arguments = {"k": k, "xi": xi, "reverse": reverse, "l": first, "ties": ties}
     arguments |= dict(zip(("w_saliency", "w_rank", "w_reverse"), weights, strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "CHUNK_NUMBERS", chunk)
+        patch.setattr(topk, "CHUNK_NUMBERS", chunk)
         for direction in (s, s.T):
             expected = loop_rerank(direction, **arguments)
             found = rerank(direction, **arguments)
@@ -195,17 +193,18 @@ def test_wrong_shapes_are_refused():
 
 
 @pytest.mark.parametrize("levels", [None, 3])
-def test_the_sorting_form_equals_the_one_in_chunks(levels):
+def test_sorting_as_on_a_gpu_equals_the_form_in_chunks(levels):
     s = torch.from_numpy(similarities(8, 31, 47, levels))
     ends = torch.nn.functional.pad((torch.arange(31) % 4).cumsum(0), (1, 0))
     pairs = int(ends[-1])
     column, places = torch.arange(pairs) * 5 % 47, torch.arange(pairs).flip(0)
     found = []
-    for form in (lists, sorted_lists):
+    forms = [(topk.fill_top_k, topk.fill_ranks), (topk._sort_top_k, topk._sort_ranks)]
+    for fill_top_k, fill_ranks in forms:
         columns, values = torch.empty(31, 9, dtype=torch.int64), torch.empty(31, 9).double()
         rank, share = torch.empty(pairs, dtype=torch.int64), torch.empty(pairs).double()
-        form.fill_best(s, columns, values)
-        form.fill_ranks(s, ends, column, places, rank, share)
+        fill_top_k(s, columns, values)
+        fill_ranks(s, ends, column, places, rank, share)
         found.append((columns, values, rank, share))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
@@ -231,7 +230,7 @@ def features(seed, queries, candidates, width, dtype=np.float32):
 )
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_features_equal_the_dense_matrix(queries, candidates, width, kind, monkeypatch):
-    monkeypatch.setattr(module, "LEAST_MIB", 1)
+    monkeypatch.setattr(multivariate, "LEAST_MIB", 1)
     q, c = map(kind, features(0, queries, candidates, width))
     for a, b in ((q, c), (c, q)):
         expected = rerank(a @ b.T)
@@ -243,7 +242,7 @@ def test_features_equal_the_dense_matrix(queries, candidates, width, kind, monke
 
 
 def test_features_never_make_the_whole_matrix(monkeypatch):
-    monkeypatch.setattr(module, "LEAST_MIB", 1)
+    monkeypatch.setattr(multivariate, "LEAST_MIB", 1)
     largest = []
     product = FeatureProduct._product
 
@@ -300,26 +299,12 @@ def test_released_scores(parity_root):
             np.testing.assert_array_equal(alone.candidates, order[:, :width])
 
 
-def test_keys_of_floats_fall_as_they_rise():
-    for dtype, bits in ((np.float32, 40), (np.float64, 44)):
-        values = np.array([-np.finfo(dtype).max, -1.5, -1e-30, -0.0, 0.0, 1e-30, 2, 1e30], dtype)
-        keys = chunks._falling(values, bits)
-        assert (np.diff(keys) < 0).tolist() == [True] * 3 + [False] + [True] * 3
-        assert keys[3] == keys[4]
-        assert abs(keys).max() <= 1 << bits
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("levels", [None, 5, 4000])
-def test_both_ways_to_rank_agree(levels, dtype, monkeypatch):
-    s = similarities(10, 40, 300, levels, dtype)
-    found = []
-    for many in (0, 1 << 30):  # all are looked up, none
-        monkeypatch.setattr(chunks, "MANY_ASKED", many)
-        found.append((rerank(s, k=20), rerank(s.T, k=20)))
-    for a, b in zip(*found, strict=True):
-        assert_same(a, b, rtol=0)
-        assert_same(a, (b.candidates, b.scores), rtol=0)
+def test_integers_descend_as_floats_ascend():
+    values = np.array([-np.finfo("f4").max, -1.5, -1e-30, -0.0, 0.0, 1e-30, 2, 1e30], np.float32)
+    keys = topk._descending_integers(values)
+    assert (np.diff(keys) < 0).tolist() == [True] * 3 + [False] + [True] * 3
+    assert keys[3] == keys[4]
+    assert abs(keys).max() <= 1 << 31
 
 
 def test_lists_that_keep_very_different_numbers_of_entries():
@@ -332,7 +317,7 @@ def test_lists_that_keep_very_different_numbers_of_entries():
 def test_many_candidates_are_paired_as_few_are(monkeypatch):
     similarity = np.random.default_rng(0).random((9, 30))
     few = rerank(similarity, k=4)
-    monkeypatch.setattr(neighbours, "SHORT_NUMBERS", 1)
+    monkeypatch.setattr(neighbours, "RADIX_SORTED", 1)
     many = rerank(similarity, k=4)
     np.testing.assert_array_equal(many.candidates, few.candidates)
     np.testing.assert_array_equal(many.scores, few.scores)

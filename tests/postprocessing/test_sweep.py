@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from galr.common import cli
-from postprocessing.recalls import RerankRecalls
+from postprocessing.evaluator import evaluators_of
+from postprocessing.files import read_part, saved_folds
+from postprocessing.rerank import RerankSettings
 from postprocessing.rerank.__main__ import main
-from postprocessing.similarity_files import read_part, saved_folds
-from postprocessing.terms import RerankSettings
 from tests.postprocessing.test_command_line import expected
 
 GRID = ["--k", "3,10", "--w-saliency", "0,0.2", "--w-reverse", "0,0.5,1.1"]
@@ -18,20 +18,20 @@ def run_sweep(folder, *more):
     return json.loads((folder / "sweep.json").read_text())
 
 
-def test_recalls_of_many_settings_are_those_of_rerank(saved):
+def test_metrics_of_many_settings_are_those_of_rerank(saved):
     part = read_part(saved / "0_test_similarity.npy")
-    recalls = RerankRecalls(part, 60)
+    (evaluator,) = evaluators_of([part], 60)
     for settings in (
         {"k": 4},
         {"k": 60, "w_rank": 0.0},
         {"k": 4, "w_reverse": 0.2},
         {"k": 4, "reverse": "absolute", "l": 2},
     ):
-        assert recalls.reranked(RerankSettings(**settings)) == expected(
+        assert evaluator.reranked(RerankSettings(**settings)) == expected(
             part.similarity, part.caption_to_image, **settings
         )
     with pytest.raises(ValueError, match="at most 60, got 61"):
-        recalls.reranked(RerankSettings(k=61))
+        evaluator.reranked(RerankSettings(k=61))
 
 
 def test_the_best_on_validation_is_reported_on_test(saved, capsys):
@@ -88,10 +88,10 @@ def test_ablation_keeps_terms_alone_in_pairs_and_all(saved, capsys):
     main(["ablation", "--folder", str(saved), "--k", "8", "--out", f"{saved}/ablation.json"])
     rows = json.loads((saved / "ablation.json").read_text())["terms"]
     assert list(rows) == [
-        "without rerank", "saliency", "rank", "reverse rank", "saliency + rank",
+        "without re-ranking", "saliency", "rank", "reverse rank", "saliency + rank",
         "saliency + reverse rank", "rank + reverse rank", "saliency + rank + reverse rank",
     ]  # fmt: skip
-    assert rows["rank"] == rows["without rerank"]
+    assert rows["rank"] == rows["without re-ranking"]
     parts = [read_part(path) for path in saved_folds(saved, "test").values()]
     mean = np.mean([
         expected(part.similarity, part.caption_to_image, k=8, w_rank=0.0)["mR"] for part in parts

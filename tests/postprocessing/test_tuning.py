@@ -1,10 +1,10 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from galr.metrics.retrieval import metrics_of_ranks
 from postprocessing.banks import Bank
 from postprocessing.methods import METHODS, MethodSettings
 from postprocessing.task import Banks, RetrievalTask
@@ -32,10 +32,10 @@ def test_the_first_of_the_best_settings_is_chosen(method, with_bank):
         return
     own, base = task(with_bank), MethodSettings(method)
     tried = [
-        base.changed(**dict(zip(GRIDS[method], values, strict=True)))
+        replace(base, **dict(zip(GRIDS[method], values, strict=True)))
         for values in itertools.product(*GRIDS[method].values())
     ]
-    recalls = [metrics_of_ranks(own.ranks(own.orders(each)))["mR"] for each in tried]
+    recalls = [own.metrics(each)["mR"] for each in tried]
     found = tune(base, own)
     assert found.tried == len(tried)
     assert found.mean_recall == max(recalls)

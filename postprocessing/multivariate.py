@@ -1,0 +1,231 @@
+"""Multivariate re-ranking: each query's k best candidates in the order of the paper's score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galr.metrics.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
+from postprocessing.neighbours import Neighbours, find_neighbours
+
+MIB = 1 << 20
+LEAST_MIB = 16  # less memory than that is not worth a setting
+PAIR_BYTES = 64  # of a query and its candidate, between the passes
+MOST_NUMBERS = 1 << 23  # similarities in a block: larger ones are not computed any faster
+PAIRS_AT_A_TIME = 1 << 13  # for more of them torch starts threads, which then spin
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankSettings:
+    """The parameters of the score, see ``rerank``; raises ValueError on meaningless values."""
+
+    k: int = 30
+    w_saliency: float = 0.3
+    w_rank: float = 1.0
+    w_reverse: float = 1.1
+    xi: float = 0.05
+    reverse: Literal["relative", "absolute"] = "relative"
+    l: int | None = None  # noqa: E741 - the paper's letter
+    ties: Literal["released", "stable"] = "stable"
+
+    def __post_init__(self) -> None:
+        for name, value in (("k", self.k), ("l", self.l)):
+            if value is not None and (value != int(value) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+        for name in ("w_saliency", "w_rank", "w_reverse", "xi"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
+        if self.reverse not in ("relative", "absolute"):
+            raise ValueError(f"reverse must be 'relative' or 'absolute', got {self.reverse!r}")
+        if self.ties not in ("released", "stable"):
+            raise ValueError(f"ties must be 'released' or 'stable', got {self.ties!r}")
+
+
+class Reranked(NamedTuple):
+    """Candidates of each query, best first, and their scores: (Q, K) int64 and float32."""
+
+    candidates: Array
+    scores: Array
+
+
+class Terms(NamedTuple):
+    """The unweighted terms of each query's candidates, in the order of their similarity.
+
+    All (Q, K) float64, but ``reverse_rank`` int64: the reverse rank, from 0, that was used.
+    """
+
+    saliency: Tensor
+    rank: Tensor
+    reverse: Tensor
+    reverse_rank: Tensor
+
+
+def rerank(
+    similarity: Array,
+    *,
+    k: int = 30,
+    w_saliency: float = 0.3,
+    w_rank: float = 1.0,
+    w_reverse: float = 1.1,
+    xi: float = 0.05,
+    reverse: Literal["relative", "absolute"] = "relative",
+    l: int | None = None,  # noqa: E741 - the paper's letter
+    ties: Literal["released", "stable"] = "stable",
+) -> Reranked:
+    """The k best candidates of each query, best first, by the multivariate score.
+
+    similarity (Q, C), numpy or torch -> candidates and scores (Q, K) of the same kind, K =
+    min(k, C); the transpose gives the other direction. For a query q and its candidate c, ranks
+    from 0 (Yuan et al. 2022, multivariate rerank):
+
+      score = w_saliency * s(q, c) / sum_q' s(q', c)
+            + w_rank     * exp(-xi (rank of c for q + 1))
+            + w_reverse  * exp(-xi (reverse rank + 1))
+
+    ``reverse``: the reverse rank is that of q in c's own list (``absolute``, as in the paper; the
+    term is 0 beyond the first ``l``), or the position of c when the K candidates are sorted by that
+    rank (``relative``, as in the released code; ``l`` is not used). ``ties``: how equal ranks are
+    sorted there, ``stable`` in the order of similarity, or ``released`` by numpy.argsort, whose
+    order depends on the processor. Equal similarities are ordered by candidate index, equal scores
+    by similarity.
+
+    The saliency is 0 where the sum is 0, and changes sign where it is negative. Raises ValueError
+    on NaN, infinity and meaningless arguments.
+    """
+    settings = RerankSettings(
+        k=k, w_saliency=w_saliency, w_rank=w_rank, w_reverse=w_reverse, xi=xi, reverse=reverse,
+        l=l, ties=ties,
+    )  # fmt: skip
+    return rerank_with(similarity, settings)
+
+
+def rerank_features(
+    queries: Array,
+    candidates: Array,
+    *,
+    k: int = 30,
+    w_saliency: float = 0.3,
+    w_rank: float = 1.0,
+    w_reverse: float = 1.1,
+    xi: float = 0.05,
+    reverse: Literal["relative", "absolute"] = "relative",
+    l: int | None = None,  # noqa: E741 - the paper's letter
+    ties: Literal["released", "stable"] = "stable",
+    memory_mib: float = 512,
+) -> Reranked:
+    """``rerank(queries @ candidates.T, ...)`` without ever holding Q x C numbers.
+
+    queries (Q, D), candidates (C, D): features, normalised where cosines are meant. Similarities
+    are computed a block of lists at a time, twice, within about ``memory_mib`` MiB beside features
+    and results; once where they all fit. On the CPU the result equals that of the dense matrix bit
+    for bit. Raises ValueError as ``rerank`` does, and on features of different lengths.
+    """
+    settings = RerankSettings(
+        k=k, w_saliency=w_saliency, w_rank=w_rank, w_reverse=w_reverse, xi=xi, reverse=reverse,
+        l=l, ties=ties,
+    )  # fmt: skip
+    return rerank_with(FeatureProduct(queries, candidates), settings, memory_mib)
+
+
+def rerank_with(
+    similarity: Array | FeatureProduct, settings: RerankSettings, memory_mib: float = 512
+) -> Reranked:
+    """``rerank`` or ``rerank_features`` by settings."""
+    matrix = checked_similarity(similarity)
+    if isinstance(matrix, FeatureProduct):
+        matrix = whole_if_small(matrix, memory_mib)
+    block = min(numbers_within(matrix, settings.k, memory_mib), MOST_NUMBERS)
+    return as_given(similarity, scored(find_neighbours(matrix, settings.k, block), settings))
+
+
+def scored(neighbours: Neighbours, settings: RerankSettings) -> Reranked:
+    """Candidates and scores (Q, K), best first, computed for some queries at a time."""
+    candidates = torch.empty_like(neighbours.candidates)
+    scores = torch.empty_like(neighbours.share, dtype=torch.float32)
+    for rows in even_blocks(len(candidates), PAIRS_AT_A_TIME // max(1, candidates.shape[1])):
+        own = Neighbours(*(part[rows] for part in neighbours))
+        best, order = combine(terms(own, settings), settings).sort(
+            dim=1, descending=True, stable=True
+        )
+        scores[rows] = best
+        candidates[rows] = own.candidates.gather(1, order)
+    return Reranked(candidates, scores)
+
+
+def terms(neighbours: Neighbours, settings: RerankSettings) -> Terms:
+    """Saliency, rank and reverse rank terms."""
+    reverse_rank = neighbours.reverse_rank
+    rank = torch.arange(reverse_rank.shape[1], device=reverse_rank.device)
+    if settings.reverse == "relative":
+        reverse_rank = _relative(reverse_rank, settings.ties)
+    reverse = _decay(reverse_rank, settings.xi)
+    if settings.reverse == "absolute" and settings.l is not None:
+        reverse = torch.where(reverse_rank < settings.l, reverse, 0.0)
+    rank_term = _decay(rank, settings.xi).expand_as(reverse_rank)
+    return Terms(neighbours.share, rank_term, reverse, reverse_rank)
+
+
+def combine(parts: Terms, settings: RerankSettings) -> Tensor:
+    """The weighted sum of the terms (Q, K)."""
+    return (
+        settings.w_saliency * parts.saliency
+        + settings.w_rank * parts.rank
+        + settings.w_reverse * parts.reverse
+    )
+
+
+def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
+    """The similarities as floats; raises ValueError where they are not a matrix."""
+    if isinstance(similarity, FeatureProduct):
+        return similarity
+    matrix = as_floats(similarity)
+    if matrix.ndim != 2:
+        raise ValueError(f"similarity must be (Q, C), got shape {tuple(matrix.shape)}")
+    return matrix
+
+
+def as_given(similarity: Array | FeatureProduct, reranked: Reranked) -> Reranked:
+    """``reranked`` (torch) as numpy where the similarities are numpy."""
+    is_tensor = (
+        not similarity.by_numpy
+        if isinstance(similarity, FeatureProduct)
+        else isinstance(similarity, Tensor)
+    )
+    return reranked if is_tensor else Reranked(*map(np.asarray, reranked))
+
+
+def whole_if_small(product: FeatureProduct, memory_mib: float = 512) -> Similarities:
+    """The matrix itself where it takes at most half of the memory: it is computed once then."""
+    size = product.shape[0] * product.shape[1] * product.dtype.itemsize
+    return product[:] if size <= max(memory_mib, LEAST_MIB) * MIB / 2 else product
+
+
+def numbers_within(similarity: Similarities, k: int, memory_mib: float) -> int:
+    """How many similarities fit into the memory, beside what is stored for every pair."""
+    queries, candidates = similarity.shape
+    free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES
+    return int(max(free, LEAST_MIB * MIB / 2) / similarity.dtype.itemsize)
+
+
+def _decay(rank: Tensor, xi: float) -> Tensor:
+    """exp(-xi (rank + 1)) of ranks from 0, computed once for each distinct rank."""
+    counted = torch.arange(1, int(rank.max()) + 2 if rank.numel() else 1, device=rank.device)
+    return torch.exp(-xi * counted.double())[rank]
+
+
+def _relative(reverse_rank: Tensor, ties: Literal["released", "stable"]) -> Tensor:
+    """Each candidate's position when a query's candidates are sorted by ``reverse_rank`` (Q, K).
+
+    ``released`` sorts as numpy does on this processor, also for a matrix on a GPU.
+    """
+    if ties == "released":
+        by_numpy = np.argsort(reverse_rank.cpu().numpy(), axis=1)
+        order = torch.from_numpy(by_numpy).to(reverse_rank.device)
+    else:
+        order = reverse_rank.argsort(dim=1, stable=True)
+    positions = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions)
