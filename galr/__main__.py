@@ -16,7 +16,7 @@ COMMANDS = {
     "test": ("galr.commands.test", "evaluate all folds on the test part"),
     "test-single": ("galr.commands.test_single", "evaluate one checkpoint"),
     "vocab": ("galr.commands.vocab", "build the vocabulary of a data set"),
-    "data": ("galr.data.__main__", "prepare and check data folders"),
+    "data": ("galr.preparation.command", "prepare and check data folders"),
     "demo": ("galr.demo.__main__", "draw the demo data"),
     "local-features": ("galr.local_features.__main__", "DREA from the output of detectors"),
     "skipthoughts": ("galr.skipthoughts_training.__main__", "train skip-thought vectors"),

@@ -86,7 +86,8 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
             last_level = backbone(normalise(view.to(device)))[3]
             return normalize(projector(last_level.mean(dim=(2, 3))).float(), dim=1)
 
-    if schedule.is_spent:
+    nothing_left = schedule.is_spent
+    if nothing_left:
         raise RunError(
             "--seconds",
             f"{seconds:g} are spent before the first step: reading the images took "
