@@ -13,7 +13,7 @@ from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data import images
 from galr.data.images import decode_image, image_size, resize_to_square
-from galr.data.pictures import square_pixels
+from galr.pictures import square_pixels
 
 
 def scene(height=20, width=30, channels=3, seed=0):
