@@ -7,11 +7,15 @@ python benchmarks/gated.py --images 200 --captions 1000
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from galr.metrics.similarities import even_blocks
 from galr.model.comparison import SMALLEST_NORM, SoftAttention

@@ -44,7 +44,7 @@ TESTS = {
     f"{GOLDEN}[losses]",
     "galr/training/schedule.py": "tests/training/test_schedule.py",
     "galr/training/checkpoint.py": "tests/training/test_checkpoint.py",
-    "galr/training/epoch.py": "tests/training/test_epoch.py",
+    "galr/training/fold_trainer.py": "tests/training/test_epoch.py",
     "galr/training/optimizer.py": "tests/training/test_average.py tests/training/test_step.py",
     "galr/training/backbone.py": "tests/training/test_step.py -k trained",
     "galr/metrics/retrieval.py": f"tests/evaluation/test_metrics.py {GOLDEN}[metrics]",
