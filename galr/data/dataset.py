@@ -19,7 +19,7 @@ from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.batches import Batch, ImageBatch
 from galr.data.captions import Captions
-from galr.data.feature_cache import CachedFeatures
+from galr.data.feature_cache import CachedFeatures, Views
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
 from galr.data.sampling import EpochBatches, Key, epoch_draws
@@ -70,7 +70,7 @@ class PairDataset(Dataset[Batch]):
         image_index = self.captions.caption_to_image[captions[:, 0]]
         captions = captions.reshape(-1)
         if isinstance(self.images, CachedFeatures):
-            images = self.images.batch(image_index)
+            images = self.images.batch(image_index, draws[:, 1])
         else:
             images = random_views(self.images, image_index, draws[:, 1:], side, self.options)
         return Batch(
@@ -110,6 +110,16 @@ class ImageDataset(Dataset[ImageBatch]):
         return ImageBatch(
             images, *_local_rows(self.local, image_index), torch.from_numpy(image_index)
         )
+
+
+class ViewDataset(Dataset[Tensor]):
+    """All views of images, by lists of their indices: (B V, 3, S, S) uint8."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = views
+
+    def __getitem__(self, indices: Indices) -> Tensor:
+        return _channels_first(np.concatenate([self.views(index) for index in indices]))
 
 
 class TrainingLoader(BatchLoader[Batch]):
@@ -175,6 +185,13 @@ def image_loader(
     # reading a cache is one copy; only decoding is worth processes of its own
     workers = 0 if isinstance(images, CachedImages | CachedFeatures) else options.workers
     return BatchLoader(ImageDataset(images, local), batches, workers=workers, pin_memory=pin_memory)
+
+
+def view_loader(views: Views, options: DatasetOptions) -> BatchLoader[Tensor]:
+    """The views of each image once, in order; about ``batch_size_val`` of them a batch."""
+    total, size = len(views.files), max(1, options.batch_size_val // views.views)
+    batches = [range(start, min(start + size, total)) for start in range(0, total, size)]
+    return BatchLoader(ViewDataset(views), batches, workers=options.workers, pin_memory=False)
 
 
 def random_views(

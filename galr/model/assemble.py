@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from galr.model.backbone import STRIDES, Backbone
 from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
@@ -13,12 +12,13 @@ from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.skipthoughts import SentenceEncoder
 from galr.model.text import TextEncoder
+from galr.model.trunk import Trunk
 from galr.options import Options
 
 
 def assemble(
     options: Options,
-    trunk: Backbone,
+    trunk: Trunk,
     sentence_encoder: SentenceEncoder | PretrainedSentences,
     local: bool,
 ) -> RetrievalModel:
@@ -44,14 +44,14 @@ def assemble(
     )
 
 
-def _head(options: Options, trunk: Backbone) -> nn.Module:
+def _head(options: Options, trunk: Trunk) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
     if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
         return PooledProjection(trunk.channels[-1], width)
-    grid = options.dataset.image_size // STRIDES[2]
+    grid = options.dataset.image_size // trunk.strides[2]
     return MVSA(
         trunk.channels, width, multiscale.multiscale_input_channel, grid,
-        unit_length=options.model.name == "GaLR",
+        unit_length=options.model.name == "GaLR", strides=trunk.strides,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import torch
 from galr.common.errors import UserError
 from galr.data.vocabulary import OWN_TOKENIZER
 from galr.model.assemble import assemble
-from galr.model.backbone import Backbone, build_backbone
+from galr.model.backbone import build_backbone, empty_backbone
 from galr.model.exported import is_exported, read_exported
 from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.released import from_released, is_released, released_options
@@ -53,7 +53,7 @@ def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
             "is null, yet model.seq2vec.pretrained is true",
             "name the folder of the skip-thought files, or set model.seq2vec.pretrained=false",
         )
-    trunk = build_backbone(options.model.backbone)
+    trunk = build_backbone(options.model.backbone, options.dataset.image_size)
     sentence_encoder = build_skipthoughts(
         text.type,
         text.dir_st if text.pretrained else None,
@@ -107,9 +107,11 @@ def model_of(
     elif words is not None:
         _check_vocabulary(list(words), stored, len(state[_EMBEDDING]), path)
     sentence_encoder = _sentence_encoder_for(options, state)
-    # on the meta device nothing is drawn, so the generators of a run stay as they are
+    # the generators of a run stay as they are
+    with torch.random.fork_rng(devices=[]):
+        trunk = empty_backbone(options.model.backbone, options.dataset.image_size)
     with torch.device("meta"):
-        model = assemble(options, Backbone(options.model.backbone.name), sentence_encoder, local)
+        model = assemble(options, trunk, sentence_encoder, local)
     put_weights(model, state, path, _OTHER_OPTIONS)
     return model.to(device).eval()
 
@@ -183,6 +185,7 @@ _TRAINING_ONLY = (
     "model.backbone.batch_norm",
     "model.backbone.unfreeze_at",
     "model.backbone.cache_maps",
+    "model.backbone.cache_views",
     "model.backbone.weights",
     "model.seq2vec.pretrained",
     "model.seq2vec.dir_st",

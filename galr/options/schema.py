@@ -63,20 +63,25 @@ class Section(BaseModel):
         return plain
 
 
-BackboneName = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
-    "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
-]  # fmt: skip
-
-
 class BackboneOptions(Section):
-    """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
+    """The network that gives maps of four levels (the paper's is ResNet-18; docs/encoders.md)."""
 
-    name: BackboneName = Field(
-        "resnet18", description="its name in torchvision; MVSA's channels follow from it"
+    name: str = Field(
+        "resnet18",
+        pattern=r"^(timm:[\w.]+|\w+)$",
+        description="its name in torchvision, or `timm:NAME`; MVSA's channels and grids follow "
+        "from it",
     )
-    train: Literal["none", "layer4", "all"] = Field(
-        "all", description="which of its weights are trained: none, those of its last stage, or all"
+    head: bool = Field(
+        False,
+        description="with `timm:NAME`: the last map is what the network's own classifier pools, "
+        "such as the 1280 channels of an EfficientNet; `false`: its last stage, as in timm's "
+        "`features_only`",
+    )
+    train: Literal["none", "layer4", "layer3", "layer2", "all"] = Field(
+        "all",
+        description="which of its weights are trained: none, those that its last map alone depends "
+        "on (`layer4`), its last two (`layer3`) or three maps, or all",
     )
     batch_norm: Literal["batch", "frozen"] = Field(
         "batch",
@@ -90,30 +95,40 @@ class BackboneOptions(Section):
     )
     cache_maps: bool = Field(
         False,
-        description="keep the maps that the backbone makes of the training images on disk, beside "
-        "the cached images and within `dataset.image_cache_gb`, and train the rest of the network "
-        "on them alone; images are then those of evaluation: `dataset.resize_size`, "
-        "`rotation_degrees` and `augment` play no part. Needs `train: none` and `batch_norm: "
-        "frozen`",
+        description="keep the maps that the frozen backbone makes of the training images on disk, "
+        "beside the cached images and within `dataset.image_cache_gb`, and train the rest of the "
+        "network on them alone, until `unfreeze_at` where that is given; `dataset.resize_size`, "
+        "`rotation_degrees` and `augment` play no part in what is cached but for `cache_views`. "
+        "Needs `batch_norm: frozen`, and `train: none` or an `unfreeze_at`",
     )
-
+    cache_views: PositiveInt = Field(
+        1,
+        description="with `cache_maps`: views kept of an image, of which an epoch draws one. The "
+        "first is that of evaluation; up to 4, turned by right angles; up to 8, mirrored too; "
+        "further ones are crops of `dataset.resize_size` by `augment.crop_scale`, turned and "
+        "mirrored",
+    )
     weights: str | None = Field(
         "imagenet",
         description="its start: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once to "
-        "`TORCH_HOME`), another of torchvision's names such as `IMAGENET1K_V2`, the path of a file "
-        "with its weights under torchvision's names (`.pth` or `.safetensors`), or `null` for a "
-        "random start",
+        "`TORCH_HOME`, or timm's), another of torchvision's names such as `IMAGENET1K_V2`, the "
+        "path of a file with its weights under the library's names or in one of the layouts of "
+        "docs/encoders.md (`.pth` or `.safetensors`), `package:NAME` for the file that an "
+        "installed package carries, or `null` for a random start",
     )
 
     @model_validator(mode="after")
     def _maps_stay_the_same(self) -> BackboneOptions:
         if not self.cache_maps:
+            if self.cache_views > 1:
+                raise ValueError(f"cache_views is {self.cache_views}, which needs cache_maps: true")
             return self
-        if self.train != "none" or self.batch_norm != "frozen" or self.unfreeze_at > 0:
+        is_frozen = (self.train == "none") == (self.unfreeze_at == 0)
+        if self.batch_norm != "frozen" or not is_frozen:
             raise ValueError(
-                "cache_maps needs train: none, batch_norm: frozen and unfreeze_at: 0, since maps "
-                f"of a backbone that changes would be stale; they are {self.train}, "
-                f"{self.batch_norm} and {self.unfreeze_at:g}"
+                "cache_maps needs train: none, or else unfreeze_at above 0, and batch_norm: "
+                "frozen, since maps of a backbone that changes would be stale; they are "
+                f"{self.train}, {self.unfreeze_at:g} and {self.batch_norm}"
             )
         return self
 
@@ -446,6 +461,15 @@ class OptimOptions(Section):
         0.0, description="weight decay of matrices and kernels; norms and biases have none"
     )
     lr: PositiveFloat = Field(2e-4, description="learning rate")
+    backbone_lr: PositiveFloat | None = Field(
+        None,
+        description="learning rate of the backbone, under the same schedule; `null`: `lr`",
+    )
+    text_lr: PositiveFloat | None = Field(
+        None,
+        description="learning rate of a pretrained sentence encoder, under the same schedule; "
+        "`null`: `lr`",
+    )
     schedule: Literal["step", "cosine"] = Field(
         "step",
         description="`step`, the paper's, by the next two keys; `cosine`: half a cosine from `lr` "
