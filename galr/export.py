@@ -72,7 +72,7 @@ def model_card(entries: dict[str, Any], options: Options) -> str:
         "backbone": f"{model.backbone.name}, images of {dataset.image_size} pixels",
         "global branch": "MVSA" if model.multiscale.enabled else "pooled last map",
         "fusion": f"{model.fusion.type}, gate {model.fusion.gate}",
-        "text encoder": model.seq2vec.type,
+        "text encoder": model.text_name,
         "embedding": f"{model.embed.embed_dim} numbers",
         "parameters and buffers": f"{weights:,}",
         "training data": dataset.datatype,

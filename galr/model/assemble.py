@@ -8,10 +8,9 @@ from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
-from galr.model.pretrained_sentences import PretrainedSentences
 from galr.model.retrieval_model import RetrievalModel
-from galr.model.skipthoughts import SentenceEncoder
 from galr.model.text import TextEncoder
+from galr.model.text_encoders import Sentences
 from galr.model.trunk import Trunk
 from galr.options import Options
 
@@ -19,7 +18,7 @@ from galr.options import Options
 def assemble(
     options: Options,
     trunk: Trunk,
-    sentence_encoder: SentenceEncoder | PretrainedSentences,
+    sentence_encoder: Sentences,
     local: bool,
 ) -> RetrievalModel:
     """The network of ``options``, with the local branch if ``local``.
@@ -38,7 +37,10 @@ def assemble(
         GCN(drea.objects, drea.features, width) if local else NoLocalBranch(),
         _fusion(options) if local else GlobalAlone(),
         TextEncoder(
-            sentence_encoder, sentence_encoder.sentence_dim, width, relu=name in ("GaLR", "AMFMN")
+            sentence_encoder,
+            sentence_encoder.sentence_dim,
+            width,
+            relu=name in ("GaLR", "AMFMN"),
         ),
         ATTENTIONS[options.model.cross_attention.att_type](width) if name == "AMFMN" else Cosine(),
     )

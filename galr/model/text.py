@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.pretrained_sentences import FrozenSentences, PretrainedSentences
 
 
 class TextEncoder(nn.Module):
@@ -18,12 +20,21 @@ class TextEncoder(nn.Module):
         self.sentence_encoder = sentence_encoder
         self.embed_dim = embed_dim
         self.relu = relu
-        # of models of other packages, such as the pooler of a BERT
-        self.may_leave_weights_unused = isinstance(sentence_encoder, PretrainedSentences)
         self.projection = nn.Linear(sentence_dim, embed_dim)
+
+    @property
+    def pretrained(self) -> list[PretrainedSentences]:
+        """What is trained of models of other packages; some, as a pooler, may never be used."""
+        return [each for each in self.modules() if isinstance(each, PretrainedSentences)]
+
+    def prepare(self, captions: Sequence[str]) -> None:
+        """Encodes ``captions`` by the frozen parts, once, for all batches that hold them."""
+        for module in self.modules():
+            if isinstance(module, FrozenSentences):
+                module.prepare(captions)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, D)."""
         sentence = self.sentence_encoder(tokens, lengths)  # (B, sentence_dim)
-        feature: Tensor = self.projection(sentence)
+        feature: Tensor = self.projection(sentence.to(self.projection.weight.dtype))
         return torch.relu(feature) if self.relu else feature

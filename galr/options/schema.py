@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -179,6 +179,41 @@ class Seq2vecOptions(Section):
     )
 
 
+WORD_ENCODERS = ("UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU")
+
+
+class TextParts(NamedTuple):
+    """An encoder of words, the place of one of sentences, or both; what is trained of the latter.
+
+    ``of_seq2vec``: the place is the folder ``model.seq2vec.dir_st``.
+    """
+
+    words: str | None
+    sentences: str | None
+    train: str
+    of_seq2vec: bool = False
+
+
+class TextOptions(Section):
+    """A pretrained text encoder (docs/encoders.md), in place of `model.seq2vec` or beside it."""
+
+    type: str | None = Field(
+        None,
+        pattern=rf"^(({'|'.join(WORD_ENCODERS)})|(({'|'.join(WORD_ENCODERS)})\+)?"
+        r"(sentence-)?transformers:\S.*)$",
+        description="`transformers:PLACE` or `sentence-transformers:PLACE`, a folder, a name on "
+        "the hub or `package:NAME`; a kind of `model.seq2vec.type`; or both, the vectors in a row, "
+        "as `BiGRU+sentence-transformers:PLACE`. `null`: that of `model.seq2vec`, whose other keys "
+        "hold for an encoder of words",
+    )
+    train: Literal["none", "lora", "all"] = Field(
+        "none",
+        description="of the pretrained model: `none`, each distinct caption is encoded once; "
+        "`lora`, small matrices beside its own (package peft); or `all`",
+    )
+    lora_rank: PositiveInt = Field(8, description="with `lora`: the rank of these matrices")
+
+
 class FusionOptions(Section):
     """MIDF, multi-level information dynamic fusion (paper, section on fusion)."""
 
@@ -235,6 +270,7 @@ class ModelOptions(Section):
         default_factory=CrossAttentionOptions, description=""
     )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
+    text: TextOptions = Field(default_factory=TextOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
 
@@ -254,6 +290,24 @@ class ModelOptions(Section):
                     f"it must be mca_HIDDEN_SIZE, {width}"
                 )
         return self
+
+    @property
+    def text_name(self) -> str:
+        """The text encoder in a word or two."""
+        return self.text.type or self.seq2vec.type
+
+    @property
+    def text_parts(self) -> TextParts:
+        """What the text encoder is made of, by `text` or else by `seq2vec`."""
+        if self.text.type is None:
+            if self.seq2vec.type != "sentence-transformers":
+                return TextParts(self.seq2vec.type, None, "none")
+            train = "none" if self.seq2vec.fixed_emb else "all"
+            return TextParts(None, self.seq2vec.dir_st, train, of_seq2vec=True)
+        first, plus, second = self.text.type.partition("+")
+        if first in WORD_ENCODERS:
+            return TextParts(first, second if plus else None, self.text.train)
+        return TextParts(None, self.text.type, self.text.train)
 
 
 class DreaOptions(Section):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from galr.common import distributed
@@ -22,6 +20,7 @@ from galr.data.transforms import normalise
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.trunk import Trunk
+from galr.model.weights import weights_digest
 from galr.options import BackboneOptions, DatasetOptions
 
 
@@ -89,16 +88,6 @@ def with_cached_features(
             batches=_features(encoder, kept, options),
         )
     return part._replace(images=features)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """A hash of the weights of ``module`` and their precision, 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        if not name.endswith(".num_batches_tracked"):  # no output depends on it
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 @torch.inference_mode()

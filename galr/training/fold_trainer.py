@@ -66,6 +66,7 @@ class FoldTrainer:
             validation=images.select(fold.validation).images,
         )
         self.is_resumed = self._restore()
+        self.model.text_encoder.prepare(data.training.annotations.captions)
         self.data = data
         self._reads_features: bool | None = None
         self._open_loader(self.schedule.progress(self.state.epoch + 1))

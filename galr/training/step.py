@@ -119,8 +119,7 @@ class TrainingStep:
         self._trainable, self._parallel = trainable, self.encoder
         gc.collect()  # the earlier wrapper would still sum gradients
         unused = (
-            self.model.text_encoder.may_leave_weights_unused
-            or _trunk(self.model).may_leave_weights_unused
+            bool(self.model.text_encoder.pretrained) or _trunk(self.model).may_leave_weights_unused
         )
         self._parallel = distributed.parallel(self.encoder, some_unused=unused)
 
@@ -176,12 +175,11 @@ def _trunk(model: RetrievalModel) -> Trunk:
 
 
 def _own_rates(model: RetrievalModel, options: OptimOptions) -> list[tuple[nn.Module, float]]:
-    text = model.text_encoder
     rates: list[tuple[nn.Module, float]] = []
     if options.backbone_lr is not None:
         rates.append((_trunk(model), options.backbone_lr))
-    if options.text_lr is not None and text.may_leave_weights_unused:
-        rates.append((text.sentence_encoder, options.text_lr))
+    if options.text_lr is not None:
+        rates += [(part, options.text_lr) for part in model.text_encoder.pretrained]
     return rates
 
 
