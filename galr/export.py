@@ -69,7 +69,7 @@ def model_card(entries: dict[str, Any], options: Options) -> str:
     weights = sum(tensor.numel() for tensor in entries["model"].values())
     validated = (entries.get("progress") or {}).get("best_mR", -1.0)
     figures = {
-        "backbone": f"{model.backbone.name}, images of {dataset.image_size} pixels",
+        "backbone": f"{model.image_name}, images of {dataset.image_size} pixels",
         "global branch": "MVSA" if model.multiscale.enabled else "pooled last map",
         "fusion": f"{model.fusion.type}, gate {model.fusion.gate}",
         "text encoder": model.text_name,

@@ -16,7 +16,7 @@ from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import Tokenizer
 from galr.evaluation.encode import Embeddings, encode_part
-from galr.model.build import model_of, read_checkpoint
+from galr.model.build import build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict
 
@@ -85,6 +85,17 @@ def read_trained_fold(
         options_from_dict(trained, f"{path} (its options)") if trained else None,
         {name: fold[name] for name in ("train", "validation") if name in fold},
     )
+
+
+def untrained_fold(options: Options, tokenizer: Tokenizer, device: torch.device) -> TrainedFold:
+    """The model of ``model.image_text`` with the weights that it starts from, as a fold.
+
+    Raises UserError where these cannot be had.
+    """
+    image_text = options.model.image_text
+    model = build_model(options, tokenizer.words).to(device).eval()
+    name = Path(f"{image_text.name} ({image_text.weights})")
+    return TrainedFold(0, name, model, tokenizer, options, None, {})
 
 
 def _from_main(path: Path, device: torch.device) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from torch import nn
 from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
-from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
+from galr.model.mvsa import MVSA, ImageEncoder, Pooled, PooledProjection
+from galr.model.open_clip_towers import ClipSentences
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.text import TextEncoder
 from galr.model.text_encoders import Sentences
@@ -18,7 +19,7 @@ from galr.options import Options
 def assemble(
     options: Options,
     trunk: Trunk,
-    sentence_encoder: Sentences,
+    sentence_encoder: Sentences | ClipSentences,
     local: bool,
 ) -> RetrievalModel:
     """The network of ``options``, with the local branch if ``local``.
@@ -26,7 +27,8 @@ def assemble(
     GaLR: MVSA and the local branch, fused by MIDF, by cosine (Yuan et al. 2022). AMFMN: MVSA alone,
     and captions that the image gates (Yuan et al. 2021). VSE++: the pooled last map and an affine
     text projection, by cosine (Faghri et al. 2018). TwoTower: the same as VSE++; the two differ in
-    their loss alone.
+    their loss alone. With ``model.image_text`` the embeddings of both towers are what is fused and
+    compared, without a projection.
     """
     width, drea, name = options.model.embed.embed_dim, options.dataset.drea, options.model.name
     image_encoder = ImageEncoder(
@@ -40,7 +42,8 @@ def assemble(
             sentence_encoder,
             sentence_encoder.sentence_dim,
             width,
-            relu=name in ("GaLR", "AMFMN"),
+            relu=name in ("GaLR", "AMFMN") and options.model.image_text.name is None,
+            projected=options.model.image_text.name is None,
         ),
         ATTENTIONS[options.model.cross_attention.att_type](width) if name == "AMFMN" else Cosine(),
     )
@@ -48,6 +51,8 @@ def assemble(
 
 def _head(options: Options, trunk: Trunk) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
+    if options.model.image_text.name is not None:
+        return Pooled(unit_length=True)
     if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
         return PooledProjection(trunk.channels[-1], width)
     grid = options.dataset.image_size // trunk.strides[2]

@@ -14,13 +14,16 @@ from galr.common.errors import UserError
 from galr.model.assemble import assemble
 from galr.model.backbone import build_backbone, empty_backbone
 from galr.model.exported import is_exported, read_exported
+from galr.model.open_clip_towers import ClipSentences, read_towers
 from galr.model.released import from_released, is_released, released_options
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.text_encoders import (
     SENTENCE_ENCODER,
+    Sentences,
     build_sentence_encoder,
     sentence_encoder_for,
 )
+from galr.model.trunk import Trunk
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
 
@@ -34,6 +37,7 @@ _EMBEDDINGS = (
 )
 _PROJECTION = "text_encoder.projection.weight"
 _PRETRAINED = (f"{SENTENCE_ENCODER}model.", f"{SENTENCE_ENCODER}fingerprint")
+_TOWER = f"{SENTENCE_ENCODER}tower."
 
 _KNOWN_OF_RELEASED = {
     "model.name",
@@ -52,6 +56,8 @@ def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
     The local branch is built where there are local features. Raises UserError for files that are
     missing.
     """
+    if options.model.image_text.name is not None:
+        return assemble(options, *read_towers(options), local=options.uses_local)
     trunk = build_backbone(options.model.backbone, options.dataset.image_size)
     sentence_encoder = build_sentence_encoder(options, words)
     return assemble(options, trunk, sentence_encoder, local=options.uses_local)
@@ -100,10 +106,9 @@ def model_of(
         _check_vocabulary(list(words), stored, len(_table(state, path)), path)
     # the generators of a run stay as they are
     with torch.random.fork_rng(devices=[]):
-        trunk = empty_backbone(options.model.backbone, options.dataset.image_size)
-        sentence_encoder = sentence_encoder_for(options, state, words or stored)
+        encoders = _empty_encoders(options, state, words or stored)
     with torch.device("meta"):
-        model = assemble(options, trunk, sentence_encoder, local)
+        model = assemble(options, *encoders, local=local)
     put_weights(model, state, path, _OTHER_OPTIONS)
     return model.to(device).eval()
 
@@ -134,9 +139,10 @@ def _state_and_options(
     released = is_released(state)
     if released:
         state = from_released(state, place)
-    if not any(name.startswith(_PRETRAINED) for name in state):
-        _table(state, place)
-    _matrix(state, _PROJECTION, place)
+    if not any(name.startswith(_TOWER) for name in state):
+        _matrix(state, _PROJECTION, place)
+        if not any(name.startswith(_PRETRAINED) for name in state):
+            _table(state, place)
     if released:
         return state, released_options(state, place)
     stored = checkpoint.get("options")
@@ -145,6 +151,15 @@ def _state_and_options(
     if options is None:
         raise UserError(place, "does not say with which options it was trained", _OTHER_OPTIONS)
     return state, options
+
+
+def _empty_encoders(
+    options: Options, state: State, words: Sequence[str] | None
+) -> tuple[Trunk, Sentences | ClipSentences]:
+    if options.model.image_text.name is not None:
+        return read_towers(options, with_weights=False)
+    trunk = empty_backbone(options.model.backbone, options.dataset.image_size)
+    return trunk, sentence_encoder_for(options, state, words)
 
 
 def _table(state: State, place: str | Path) -> Tensor:
@@ -169,6 +184,7 @@ _TRAINING_ONLY = (
     "model.backbone.cache_maps",
     "model.backbone.cache_views",
     "model.backbone.weights",
+    "model.image_text.weights",
     "model.text.train",  # of the tensors, whose names are compared
     "model.seq2vec.pretrained",
     "model.seq2vec.dir_st",

@@ -13,6 +13,19 @@ from galr.model.torchvision_maps import STRIDES
 from galr.model.trunk import Trunk
 
 
+class Pooled(nn.Module):
+    """The last map alone: its mean over positions, of length 1 if ``unit_length``."""
+
+    def __init__(self, unit_length: bool = False) -> None:
+        super().__init__()
+        self.unit_length = unit_length
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The maps of a ``Trunk``, or their last alone -> (B, channels)."""
+        feature = maps[-1].mean(dim=(2, 3))
+        return l2_normalise(feature) if self.unit_length else feature
+
+
 class PooledProjection(nn.Module):
     """The last map alone: its mean over positions, projected."""
 
@@ -98,7 +111,8 @@ class ImageEncoder(nn.Module):
         self.sides = {image_size, *train_sizes}
         # a plain function, so that the names of the weights stay (training.compiled)
         self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
-        self.levels = (3,) if isinstance(head, PooledProjection) else (0, 1, 2, 3)
+        # of the last map the other heads read the mean alone
+        self.reads_all_maps = isinstance(head, MVSA)
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
@@ -123,15 +137,16 @@ class ImageEncoder(nn.Module):
     def kept_maps(self, image: Tensor) -> Tensor:
         """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
+        if not self.reads_all_maps:
+            return maps[-1].mean(dim=(2, 3))
         # by place and then by channel, the order that the head's convolutions are fastest in
-        rows = [maps[level].permute(0, 2, 3, 1).flatten(1) for level in self.levels]
-        return torch.cat(rows, dim=1)
+        return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
     def feature_of_kept(self, rows: Tensor) -> Tensor:
         """What ``kept_maps`` gave, (B, L) in any precision -> (B, D) as ``forward``."""
         if rows.dim() != 2 or rows.shape[1] != self.kept_length:
             raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
-        kind, maps, start = next(self.head.parameters()).dtype, [], 0
+        kind, maps, start = next(self.parameters()).dtype, [], 0
         for side, channels in self._kept_sizes():
             end = start + side**2 * channels
             level = rows[:, start:end].view(-1, side, side, channels).permute(0, 3, 1, 2)
@@ -141,10 +156,13 @@ class ImageEncoder(nn.Module):
         return feature
 
     def _kept_sizes(self) -> list[tuple[int, int]]:
-        """Side and channels of each map that the head reads."""
+        """Side and channels of each map that is kept."""
+        channels = self.trunk.channels
+        if not self.reads_all_maps:
+            return [(1, channels[-1])]
         return [
-            (self.image_size // self.trunk.strides[level], self.trunk.channels[level])
-            for level in self.levels
+            (self.image_size // stride, number)
+            for stride, number in zip(self.trunk.strides, channels, strict=True)
         ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from galr.common.errors import UserError
 from galr.common.packages import is_packaged, packaged
 from galr.data.vocabulary import RawText
+from galr.model.kept_sentences import KeptSentences
 from galr.model.token_checks import checked_lengths
 from galr.model.weights import weights_digest
 
 logger = logging.getLogger(__name__)
 
 KIND = "sentence-transformers"
-CAPTIONS_A_STEP = 64  # more would be padding
 
 _REMEDY = (
     "name a folder that SentenceTransformer.save wrote by model.seq2vec.dir_st "
@@ -70,14 +70,15 @@ class FrozenSentences(nn.Module):
         """``model`` is of ``read_sentences``."""
         super().__init__()
         self.sentence_dim = _width(model)
-        self._kept = _Kept(model.eval().requires_grad_(False))
+        self._shared = _Shared(model.eval().requires_grad_(False))
+        self._kept = KeptSentences(self._shared.encode)
         digest = bytes.fromhex(weights_digest(model))
         self.register_buffer("fingerprint", torch.tensor(list(digest), dtype=torch.uint8))
 
     @property
     def model(self) -> Any:  # noqa: ANN401 - of a package without types
         """The model, whose weights are none of this module's."""
-        return self._kept.model
+        return self._shared.model
 
     def prepare(self, captions: Iterable[str]) -> None:
         """Encodes the ``captions`` that are not yet, each distinct one once, and keeps them."""
@@ -90,55 +91,17 @@ class FrozenSentences(nn.Module):
         return self._kept.vectors(texts, self.sentence_dim, tokens.device)
 
 
-class _Kept:
-    """A frozen model and the vectors of captions, which copies of a network share."""
+class _Shared:
+    """A frozen model, which is no module of the network: copies share it."""
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - of a package without types
         self.model = model
-        self.rows: dict[bytes, int] = {}
-        self.table = torch.empty(0)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Kept:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
         return self
 
-    def add(self, texts: set[bytes], device: torch.device) -> None:
-        # an order of its own, so that vectors do not depend on who asks first
-        new = sorted(texts - self.rows.keys(), key=lambda text: (len(text), text))
-        if not new:
-            return
-        vectors = self._encoded(new, device)
-        self.table = torch.cat([self.table.to(device), vectors]) if self.rows else vectors
-        self.rows |= {text: row for row, text in enumerate(new, start=len(self.rows))}
-
-    def vectors(self, texts: Sequence[bytes], width: int, device: torch.device) -> Tensor:
-        found = torch.empty(len(texts), width, device=device)
-        rows = torch.tensor([self.rows.get(text, -1) for text in texts], dtype=torch.int64)
-        known = (rows >= 0).nonzero()[:, 0]
-        if len(known):
-            self.table = self.table.to(device)
-            found[known] = self.table[rows[known]]
-        others: dict[bytes, list[int]] = {}
-        for place in (rows < 0).nonzero()[:, 0].tolist():
-            others.setdefault(texts[place], []).append(place)
-        if others:
-            new = self._encoded(list(others), device)
-            for places, vector in zip(others.values(), new, strict=True):
-                found[places] = vector
-        return found
-
-    @torch.no_grad()
-    def _encoded(self, texts: Sequence[bytes], device: torch.device) -> Tensor:
-        self.model.to(device)
-        with torch.autocast(device.type, enabled=False):
-            blocks = [
-                _vectors(
-                    self.model,
-                    [text.decode() for text in texts[start : start + CAPTIONS_A_STEP]],
-                    device,
-                )
-                for start in range(0, len(texts), CAPTIONS_A_STEP)
-            ]
-        return torch.cat(blocks).float()
+    def encode(self, captions: list[str], device: torch.device) -> Tensor:
+        return _vectors(self.model.to(device), captions, device)
 
 
 def read_sentences(place: str, option: str = "model.text.type") -> Any:  # noqa: ANN401

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
-from galr.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from galr.model.renormalise import Renormalise
 from galr.model.trunk import LEVELS, Trunk
 
 PREFIX = "timm:"
@@ -36,14 +36,7 @@ class TimmBackbone(Trunk):
         config = self.model.pretrained_cfg
         classifier = config.get("classifier") or ()
         self.heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-        mean, deviation = config["mean"], config["std"]
-        # from values normalised by ImageNet's numbers to its own
-        pairs = list(zip(IMAGENET_STD, deviation, strict=True))
-        self.scale = tuple(ours / own for ours, own in pairs)
-        self.shift = tuple(
-            (ours - own) / each
-            for ours, own, each in zip(IMAGENET_MEAN, mean, deviation, strict=True)
-        )
+        self.renormalise = Renormalise(config["mean"], config["std"])
         info = list(self.model.feature_info)
         self.same_stride = len({each["reduction"] for each in info}) == 1
         step = len(info) // LEVELS if self.same_stride else 1
@@ -61,12 +54,8 @@ class TimmBackbone(Trunk):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """image (B, 3, S, S) -> maps (B, channels[i], S / strides[i], S / strides[i])."""
-        if self.scale != (1.0, 1.0, 1.0) or any(self.shift):
-            shape = (1, 3, 1, 1)
-            scale, shift = (image.new_tensor(each).view(shape) for each in (self.scale, self.shift))
-            image = image * scale + shift
         last, maps = self.model.forward_intermediates(
-            image, indices=self.indices, norm=self.same_stride, output_fmt="NCHW"
+            self.renormalise(image), indices=self.indices, norm=self.same_stride, output_fmt="NCHW"
         )
         if self.head and last.dim() == 4 and last.shape[2:] == maps[-1].shape[2:]:
             maps[-1] = last

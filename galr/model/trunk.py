@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from galr.common.errors import UserError
+
 LEVELS = 4
 
 
@@ -33,7 +35,16 @@ class Trunk(nn.Module):
         raise NotImplementedError
 
     def modules_from(self, level: int) -> Iterator[nn.Module]:
-        """The modules that only the maps from ``level`` (1 to LEVELS) on depend on, in order."""
+        """The modules that only the maps from ``level`` (1 to LEVELS) on depend on, in order.
+
+        Raises UserError for a network whose levels are not known.
+        """
+        if not self.stages:
+            raise UserError(
+                "model.backbone.train",
+                f"layer{level} is no part of this network that is known",
+                "set it to all or none",
+            )
         named = list(self.net.named_modules())
         start = 0
         if level > 1:

@@ -214,6 +214,28 @@ class TextOptions(Section):
     lora_rank: PositiveInt = Field(8, description="with `lora`: the rank of these matrices")
 
 
+class ImageTextOptions(Section):
+    """A model of images and texts in place of backbone and text encoder (docs/encoders.md)."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^open_clip:\S+$",
+        description="`open_clip:ARCHITECTURE`, a name of open_clip's or a JSON file of its kind; "
+        "`model.backbone` then says how its image tower is trained, and `model.text.train` whether "
+        "its text tower is (`none` or `all`). `model: {image_text: open_clip:NAME}` will do",
+    )
+    weights: str | None = Field(
+        None,
+        description="a file (RemoteCLIP, GeoRSCLIP, open_clip), `package:NAME`, one of open_clip's "
+        "pretrained tags, or `null` for a random start",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return {"name": values} if isinstance(values, str) else values
+
+
 class FusionOptions(Section):
     """MIDF, multi-level information dynamic fusion (paper, section on fusion)."""
 
@@ -271,8 +293,21 @@ class ModelOptions(Section):
     )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
     text: TextOptions = Field(default_factory=TextOptions, description="")
+    image_text: ImageTextOptions = Field(default_factory=ImageTextOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
+
+    @model_validator(mode="after")
+    def _towers_are_whole(self) -> ModelOptions:
+        if self.image_text.name is not None:
+            if self.text.type is not None or self.text.train == "lora":
+                raise ValueError(
+                    "image_text brings its own text tower: set text.type to null and text.train to "
+                    "none or all"
+                )
+            if self.name == "AMFMN":
+                raise ValueError("image_text compares by cosine: set name to GaLR or TwoTower")
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
@@ -294,11 +329,18 @@ class ModelOptions(Section):
     @property
     def text_name(self) -> str:
         """The text encoder in a word or two."""
-        return self.text.type or self.seq2vec.type
+        return self.image_text.name or self.text.type or self.seq2vec.type
+
+    @property
+    def image_name(self) -> str:
+        """The image encoder in a word or two."""
+        return self.image_text.name or self.backbone.name
 
     @property
     def text_parts(self) -> TextParts:
-        """What the text encoder is made of, by `text` or else by `seq2vec`."""
+        """What the text encoder is made of, by `image_text`, `text` or else by `seq2vec`."""
+        if self.image_text.name is not None:
+            return TextParts(None, self.image_text.name, self.text.train)
         if self.text.type is None:
             if self.seq2vec.type != "sentence-transformers":
                 return TextParts(self.seq2vec.type, None, "none")
