@@ -25,6 +25,7 @@ from galr.data.loading import BatchLoader
 from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import Tokenizer
+from galr.local_features.moving import Movement, moved_objects
 from galr.local_features.store import LocalFeatures
 from galr.options import DatasetOptions
 
@@ -73,13 +74,36 @@ class PairDataset(Dataset[Batch]):
             images = self.images.batch(image_index, draws[:, 1])
         else:
             images = random_views(self.images, image_index, draws[:, 1:], side, self.options)
+        local = _local_rows(self.local, image_index)
+        if self.options.augment.move_objects and local[0] is not None:
+            local = self._moved(local[0], draws[:, 1:], side)
         return Batch(
             images,
-            *_local_rows(self.local, image_index),
+            *local,
             *self.captions.padded(captions),
             torch.from_numpy(image_index),
             torch.from_numpy(self.captions.group[captions]),
         )
+
+    def _moved(
+        self, representation: Tensor, draws: NDArray[np.float64], side: int
+    ) -> tuple[Tensor, Tensor]:
+        """The objects in the views that ``draws`` chose."""
+        options, rows = self.options, representation.numpy()
+        if isinstance(self.images, CachedFeatures):
+            movement = Movement.still(len(rows))._replace(symmetry=self.images.views(draws[:, 0]))
+        else:
+            resized = options.resize_size
+            placements = [
+                place(draw[:PLACING], resized, side, options.rotation_degrees, options.augment)
+                for draw in draws
+            ]
+            angle, left, top, window, symmetry = np.array(placements).T
+            movement = Movement(
+                angle, left / resized, top / resized, window / resized, symmetry.astype(np.int64)
+            )
+        moved = moved_objects(rows, movement, options.drea)
+        return torch.from_numpy(moved[0]), torch.from_numpy(moved[1])
 
     def _captions(self, items: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
         """(B, M): M neighbours in the image's list from a drawn one on; few captions recur."""

@@ -46,8 +46,13 @@ class CachedFeatures(CachedRows):
         rows = self.rows[np.asarray(indices)]
         if self.array.ndim == 2:  # one view
             return torch.from_numpy(self.array[rows])
-        views = np.zeros_like(rows) if draws is None else (draws * self.shape[1]).astype(np.int64)
+        views = np.zeros_like(rows) if draws is None else self.views(draws)
         return torch.from_numpy(self.array[rows, views])
+
+    def views(self, draws: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The numbers of the views that ``draws`` (B,) choose."""
+        count = self.shape[1] if self.array.ndim == 3 else 1
+        return (draws * count).astype(np.int64)
 
 
 class Views:

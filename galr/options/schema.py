@@ -406,6 +406,12 @@ class AugmentOptions(Section):
         description="smallest share of the image's area that a crop shows; it is resized to "
         "`image_size`. `null`: crops are `image_size` pixels wide",
     )
+    move_objects: bool = Field(
+        False,
+        description="the boxes of the local features are rotated, cropped, mirrored and turned "
+        "with the image, and both matrices made anew from those that are seen; `false`: they are "
+        "those of the whole upright image, as in the released code",
+    )
     colour: float = Field(
         0.0,
         ge=0.0,
@@ -826,6 +832,11 @@ class Options(Section):
     @model_validator(mode="after")
     def _maps_have_a_place_and_a_size(self) -> Options:
         if self.model.backbone.cache_maps:
+            if self.dataset.augment.move_objects and self.model.backbone.cache_views > 8:
+                raise ValueError(
+                    "dataset.augment.move_objects moves boxes with turned and mirrored views, and "
+                    "not with cached crops; set model.backbone.cache_views to 8 or less"
+                )
             if self.dataset.image_cache == "off":
                 raise ValueError(
                     "model.backbone.cache_maps needs a place for the maps; "

@@ -9,6 +9,9 @@ from galr.data.feature_cache import Views
 from galr.data.part import Part, read_split
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Vocabulary
+from galr.local_features.detections import Detections
+from galr.local_features.drea import build_local_features
+from galr.local_features.store import write_local_features
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.training.backbone import with_cached_features
@@ -126,3 +129,36 @@ def test_after_the_frozen_part_training_goes_on_with_images(yaml):
                 assert (weight - start[name]).abs().max() < 5e-4
         if "running" in name:
             assert torch.equal(weight, start[name])
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_objects_move_with_the_views_that_an_epoch_draws(yaml, cached):
+    changes = ["dataset.augment.move_objects=true", "model.multiscale.enabled=false"]
+    if cached:
+        changes += [*KEPT, "model.backbone.cache_views=8"]
+    else:
+        changes += ["dataset.augment.right_angles=true", "dataset.rotation_degrees=0"]
+    changes += ["dataset.resize_size=32", "device=cpu"]
+    options = load_options(yaml, changes)
+    drea = options.dataset.drea
+    found = Detections(40, 40, ("x",), np.array([0.9]), np.array([[2.0, 4, 14, 20]]))
+    representation, adjacency = build_local_features(found, drea)
+    names = [f"{split}_{i}.png" for split, n in (("train", 20), ("test", 6)) for i in range(n)]
+    rows = (np.stack([each] * len(names)) for each in (representation, adjacency))
+    write_local_features(options.dataset.local_path, names, *rows, drea)
+    trainer = FoldTrainer(read_training_data(options, CPU), 0, CPU)
+    centres = {
+        tuple(np.round(row[0, -5:-3].numpy(), 3))
+        for batch in trainer.loader
+        for row in batch.representation
+    }
+    x, y = 0.2, 0.3
+    corners = {(x, y), (y, 1 - x), (1 - x, 1 - y), (1 - y, x)}
+    mirrored = {(1 - each[0], each[1]) for each in corners}
+    whole = {tuple(np.round(np.float32(each), 3)) for each in corners | mirrored}
+    assert centres <= whole
+    assert len(centres) > 3
+    assert torch.allclose(
+        torch.from_numpy(trainer.validation.local.representation[0]),
+        torch.from_numpy(representation),
+    )
