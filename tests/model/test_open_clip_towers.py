@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from galr.common.errors import UserError
@@ -14,6 +15,7 @@ from galr.data.part import read_split
 from galr.data.transforms import normalise
 from galr.data.vocabulary import RawText
 from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_zero_shot
+from galr.export import export
 from galr.model.build import build_model
 from galr.options import load_options, options_from_dict
 from galr.trained_model import load
@@ -156,6 +158,18 @@ def test_the_command_needs_no_checkpoint(data, tmp_path):
     done = run_script("test_single.py", "--path_opt", path)
     assert done.returncode == 2
     assert "--resume: is left out, and the options name no model that needs no" in done.stderr
+
+
+def test_an_untrained_model_is_exported_and_loaded(tmp_path, architecture, own):
+    torch.save(own.state_dict(), tmp_path / "clip.pt")
+    options = options_for(architecture, str(tmp_path / "clip.pt"))
+    (tmp_path / "o.yaml").write_text(yaml.safe_dump(options.model_dump(mode="json")))
+    export(None, tmp_path / "out", tmp_path / "o.yaml")
+    pixels = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
+    found = load(tmp_path / "out").similarity(list(pixels), CAPTIONS)
+    torch.testing.assert_close(found, own_similarity(own, pixels, CAPTIONS), rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match="--checkpoint: is left out"):
+        export(None, tmp_path / "other", None)
 
 
 @pytest.mark.parametrize(
