@@ -22,6 +22,7 @@ from galr.model.text_encoders import (
     Sentences,
     build_sentence_encoder,
     sentence_encoder_for,
+    without_frozen,
 )
 from galr.model.trunk import Trunk
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
@@ -109,7 +110,7 @@ def model_of(
         encoders = _empty_encoders(options, state, words or stored)
     with torch.device("meta"):
         model = assemble(options, *encoders, local=local)
-    put_weights(model, state, path, _OTHER_OPTIONS)
+    put_weights(model, without_frozen(state, encoders[1]), path, _OTHER_OPTIONS)
     return model.to(device).eval()
 
 

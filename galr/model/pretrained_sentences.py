@@ -163,7 +163,9 @@ def _read(directory: str, marker: str, remedy: str) -> Any:  # noqa: ANN401
 
 def _loaded(name: str, *, local: bool) -> Any:  # noqa: ANN401 - of a package without types
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as of_transformers
 
+    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]  # has no types
     model = SentenceTransformer(name, device="cpu", local_files_only=local, trust_remote_code=False)
     logger.info("%s: sentences of %d numbers", name, _width(model))
     return model.to(torch.float32)

@@ -125,6 +125,16 @@ def sentence_encoder_for(options: Options, state: State, words: Sequence[str] | 
     return joined
 
 
+def without_frozen(state: State, encoder: nn.Module) -> State:
+    """``state`` of an earlier version, which held the weights of a frozen model, as of now."""
+    own = f"{SENTENCE_ENCODER}fingerprint"
+    if not isinstance(encoder, FrozenSentences) or own in state:
+        return state
+    inside = f"{SENTENCE_ENCODER}model."
+    kept = {name: each for name, each in state.items() if not name.startswith(inside)}
+    return {**kept, own: encoder.fingerprint}
+
+
 def _joined(options: Options, of_words: Sentences, words: Sequence[str]) -> Sentences:
     if options.model.text_parts.sentences is None:
         return of_words

@@ -173,6 +173,27 @@ def test_a_frozen_model_that_has_changed_is_an_error(folder, tmp_path):
         load_model(tmp_path / "best.pth")
 
 
+def test_a_checkpoint_that_holds_the_weights_of_a_frozen_model_is_read(folder, tmp_path):
+    options = tiny_options(
+        model__seq2vec__type="sentence-transformers",
+        model__seq2vec__pretrained=True,
+        model__seq2vec__dir_st=str(folder),
+        model__seq2vec__fixed_emb=True,
+        dataset__local_path=None,
+    )
+    model = build_model(options, ()).eval()
+    state = model.state_dict()
+    state.pop("text_encoder.sentence_encoder.fingerprint")
+    for name, weight in sentences_of(model).model.state_dict().items():
+        state[f"text_encoder.sentence_encoder.model.{name}"] = weight
+    entries = {"model": state, "options": options.model_dump(mode="json"), "vocabulary": []}
+    torch.save(entries, tmp_path / "best.pth")
+    loaded = load_model(tmp_path / "best.pth")
+    with torch.inference_mode():
+        expected, found = (each.encode_text(TOKENS, LENGTHS) for each in (model, loaded))
+    torch.testing.assert_close(expected, found, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [
