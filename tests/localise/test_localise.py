@@ -8,7 +8,7 @@ from PIL import Image
 
 from galr.common import cli
 from galr.localise.__main__ import main
-from galr.localise.windows import average_over_cover, cover
+from galr.scenes.windows import average_over_cover, cover
 from tests.search.conftest import learned as learned
 
 rasterio = pytest.importorskip("rasterio")
@@ -116,11 +116,11 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
                  learned.checkpoint, "--windows", SIDE, "--out", out]  # fmt: skip
     real = encode._encoded
 
-    def stopping(scene, windows, encoder):
-        if len(encoded) == 2:
+    def stopping(read, encoder, dense):
+        if len(encoded) == 1:
             raise KeyboardInterrupt
-        encoded.append(len(windows))
-        return real(scene, windows, encoder)
+        encoded.append(len(read.usable))
+        return real(read, encoder, dense)
 
     monkeypatch.setattr(encode, "_encoded", stopping)
     assert run(capsys, *arguments)[0] == 130
@@ -129,7 +129,8 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
     result = (tmp_path / "out" / "result.json").read_text()
     assert json.loads((tmp_path / "out" / "regions.geojson").read_text())["units"] == "pixels"
     windows = len(cover(5 * SIDE, 4 * SIDE, (SIDE,)))
-    assert len(encoded) == -(-windows // 16)
+    assert windows == 63
+    assert encoded == [56, 1]  # what lies on the grid as one block, and the last column or row
     whole = [word if word != tmp_path / "out" else tmp_path / "whole" for word in arguments]
     assert run(capsys, *whole)[0] == 0
     assert (tmp_path / "whole" / "result.json").read_text() == result

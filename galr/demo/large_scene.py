@@ -1,0 +1,78 @@
+"""A large scene composed of the demo's places, with the polygons of those that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from galr.common.atomic import atomic_path, write_json
+from galr.demo import scenes_land as land
+from galr.demo import scenes_sport as sport
+from galr.demo import scenes_transport as transport
+from galr.demo import scenes_water as water
+from galr.demo.canvas import Canvas
+from galr.demo.story import Story
+
+CELL = 500  # pixels a place is wide
+COLUMNS, ROWS = 8, 6
+NAME = "scene.jpg"
+ANNOTATIONS = "anno.json"
+
+# what is asked for, and how many of them there are
+PLACES = (
+    (transport.airport, "several planes in an airport", 2),
+    (water.harbour, "many white boats in a harbor", 2),
+    (land.storage_tanks, "storage tanks on the ground", 2),
+    (sport.tennis, "several tennis courts side by side", 1),
+    (water.bridge, "a bridge over the water", 2),
+    (land.houses, "many houses in a residential area", 2),
+    (sport.stadium, "a red track around a football field", 1),
+    (transport.parking_lot, "a parking lot with many cars", 2),
+    (sport.basketball, "a basketball court", 1),
+    (transport.roundabout, "a roundabout where several roads meet", 1),
+    (sport.baseball, "a baseball field in a park", 1),
+    (transport.helipad, "a helicopter on a helipad", 1),
+)
+LAND = (land.forest, land.farmland, land.desert)
+
+
+def make_large_scene(folder: str | Path, seed: int = 0) -> tuple[int, int]:
+    """Draws ``scene.jpg`` of 4,000 x 3,000 pixels and ``anno.json`` in the published layout.
+
+    Squares of a place each; the same seed gives the same scene. Returns width and height.
+    """
+    rng = np.random.default_rng([seed, COLUMNS, ROWS])
+    order = rng.permutation(COLUMNS * ROWS).tolist()
+    scene = Image.new("RGB", (COLUMNS * CELL, ROWS * CELL))
+    entries = []
+    for draw, caption, count in PLACES:
+        cells = [order.pop() for _ in range(count)]
+        for cell in cells:
+            scene.paste(_drawn(draw, rng), _corner(cell))
+        points = [_square(*_corner(cell)) for cell in cells]
+        entries.append({"jpg_name": NAME, "caption": caption, "points": points})
+    for cell in order:
+        scene.paste(_drawn(LAND[cell % len(LAND)], rng), _corner(cell))
+    folder = Path(folder)
+    with atomic_path(folder / NAME) as temporary:
+        scene.save(temporary, format="JPEG", quality=92)
+    write_json(folder / ANNOTATIONS, entries)
+    return scene.size
+
+
+def _drawn(draw: Callable[[Canvas], Story], rng: np.random.Generator) -> Image.Image:
+    canvas = Canvas(rng, CELL)
+    draw(canvas)
+    return canvas.picture()
+
+
+def _corner(cell: int) -> tuple[int, int]:
+    return cell % COLUMNS * CELL, cell // COLUMNS * CELL
+
+
+def _square(left: int, top: int) -> list[list[int]]:
+    right, bottom = left + CELL, top + CELL
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
