@@ -17,7 +17,7 @@ from galr.common.errors import RunError, UserError
 
 INSTALL = "pip install -r requirements-scenes.txt"
 PERCENTILES = (2.0, 98.0)
-CACHE_MEGABYTES = 512
+CACHE_MEGABYTES = 256
 OVERVIEW_SIDE = 2048  # pixels of the overview that percentiles are taken from
 
 Pixels = NDArray[np.uint8]
