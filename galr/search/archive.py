@@ -39,7 +39,7 @@ from galr.search.storage import (
     write_statistics,
 )
 from galr.search.tile_arguments import Box
-from galr.search.tiles import Tile, Tiles, read_tile, window_of
+from galr.search.tiles import Tile, Tiles, read_scene, read_tile, window_of
 from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
@@ -394,6 +394,13 @@ class Archive:
             tile = self.tiles.of(number)
             return read_tile(path, self.tiles.scenes[tile.scene], tile.window)
         return decode_image(path, self.encoder.scaling)
+
+    def scene(self, number: int, longest: int) -> Image.Image:
+        """The scene of a tile, its longer side reduced to at most ``longest`` pixels."""
+        if self.tiles is None:
+            raise ValueError("an archive of whole images has no scenes")
+        facts = self.tiles.scenes[self.tiles.of(self._checked(number)).scene]
+        return read_scene(self.image_path(number), facts, longest)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):
