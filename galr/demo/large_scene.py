@@ -24,7 +24,7 @@ ANNOTATIONS = "anno.json"
 # what is asked for, and how many of them there are
 PLACES = (
     (transport.airport, "several planes in an airport", 2),
-    (water.harbour, "many white boats in a harbor", 2),
+    (water.harbour, "several ships in a harbor", 2),
     (land.storage_tanks, "storage tanks on the ground", 2),
     (sport.tennis, "several tennis courts side by side", 1),
     (water.bridge, "a bridge over the water", 2),
@@ -39,23 +39,24 @@ PLACES = (
 LAND = (land.forest, land.farmland, land.desert)
 
 
-def make_large_scene(folder: str | Path, seed: int = 0) -> tuple[int, int]:
+def make_large_scene(folder: str | Path, seed: int = 0, cell: int = CELL) -> tuple[int, int]:
     """Draws ``scene.jpg`` of 4,000 x 3,000 pixels and ``anno.json`` in the published layout.
 
-    Squares of a place each; the same seed gives the same scene. Returns width and height.
+    Squares of a place each, ``cell`` pixels wide; the same seed gives the same scene. Returns width
+    and height.
     """
     rng = np.random.default_rng([seed, COLUMNS, ROWS])
     order = rng.permutation(COLUMNS * ROWS).tolist()
-    scene = Image.new("RGB", (COLUMNS * CELL, ROWS * CELL))
+    scene = Image.new("RGB", (COLUMNS * cell, ROWS * cell))
     entries = []
     for draw, caption, count in PLACES:
-        cells = [order.pop() for _ in range(count)]
-        for cell in cells:
-            scene.paste(_drawn(draw, rng), _corner(cell))
-        points = [_square(*_corner(cell)) for cell in cells]
+        corners = [_corner(order.pop(), cell) for _ in range(count)]
+        for corner in corners:
+            scene.paste(_drawn(draw, rng, cell), corner)
+        points = [_square(*corner, cell) for corner in corners]
         entries.append({"jpg_name": NAME, "caption": caption, "points": points})
-    for cell in order:
-        scene.paste(_drawn(LAND[cell % len(LAND)], rng), _corner(cell))
+    for place in order:
+        scene.paste(_drawn(LAND[place % len(LAND)], rng, cell), _corner(place, cell))
     folder = Path(folder)
     with atomic_path(folder / NAME) as temporary:
         scene.save(temporary, format="JPEG", quality=92)
@@ -63,16 +64,16 @@ def make_large_scene(folder: str | Path, seed: int = 0) -> tuple[int, int]:
     return scene.size
 
 
-def _drawn(draw: Callable[[Canvas], Story], rng: np.random.Generator) -> Image.Image:
-    canvas = Canvas(rng, CELL)
+def _drawn(draw: Callable[[Canvas], Story], rng: np.random.Generator, side: int) -> Image.Image:
+    canvas = Canvas(rng, side)
     draw(canvas)
     return canvas.picture()
 
 
-def _corner(cell: int) -> tuple[int, int]:
-    return cell % COLUMNS * CELL, cell // COLUMNS * CELL
+def _corner(place: int, cell: int) -> tuple[int, int]:
+    return place % COLUMNS * cell, place // COLUMNS * cell
 
 
-def _square(left: int, top: int) -> list[list[int]]:
-    right, bottom = left + CELL, top + CELL
+def _square(left: int, top: int, side: int) -> list[list[int]]:
+    right, bottom = left + side, top + side
     return [[left, top], [right, top], [right, bottom], [left, bottom]]

@@ -28,8 +28,8 @@ def to_lonlat(points: ArrayLike, scene: Scene) -> NDArray[np.float64]:
     places = flat @ np.array([[t.a, t.d], [t.b, t.e]]) + np.array([t.c, t.f])
     try:
         moved = np.array(rasterio.warp.transform(scene.crs, WGS84, *places.T)).T
-    except (rasterio.errors.RasterioError, ValueError) as error:
-        raise _unknown(scene, str(error)) from None
+    except Exception:  # noqa: BLE001 - rasterio lets errors of GDAL through, which have no public class
+        raise _unknown(scene, "GDAL knows no way from it") from None
     if not np.isfinite(moved).all():
         raise _unknown(scene, "a point has no longitude and latitude")
     lonlat: NDArray[np.float64] = np.round(moved, DECIMALS).reshape(pixels.shape)

@@ -48,7 +48,7 @@ def step_of(windows: Windows) -> int:
 def blocks_of(windows: Windows, side: int, most: int) -> list[NDArray[np.int64]]:
     """The numbers of windows (W, 4) that form blocks of at most ``most`` in a row and in a column.
 
-    Windows of one block have one side and lie a step apart, of which each is a whole number of
+    Windows of one block have one side and lie row by row, a step apart that is a whole number of
     pixels when the windows are resized to ``side``. Others, such as those that end with the scene
     off the grid of their side, are left out.
     """
@@ -60,9 +60,15 @@ def blocks_of(windows: Windows, side: int, most: int) -> list[NDArray[np.int64]]
         if step == 0 or step * side % own_side:
             continue
         aligned = own[(windows[own][:, :2] % step == 0).all(axis=1)]
+        aligned = aligned[np.lexsort(windows[aligned][:, :2].T)]
         _, block = np.unique(windows[aligned][:, :2] // (step * most), axis=0, return_inverse=True)
         blocks += [aligned[block.ravel() == number] for number in range(block.max() + 1)]
-    return blocks
+    return [block for block in blocks if _is_full(windows[block])]
+
+
+def _is_full(block: Windows) -> bool:
+    columns, rows = (len(np.unique(block[:, axis])) for axis in (0, 1))
+    return columns * rows == len(block)
 
 
 def average_over_cover(

@@ -17,7 +17,7 @@ let running = new AbortController();
 async function start() {
   about = await ask("/api/archive");
   const count = about.images.toLocaleString("en");
-  byId("about").textContent = `${count} images, ${about.exact ? "every one compared" : "approximate search"}`;
+  byId("about").textContent = `${count} ${about.tiles ? "tiles" : "images"}, ${about.exact ? "every one compared" : "approximate search"}`;
   byId("rerank-row").hidden = !about.rerank;
   byId("bbox-row").hidden = !about.tiles;
   text.maxLength = about.limits.sentence;
