@@ -54,6 +54,7 @@ class Scene:
     ) -> None:
         self.path = Path(path)
         self._rasterio = import_rasterio()
+        self._overviews: dict[int, tuple[Pixels, Valid]] = {}
         self._file = self._opened()
         try:
             self.width: int = self._file.width
@@ -95,9 +96,12 @@ class Scene:
 
     def overview(self, longest: int) -> tuple[Pixels, Valid]:
         """The whole scene, as ``read``, its longer side reduced to at most ``longest`` pixels."""
-        scale = min(1.0, longest / max(self.width, self.height))
-        shape = max(1, round(self.height * scale)), max(1, round(self.width * scale))
-        return self._read(Window(0, 0, self.width, self.height), shape)
+        if longest not in self._overviews:  # the whole file is read for it
+            scale = min(1.0, longest / max(self.width, self.height))
+            shape = max(1, round(self.height * scale)), max(1, round(self.width * scale))
+            window = Window(0, 0, self.width, self.height)
+            self._overviews[longest] = self._read(window, shape)
+        return self._overviews[longest]
 
     def _read(self, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
         values, valid = self._values(window, shape)
