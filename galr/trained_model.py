@@ -21,7 +21,7 @@ from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
-from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
+from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary, tokenizer_of
 from galr.data.words import STOP_WORDS, tokenize
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
@@ -52,7 +52,7 @@ def load(
     Raises UserError for a file that is missing, damaged or unsafe, and for options or a vocabulary
     that are missing or belong to another model.
     """
-    path = _checkpoint_file(Path(path))
+    path = checkpoint_file(Path(path))
     chosen = choose_device(str(device))
     return TrainedModel.of(read_complete(path, options, vocabulary), path, chosen)
 
@@ -105,8 +105,9 @@ class TrainedModel:
         options = options_from_dict(entries["options"], f"{path} (its options)")
         vocabulary: Tokenizer = RawText()
         try:
-            if options.model.seq2vec.type not in OWN_TOKENIZER:
-                vocabulary = Vocabulary([str(word) for word in entries["vocabulary"]])
+            if options.model.text_parts.words is not None:
+                known = Vocabulary([str(word) for word in entries["vocabulary"]])
+                vocabulary = tokenizer_of(options, known)
         except ValueError as error:
             what = f"holds no vocabulary: {error}"
             raise UserError(path, what, CHECKPOINT_REMEDY) from None
@@ -261,8 +262,8 @@ class TrainedModel:
         return local
 
 
-def _checkpoint_file(path: Path) -> Path:
-    """The file or exported folder that ``path`` means."""
+def checkpoint_file(path: Path) -> Path:
+    """The file or exported folder that ``path`` means; UserError for a folder without either."""
     if not path.is_dir() or is_exported(path):
         return path
     if (path / "best.pth").is_file():

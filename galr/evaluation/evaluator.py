@@ -23,7 +23,13 @@ from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
-from galr.evaluation.trained_fold import TrainedFold, read_trained_fold
+from galr.evaluation.tower_input import tower_input
+from galr.evaluation.trained_fold import (
+    TrainedFold,
+    checkpoint_tokenizer,
+    read_trained_fold,
+    untrained_fold,
+)
 from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -46,15 +52,17 @@ def evaluate_experiment(
     options: Options,
     out: str | Path | None = None,
     *,
+    own_vocabulary: bool = False,
     save_similarity: str | Path | None = None,
     save_features: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates the best checkpoint of every fold on the test split; writes results.json.
 
-    ``out`` names another file for the results; ``save_similarity`` a folder for the similarities of
-    the test part and of each fold's validation part, ``save_features`` one for the embeddings of
-    these and of each fold's training part. Raises UserError for checkpoints or data that are
-    missing, damaged or do not fit the options.
+    ``out`` names another file for the results; ``own_vocabulary`` takes the words from the first
+    checkpoint, not from ``dataset.vocab_path``; ``save_similarity`` names a folder for the
+    similarities of the test part and of each fold's validation part, ``save_features`` one for the
+    embeddings of these and of each fold's training part. Raises UserError for checkpoints or data
+    that are missing, damaged or do not fit the options.
     """
     folder = options.experiment_folder
     checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
@@ -66,7 +74,7 @@ def evaluate_experiment(
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
     out = Path(out or folder / "results.json")
-    return _evaluate(options, checkpoints, out, save_similarity, save_features)
+    return _evaluate(options, checkpoints, out, own_vocabulary, save_similarity, save_features)
 
 
 def evaluate_checkpoint(
@@ -74,6 +82,7 @@ def evaluate_checkpoint(
     checkpoint: str | Path,
     out: str | Path | None = None,
     *,
+    own_vocabulary: bool = False,
     save_similarity: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates one checkpoint, of this project or of the released code; writes results.json.
@@ -82,20 +91,45 @@ def evaluate_checkpoint(
     ``evaluate_experiment``.
     """
     path = Path(checkpoint)
-    return _evaluate(options, [path], Path(out or path.parent / "results.json"), save_similarity)
+    out = Path(out or path.parent / "results.json")
+    return _evaluate(options, [path], out, own_vocabulary, save_similarity)
+
+
+def evaluate_zero_shot(
+    options: Options, out: str | Path | None = None, *, save_similarity: str | Path | None = None
+) -> Evaluation:
+    """Evaluates the model of ``model.image_text`` as it is, untrained; writes results.json.
+
+    Into the folder of the experiment unless ``out`` names another. Raises UserError where the
+    options name no such model, or want a local branch, and as ``evaluate_experiment``.
+    """
+    if options.model.image_text.name is None or options.uses_local:
+        raise UserError(
+            "--resume",
+            "is left out, and the options name no model that needs no training",
+            "name a checkpoint, or set model.image_text and dataset.local_path=null",
+        )
+    out = Path(out or options.experiment_folder / "results.json")
+    return _evaluate(options, [None], out, False, save_similarity)
 
 
 def _evaluate(
     options: Options,
-    checkpoints: Sequence[Path],
+    checkpoints: Sequence[Path | None],
     out: Path,
+    own_vocabulary: bool,
     save_similarity: str | Path | None,
     save_features: str | Path | None = None,
 ) -> Evaluation:
     device = choose_device(distributed.local_device(options.device))
     folds, similarities = [], {}
     with distributed.process_group(device):
-        tokenizer = read_tokenizer(options)
+        first = checkpoints[0]
+        tokenizer = (
+            checkpoint_tokenizer(first, options)
+            if own_vocabulary and first is not None
+            else read_tokenizer(options)
+        )
         with distributed.main_first():
             split = read_split(options, "test")
             options = split.options  # with the pixel range that was measured
@@ -109,7 +143,10 @@ def _evaluate(
             device,
         )
         for index, path in enumerate(checkpoints):
-            fold = read_trained_fold(path, options, tokenizer, device, index)
+            if path is None:
+                fold = untrained_fold(options, tokenizer, device)
+            else:
+                fold = read_trained_fold(path, options, tokenizer, device, index)
             embeddings = fold.encode(test)
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
@@ -139,6 +176,7 @@ def evaluate_fold(
         evaluate_similarity(similarity, test.annotations, fold.options.rerank, rerank),
         fold.training_options,
         _cost(fold, embeddings, seconds),
+        tower_input(fold.model, fold.options, test.annotations.captions),
     )
     return result, similarity
 
