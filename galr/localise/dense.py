@@ -14,7 +14,7 @@ from torch import Tensor
 from galr.common.errors import UserError
 from galr.data.transforms import normalise
 from galr.local_features.store import LocalFeatures
-from galr.model.backbone import STRIDES
+from galr.model.backbone import STRIDES, Backbone
 from galr.model.mvsa import ImageEncoder
 from galr.scenes.windows import Windows, step_of
 from galr.trained_model import TrainedModel
@@ -25,9 +25,7 @@ def check_dense(windows: Windows, encoder: TrainedModel) -> None:
 
     And for models without such a backbone.
     """
-    if not isinstance(encoder.model.image_encoder, ImageEncoder):
-        name = encoder.options.model.name
-        raise UserError("--dense", f"a model of {name} has no maps to share", "leave --dense out")
+    _trunk(encoder)
     sides = windows[:, 2] - windows[:, 0]
     for side in np.unique(sides).tolist():
         step = step_of(windows[sides == side])
@@ -48,19 +46,20 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
 
     Row by row, (R, D) float32 on the CPU; H and W are S plus multiples of ``step``.
     """
-    trunk = encoder.model.image_encoder
-    assert isinstance(trunk, ImageEncoder)
+    trunk, reads_all = _trunk(encoder)
     parameter = next(encoder.model.parameters())
     device, kind = parameter.device, parameter.dtype
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
-    maps = trunk.trunk(normalise(image).to(kind))
+    maps = trunk(normalise(image).to(kind))
     rows = []
-    for level in trunk.levels:
-        side, shift = encoder.side // STRIDES[level], step // STRIDES[level]
-        parts = maps[level][0].unfold(1, side, shift).unfold(2, side, shift)  # (C, r, c, s, s)
-        # by place and then by channel, as ImageEncoder.kept_maps
-        rows.append(parts.permute(1, 2, 3, 4, 0).flatten(0, 1).flatten(1))
-    kept = torch.cat(rows, dim=1)
+    for level, stride in zip(maps, STRIDES, strict=True):
+        side, shift = encoder.side // stride, step // stride
+        parts = level[0].unfold(1, side, shift).unfold(2, side, shift)  # (C, r, c, s, s)
+        rows.append(parts.flatten(1, 2).permute(1, 2, 3, 0))  # (R, s, s, C)
+    # what ImageEncoder.kept_maps gives of each square
+    kept = rows[-1].mean(dim=(1, 2))
+    if reads_all:
+        kept = torch.cat([row.flatten(1) for row in rows], dim=1)
     matrices: tuple[Tensor, ...] = ()
     if encoder.has_local_branch:
         local = LocalFeatures.zeros(len(kept), encoder.options.dataset.drea)
@@ -69,3 +68,12 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
             for part in (local.representation, local.adjacency)
         )
     return encoder.model.encode_maps(kept, *matrices).float().cpu()
+
+
+def _trunk(encoder: TrainedModel) -> tuple[Backbone, bool]:
+    """The backbone, and whether the head reads all of its maps."""
+    images = encoder.model.image_encoder
+    if isinstance(images, ImageEncoder) and isinstance(images.trunk, Backbone):
+        return images.trunk, images.reads_all_maps
+    what = "the model has no ResNet of torchvision, whose maps windows can share"
+    raise UserError("--dense", what, "leave --dense out")
