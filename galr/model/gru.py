@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -41,15 +42,16 @@ class GRU(nn.Module):
         ended = []
         for t, (step, word) in enumerate(zip(prefixes.steps, numbers, strict=True), start=1):
             before = state[step.continued]
-            recurrent = self.recurrent(before)[step.parent]  # (n, 3H)
-            inputs = projected[word]
-            state = _next_state(_by_gate(inputs), _by_gate(recurrent), before[step.parent])
+            recurrent = _rows(self.recurrent(before), step.parent)  # (n, 3H)
+            inputs = _rows(projected, word)
+            earlier = _rows(before, step.parent)
+            state = _next_state(_by_gate(inputs), _by_gate(recurrent), earlier)
             if mean:
-                total = total[step.continued][step.parent] + state
+                total = _rows(total[step.continued], step.parent) + state
                 ended.append(total[step.ended] / t)
             else:
                 ended.append(state[step.ended])
-        return torch.cat(ended)[prefixes.place]
+        return _rows(torch.cat(ended), prefixes.place)
 
 
 def dropout_masks(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
@@ -92,6 +94,11 @@ def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
         state = state[:active] * mask_state[:active]
         state = _next_state(step_inputs, _by_gate(gru.recurrent(state)), state)
     return torch.cat([state, *reversed(finished)])[words.unsorted_indices]
+
+
+def _rows(table: Tensor, numbers: Tensor) -> Tensor:
+    """``table[numbers]``, whose gradient adds repeated rows in one order at any thread count."""
+    return F.embedding(numbers, table)
 
 
 def _by_gate(projected: Tensor) -> Tensor:

@@ -127,3 +127,22 @@ def test_trains_under_autocast():
         states = bayesian_states(gru, packed(words), P)
     states.float().sum().backward()
     assert gru.recurrent.weight.grad.isfinite().all()
+
+
+def test_gradients_are_the_same_bits_in_every_run_with_two_threads():
+    torch.manual_seed(0)
+    gru, embedding = GRU(64, 256), nn.Embedding(20, 64)
+    lengths = torch.randint(3, 9, (300,))
+    prefixes = shared_prefixes(torch.randint(0, 20, (300, 8)), lengths)
+    upstream = torch.randn(300, 256)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs = set()
+        for _ in range(10):
+            gru.zero_grad()
+            gru(embedding, prefixes, mean=True).backward(upstream)
+            runs.add(gru.recurrent.weight.grad.numpy().tobytes())
+    finally:
+        torch.set_num_threads(threads)
+    assert len(runs) == 1
