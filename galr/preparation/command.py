@@ -56,6 +56,9 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         action="store_true",
         help="put the images of split val into the training part, as the field does for RSITMD",
     )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out and list what is missing or damaged"
+    )
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
@@ -87,6 +90,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         val_into_train=arguments.val_into_train,
         scaling=Scaling.of(arguments),
         tokenizer=arguments.tokenizer or "nltk",
+        skip_bad=arguments.skip_bad,
     )
     sys.stdout.write("\n".join(said) + "\n")
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
@@ -22,7 +23,7 @@ from galr.data.images import decode_image, resize_to_square
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
-from galr.search.approximate import import_faiss, write_index
+from galr.search.approximate import LEAST_IVFPQ, import_faiss, too_few, write_index
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
     MANIFEST,
@@ -86,6 +87,8 @@ def build_archive(
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
     files = image_files(folder)
+    if kind == "ivfpq" and len(files) < LEAST_IVFPQ:
+        raise too_few(len(files))
     manifest = _started(out, folder, Path(checkpoint), local, overwrite)
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
@@ -105,6 +108,8 @@ def build_archive(
                     "%d of %d images are in the archive", len(files) - len(todo), len(files)
                 )
             matrices = _local_features(encoder, local, todo)
+            # the parts, and the file that they are joined to
+            check_room(out, 2 * 4 * len(files) * encoder.model.embed_dim)
             if fresh:  # from here on a build can go on
                 write_manifest(out, manifest)
             unreadable = _encode(encoder, folder, batches, matrices, out)
