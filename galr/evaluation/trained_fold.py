@@ -134,7 +134,8 @@ def checkpoint_tokenizer(path: str | Path, options: Options) -> Tokenizer:
     words = read_checkpoint(path).get("vocabulary")
     if options.model.text_parts.words is None or not words:
         return read_tokenizer(options)
-    return tokenizer_of(options, Vocabulary([str(word) for word in words]))
+    known = Vocabulary([str(word) for word in words], options.dataset.tokenizer)
+    return tokenizer_of(options, known)
 
 
 def _from_main(path: Path, device: torch.device) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
+from galr.data.image_folder import found_names
 from galr.localise.encode import forget_windows
 from galr.localise.localisation import QueryMap, localise
 from galr.localise.output import draw_overlay
@@ -47,9 +48,12 @@ def evaluate_annotations(
     scene, before anything is encoded.
     """
     entries = read_annotations(annotations)
+    files = [entry["jpg_name"] for entry in entries]
+    if images.is_dir():
+        files = found_names(files, images, lambda index: f"{annotations}: entry {index}")
     scenes: dict[str, list[int]] = {}
-    for index, entry in enumerate(entries):
-        scenes.setdefault(entry["jpg_name"], []).append(index)
+    for index, name in enumerate(files):
+        scenes.setdefault(name, []).append(index)
     for name, own in scenes.items():
         with Scene(images / name, bands, stretch) as scene:
             for index in own:

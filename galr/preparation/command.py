@@ -56,6 +56,10 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         action="store_true",
         help="put the images of split val into the training part, as the field does for RSITMD",
     )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out and list what is missing or damaged"
+    )
+    cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
 
@@ -69,6 +73,7 @@ def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None
     parser.add_argument("--no-images", action="store_true", help="do not look at the images")
     parser.add_argument("--vocab", metavar="FILE", help="the vocabulary (default: built anew)")
     parser.add_argument("--out", metavar="FILE", help="also write the whole report as JSON")
+    cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_check)
 
@@ -84,6 +89,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
         arguments.vocab or f"vocab/{name}_splits_vocab.json",
         val_into_train=arguments.val_into_train,
         scaling=Scaling.of(arguments),
+        tokenizer=arguments.tokenizer or "nltk",
+        skip_bad=arguments.skip_bad,
     )
     sys.stdout.write("\n".join(said) + "\n")
 
@@ -103,10 +110,18 @@ def _check(arguments: argparse.Namespace) -> None:
         None if arguments.no_images else images,
         arguments.vocab,
         Scaling.of(arguments),
+        arguments.tokenizer or "nltk",
     )
     sys.stdout.write(described(report) + "\n")
     if arguments.out is not None:
         write_json(arguments.out, report)
+    for name, split in report["splits"].items():
+        if split["captions_of_unknown_words_only"] == split["captions"]:
+            raise UserError(
+                Path(arguments.folder, f"{name}_caps.txt"),
+                "no caption has a word of the vocabulary",
+                "make that of these captions by vocab.py, in other languages with --tokenizer",
+            )
     bad = [image for split in report["splits"].values() for image in split.get("bad_images", [])]
     if bad:
         raise UserError(arguments.folder, f"{len(bad)} images are bad", "replace them")

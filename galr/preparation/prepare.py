@@ -10,9 +10,10 @@ import numpy as np
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
-from galr.data.annotations import annotation_files, read_lines
+from galr.data.image_folder import found_names, list_images
 from galr.data.images import AS_IT_IS, measured
-from galr.data.vocabulary import build_vocabulary
+from galr.data.vocabulary import build_vocabulary, check_words
+from galr.local_features.names import NameIndex
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import survey_images
 
@@ -27,6 +28,8 @@ def prepare(
     *,
     val_into_train: bool = False,
     scaling: Scaling = AS_IT_IS,
+    tokenizer: str = "nltk",
+    skip_bad: bool = False,
 ) -> list[str]:
     """Checks JSON and images, writes the annotation files and the vocabulary; what was found.
 
@@ -35,10 +38,30 @@ def prepare(
     an unknown split, an image that is missing or damaged, or another data set in ``out``.
     """
     images = read_karpathy(json_path)
+    left_out: list[str] = []
+    if skip_bad:
+        images, left_out = _without_missing(images, image_folder)
+    images, others = _with_files(images, image_folder, json_path)
     parts = _parts(images, json_path, val_into_train=val_into_train)
-    said = _check_images(images, image_folder, json_path, scaling)
+    said, bad = _check_images(images, image_folder, json_path, scaling, skip_bad=skip_bad)
+    parts = _parts(
+        [image for image in images if image.name not in bad],
+        json_path,
+        val_into_train=val_into_train,
+    )
+    said += [f"left out: {line}" for line in (*left_out, *bad.values())]
+    if others:
+        said.append(f"{image_folder}: {others} images are not named by {json_path}")
     out = Path(out)
     _check_place(out, Path(image_folder))
+    read_by_released = [
+        caption
+        for split in ("train", "test")
+        for image in parts[split]
+        for caption in image.captions
+    ]
+    vocabulary = build_vocabulary(read_by_released, tokenizer=tokenizer)
+    check_words(vocabulary, json_path)
     for split, part in parts.items():
         # one name a caption: images may then have different numbers of captions
         names = [image.name for image in part for _ in image.captions]
@@ -47,14 +70,19 @@ def prepare(
         write_text(out / f"{split}_caps.txt", "".join(f"{caption}\n" for caption in captions))
         said.append(f"{out}/{split}_caps.txt: {len(captions)} captions of {len(part)} images")
     if not (out / "images").exists():
-        os.symlink(os.path.abspath(image_folder), out / "images")
-        said.append(f"{out}/images: a link to {image_folder}")
-    read_by_released = [
-        line for split in ("train", "test") for line in read_lines(annotation_files(out, split)[0])
-    ]
-    vocabulary = build_vocabulary(read_by_released)
+        try:
+            os.symlink(os.path.abspath(image_folder), out / "images")
+            said.append(f"{out}/images: a link to {image_folder}")
+        except OSError as error:  # some file systems have none
+            said.append(
+                f"{out}/images: no link to {image_folder} can be made ({error.strerror}); name the "
+                "folder by dataset.image_path"
+            )
     vocabulary.save(vocab_path)
     said.append(f"{vocab_path}: {len(vocabulary.words)} words of the train and test captions")
+    unknown = sum(not vocabulary.knows_a_word(caption) for caption in read_by_released)
+    if unknown:
+        said.append(f"{out}: {unknown} of these captions have no word of it")
     return said
 
 
@@ -82,36 +110,55 @@ def _parts(
     return {split: part for split, part in parts.items() if part}
 
 
+def _without_missing(
+    images: list[Described], folder: str | Path
+) -> tuple[list[Described], list[str]]:
+    """The images that have a file, and a line for each other one."""
+    index = NameIndex(list_images(folder, "name it by --images").names)
+    kept = [image for image in images if index.rows(image.name)]
+    missing = [image.name for image in images if not index.rows(image.name)]
+    return kept, [f"there is no image {Path(folder) / name}" for name in missing]
+
+
+def _with_files(
+    images: list[Described], folder: str | Path, json_path: str | Path
+) -> tuple[list[Described], int]:
+    """The images by the names of their files, and how many other images lie there."""
+    listing = list_images(folder, "name it by --images")
+    place = f"{json_path}: images[%d]"
+    names = found_names([image.name for image in images], folder, lambda index: place % index)
+    found = [image._replace(name=name) for image, name in zip(images, names, strict=True)]
+    return found, len(set(listing.names) - set(names))
+
+
 def _check_images(
-    images: list[Described], folder: str | Path, json_path: str | Path, scaling: Scaling
-) -> list[str]:
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(folder, "there is no such folder of images", "name it by --images")
+    images: list[Described],
+    folder: str | Path,
+    json_path: str | Path,
+    scaling: Scaling,
+    *,
+    skip_bad: bool,
+) -> tuple[list[str], dict[str, str]]:
+    """What is said of the images, and what is wrong with bad ones, by name, where these are left
+    out; UserError where they are not."""
     names = [image.name for image in images]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{json_path}: images[{names.index(missing[0])}]",
-            f"there is no image {folder / missing[0]} ({len(missing)} of {len(names)} are missing)",
-            "name the folder of the images by --images, or complete it",
-        )
     training = [image.name for image in images if image.split == "train"]
     scaling = measured(scaling, folder, training, folder)
     survey = survey_images(folder, names, scaling)
-    if survey.bad:
+    if survey.bad and not (skip_bad and len(survey.bad) < len(names)):
         first = survey.bad[min(survey.bad)]
         others = len(survey.bad) - 1
         raise UserError(
             folder,
             f"{first} ({others} other images are bad)" if others else first,
-            "then run this again",
+            "then run this again, or leave them out by --skip-bad",
         )
     captions = [caption for image in images for caption in image.captions]
+    sizes = survey.sizes[survey.sizes[:, 0] > 0]
     said = [
         f"{json_path}: {len(images)} images, {len(captions)} captions",
-        f"{folder}: all images are whole, {_span(survey.sizes[:, 0])} x "
-        f"{_span(survey.sizes[:, 1])} pixels",
+        f"{folder}: all {'other ' * bool(survey.bad)}images are whole, {_span(sizes[:, 0])} x "
+        f"{_span(sizes[:, 1])} pixels",
     ]
     if scaling.pixel_range is not None:
         low, high = scaling.pixel_range
@@ -125,7 +172,7 @@ def _check_images(
     if empty:
         without = sum(not any(image.captions) for image in images)
         said.append(f"left out: {empty} empty captions; {without} images have no caption otherwise")
-    return said
+    return said, {names[index]: what for index, what in sorted(survey.bad.items())}
 
 
 def _span(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
 from galr.common.scaling import Scaling
+from galr.data.image_folder import list_images
 from galr.data.images import decode_image, resize_to_square
-from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
-from galr.search.approximate import import_faiss, write_index
+from galr.search.approximate import LEAST_IVFPQ, import_faiss, too_few, write_index
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
     MANIFEST,
@@ -95,12 +95,14 @@ def build_archive(
     if kind in ("hnsw", "ivfpq"):
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
-    listed = files = list_images(folder)
+    listed = files = image_files(folder)
     cut = None if tiles is None else Cut(folder, listed, tiles)
     if cut is not None:
         files = cut.files
         if not files:
             raise cut.problems[0]
+    if kind == "ivfpq" and len(files) < LEAST_IVFPQ:
+        raise too_few(len(files))
     manifest = _started(out, folder, Path(checkpoint), local, overwrite, tiles)
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
@@ -121,6 +123,8 @@ def build_archive(
                     "%d of %d images are in the archive", len(files) - len(todo), len(files)
                 )
             matrices = _local_features(encoder, local, todo)
+            # the parts, and the file that they are joined to
+            check_room(out, 2 * 4 * len(files) * encoder.model.embed_dim)
             if fresh:  # from here on a build can go on
                 write_manifest(out, manifest)
             picture = cut.picture if cut else _decoder(folder, encoder.scaling)
@@ -145,29 +149,11 @@ def build_archive(
     return Built(len(kept), len(todo) - len(problems), manifest.unreadable)
 
 
-def list_images(folder: Path) -> list[ImageFile]:
-    """The image files below ``folder``, by name; names are relative to it, with slashes.
-
-    Hidden files and folders are passed over, and links to folders are not followed.
-    """
-    if not folder.is_dir():
-        raise UserError(folder, "there is no such folder of images", "name one by --images")
-    files = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(place, name)
-            relative = path.relative_to(folder).as_posix()
-            if name.startswith(".") or not IMAGE.search(name) or not path.is_file():
-                continue
-            if not relative.isprintable() or any("\ud800" <= char <= "\udfff" for char in relative):
-                logger.warning("%r is left out: its name cannot be shown", relative)
-                continue
-            stat = path.stat()
-            files.append(ImageFile(relative, stat.st_size, stat.st_mtime_ns))
-    if not files:
-        raise UserError(folder, "holds no images", "name another folder by --images")
-    return sorted(files)
+def image_files(folder: Path) -> list[ImageFile]:
+    """The image files below ``folder`` with what tells that they have changed, by name."""
+    names = list_images(folder, "name one by --images").names
+    stats = [(name, (folder / name).stat()) for name in names]
+    return [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _started(

@@ -234,10 +234,12 @@ def only_builder(archive: Path) -> Iterator[None]:
             stack.callback(os.close, handle)  # which also unlocks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise UserError(
                     archive, "another run is building this archive", "wait for it, or stop it"
                 ) from None
+            except OSError:  # a file system without locks
+                pass
         yield
 
 

@@ -167,7 +167,7 @@ def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
         ({"points": [[[1, 1]]]}, "entry 0: points is not a list of polygons"),
         ({"points": [[[900, 900], [950, 900], [950, 950]]]}, "lies outside the scene of 200 x 160"),
         ({"caption": " "}, "entry 0: caption is missing or not text"),
-        ({"jpg_name": "none.png"}, "none.png: there is no such scene"),
+        ({"jpg_name": "none.png"}, "entry 0: there is no image"),
     ):
         (tmp_path / "anno.json").write_text(json.dumps([{**entries[0], **change}]))
         status, told = run(capsys, *arguments, "--out", tmp_path / "bad")
