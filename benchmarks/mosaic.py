@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from galr.common import cli
 from galr.common.atomic import atomic_path, write_json
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.images import decode_image
+from galr.images.decoding import decode_image
 from galr.localise.encode import forget_windows
 from galr.localise.localisation import localise
 from galr.localise.settings import WindowSettings

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.images import AS_IT_IS, decode_image, resize_to_square, upright_rgb
+from galr.images.decoding import AS_IT_IS, decode_image, resize_to_square, upright_rgb
+from galr.images.scaling import Scaling
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""

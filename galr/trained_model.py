@@ -17,12 +17,12 @@ from torch import Tensor
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
-from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary, tokenizer_of
 from galr.data.words import STOP_WORDS
+from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
 from galr.model.exported import is_exported

@@ -15,6 +15,7 @@ RENAMED = {
     "galr.atomic": "galr.common.atomic",
     "galr.cli": "galr.common.cli",
     "galr.data.demo": "galr.demo",
+    "galr.data.images": "galr.images.decoding",
     "galr.device": "galr.common.device",
     "galr.distributed": "galr.common.distributed",
     "galr.errors": "galr.common.errors",
@@ -23,6 +24,9 @@ RENAMED = {
     "galr.evaluation.test_part": "galr.evaluation.evaluator",
     "galr.local_features.released": "galr.detectors.released",
     "galr.model.galr": "galr.model.retrieval_model",
+    "galr.model.pretrained_sentences": "galr.encoders.pretrained_sentences",
+    "galr.model.skipthought_files": "galr.encoders.skipthought_files",
+    "galr.model.weights": "galr.encoders.weights",
     "galr.progress": "galr.common.progress",
     "galr.seeding": "galr.common.seeding",
 }

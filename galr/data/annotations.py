@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.data.image_folder import found_names
+from galr.images.folder import found_names
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
-from galr.common.scaling import Scaling
-from galr.data.images import decode_image
+from galr.images.decoding import decode_image
+from galr.images.scaling import Scaling
 from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)

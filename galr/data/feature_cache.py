@@ -22,8 +22,8 @@ from galr.common.progress import Progress
 from galr.common.seeding import derive_seed
 from galr.data.cache import Cache, CachedRows, NoRoomError
 from galr.data.image_cache import ImageFiles
-from galr.data.images import decode_image, resize_to_square
 from galr.data.transforms import PLACING, place, rotate_and_crop
+from galr.images.decoding import decode_image, resize_to_square
 from galr.options import DatasetOptions
 
 TITLE = "feature cache"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from galr.common.errors import RunError, UserError
 from galr.common.parallel import in_processes
-from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.cache import Cache, CachedRows
-from galr.data.images import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
+from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
+from galr.images.scaling import Scaling
 from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations, image_names, read_annotations, read_lines
 from galr.data.image_cache import ImageFiles, Images, image_files, open_images
-from galr.data.images import measured
+from galr.images.decoding import measured
+from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from galr.common.errors import RunError, UserError
 from galr.common.progress import Progress
-from galr.common.scaling import Scaling
-from galr.data.images import AS_IT_IS, decode_image
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
 from galr.detectors.image_folder import ImageFolder, image_scaling
+from galr.images.decoding import AS_IT_IS, decode_image
+from galr.images.scaling import Scaling
 from galr.local_features.classes import ClassNames
 from galr.local_features.detections import bounds, clip, faults
 

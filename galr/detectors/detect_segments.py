@@ -10,12 +10,12 @@ import numpy as np
 
 from galr.common.errors import UserError
 from galr.common.parallel import in_processes
-from galr.common.scaling import Scaling
-from galr.data.images import AS_IT_IS, decode_image
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.detection_folder import DetectionFolder, Written, detection_line
 from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.detectors.segments import Regions, find_regions
+from galr.images.decoding import AS_IT_IS, decode_image
+from galr.images.scaling import Scaling
 from galr.local_features.names import NameIndex, shown
 
 logger = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.image_folder import list_images
-from galr.data.images import AS_IT_IS, image_size, measured
+from galr.images.decoding import AS_IT_IS, image_size, measured
+from galr.images.folder import list_images
+from galr.images.scaling import Scaling
 from galr.local_features.names import NameIndex
 from galr.local_features.records import BadEntry
 

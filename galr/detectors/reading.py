@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from galr.common.errors import UserError
-from galr.data.image_folder import list_files
 from galr.detectors.coco import Size, read_coco
 from galr.detectors.formats import TASK_FILE, dota_parser, paddledet_parser, yolo_parser
 from galr.detectors.image_folder import ImageFolder
+from galr.images.folder import list_files
 from galr.local_features.classes import ClassNames
 from galr.local_features.numbering import CHOICES
 from galr.local_features.records import (

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image
 from galr.detectors.build import checked_detections
 from galr.detectors.image_folder import ImageFolder, image_scaling
 from galr.detectors.inspect import StoredObject, class_name, objects_of
 from galr.detectors.reading import FORMATS, Job, read_jobs
+from galr.images.decoding import decode_image
 from galr.local_features.classes import ClassNames
 from galr.local_features.drea import kept_objects
 from galr.local_features.records import BadEntry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from galr.model.open_clip_towers import ClipImages, ClipSentences, normalisation
+from galr.encoders.open_clip_towers import ClipImages, ClipSentences, normalisation
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 

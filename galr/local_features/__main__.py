@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
+from galr.images.scaling import Scaling
 from galr.options import DreaOptions, load_options
 from galr.options.reading import options_from_dict
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from galr.common.atomic import check_writable, write_json
 from galr.common.progress import Progress
-from galr.data.images import resize_to_square
+from galr.images.decoding import resize_to_square
 from galr.localise.dense import check_dense, encode_grid
 from galr.scenes.scene import Scene, Window
 from galr.scenes.windows import Windows, blocks_of, step_of

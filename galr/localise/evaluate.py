@@ -15,7 +15,7 @@ from PIL import Image
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
-from galr.data.image_folder import found_names
+from galr.images.folder import found_names
 from galr.localise.encode import forget_windows
 from galr.localise.localisation import QueryMap, localise
 from galr.localise.output import draw_overlay

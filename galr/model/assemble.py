@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
+from galr.encoders.open_clip_towers import ClipSentences
+from galr.encoders.trunk import Trunk
 from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
 from galr.model.mvsa import MVSA, ImageEncoder, Pooled, PooledProjection
-from galr.model.open_clip_towers import ClipSentences
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.text import TextEncoder
 from galr.model.text_encoders import Sentences
-from galr.model.trunk import Trunk
 from galr.options import Options
 
 

@@ -14,12 +14,12 @@ from torchvision.models import get_model, get_model_weights
 
 from galr.common.errors import UserError
 from galr.common.packages import is_packaged, packaged
-from galr.model.timm_backbone import PREFIX as TIMM
-from galr.model.timm_backbone import TimmBackbone
-from galr.model.torchvision_maps import STRIDES, TorchvisionMaps, check_torchvision_name
-from galr.model.trunk import Trunk
-from galr.model.weight_layouts import put_backbone_weights
-from galr.model.weights import read_weights
+from galr.encoders.timm_maps import PREFIX as TIMM
+from galr.encoders.timm_maps import TimmBackbone
+from galr.encoders.torchvision_maps import STRIDES, TorchvisionMaps, check_torchvision_name
+from galr.encoders.trunk import Trunk
+from galr.encoders.weight_layouts import put_backbone_weights
+from galr.encoders.weights import read_weights
 from galr.options import BackboneOptions
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from galr.common.errors import UserError
+from galr.encoders.open_clip_towers import ClipSentences, read_towers
+from galr.encoders.trunk import Trunk
+from galr.encoders.weights import State, named_tensors, put_weights, read_torch_file
 from galr.model.assemble import assemble
 from galr.model.backbone import build_backbone, empty_backbone
 from galr.model.exported import is_exported, read_exported
-from galr.model.open_clip_towers import ClipSentences, read_towers
 from galr.model.released import from_released, is_released, released_options
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.text_encoders import (
@@ -24,8 +26,6 @@ from galr.model.text_encoders import (
     sentence_encoder_for,
     without_frozen,
 )
-from galr.model.trunk import Trunk
-from galr.model.weights import State, named_tensors, put_weights, read_torch_file
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
 
 CHECKPOINT_REMEDY = "name a checkpoint of train.py (best.pth) or of the released code"

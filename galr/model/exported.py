@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
-from galr.model.weights import load_safetensors
+from galr.encoders.weights import load_safetensors
 from galr.options import Options
 
 WEIGHTS, OPTIONS, TRAINING, CARD = "model.safetensors", "options.yaml", "training.json", "README.md"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from galr.encoders.torchvision_maps import STRIDES
+from galr.encoders.trunk import Trunk
 from galr.model.normalise import l2_normalise
-from galr.model.torchvision_maps import STRIDES
-from galr.model.trunk import Trunk
 
 
 class Pooled(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from galr.common.errors import UserError
-from galr.model.weights import State
+from galr.encoders.weights import State
 from galr.options import DreaOptions, Options, options_from_dict
 
 # (released, ours), applied one after the other: the special before the general

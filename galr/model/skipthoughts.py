@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from galr.common.errors import UserError
-from galr.model.gru import GRU, bayesian_states, dropped_states
-from galr.model.prefixes import shared_prefixes
-from galr.model.pretrained_sentences import KIND as PRETRAINED
-from galr.model.pretrained_sentences import (
+from galr.encoders.pretrained_sentences import KIND as PRETRAINED
+from galr.encoders.pretrained_sentences import (
     FrozenSentences,
     PretrainedSentences,
     read_sentence_folder,
 )
-from galr.model.skipthought_files import Skipthoughts, read_skipthoughts
-from galr.model.token_checks import checked_lengths
+from galr.encoders.skipthought_files import Skipthoughts, read_skipthoughts
+from galr.encoders.token_checks import checked_lengths
+from galr.model.gru import GRU, bayesian_states, dropped_states
+from galr.model.prefixes import shared_prefixes
 
 
 class SentenceEncoder(nn.Module):

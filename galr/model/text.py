@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from galr.encoders.open_clip_towers import ClipSentences
+from galr.encoders.pretrained_sentences import FrozenSentences, PretrainedSentences
 from galr.model.mvsa import prepared
-from galr.model.open_clip_towers import ClipSentences
-from galr.model.pretrained_sentences import FrozenSentences, PretrainedSentences
 
 
 class TextEncoder(nn.Module):

@@ -11,15 +11,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from galr.common.errors import UserError
 from galr.data.vocabulary import RawText, Vocabulary
-from galr.model.pretrained_sentences import (
+from galr.encoders.pretrained_sentences import (
     FrozenSentences,
     PretrainedSentences,
     read_sentence_folder,
     read_sentences,
 )
+from galr.encoders.token_checks import checked_lengths
+from galr.encoders.weights import State
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
-from galr.model.token_checks import checked_lengths
-from galr.model.weights import State
 from galr.options import ModelOptions, Options
 
 SENTENCE_ENCODER = "text_encoder.sentence_encoder."

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations, annotation_files, read_annotations, read_lines
-from galr.data.image_folder import list_images
-from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import Vocabulary, build_vocabulary
+from galr.images.decoding import AS_IT_IS, measured
+from galr.images.folder import list_images
+from galr.images.scaling import Scaling
 from galr.preparation.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galr.common import cli
-from galr.common.scaling import Scaling
+from galr.images.scaling import Scaling
 
 DESCRIPTION = """\
 Makes and checks data folders.

@@ -9,10 +9,10 @@ import numpy as np
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.image_folder import found_names, list_images
-from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import build_vocabulary, check_words
+from galr.images.decoding import AS_IT_IS, measured
+from galr.images.folder import found_names, list_images
+from galr.images.scaling import Scaling
 from galr.local_features.names import NameIndex
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import survey_images

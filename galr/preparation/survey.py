@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
 from galr.common.progress import Progress
-from galr.common.scaling import Scaling
-from galr.data.images import AS_IT_IS, decode_image, is_nearly_constant
+from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant
+from galr.images.scaling import Scaling
 from galr.preparation.hashes import BITS, perceptual_hash
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from galr.common.device import choose_device
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
 from galr.data.part import Part, read_split
 from galr.evaluation.reranking import FoldRerank, fold_rerank, rerank_both
 from galr.evaluation.trained_fold import checkpoint_tokenizer, read_trained_fold
+from galr.images.scaling import Scaling
 from galr.metrics.retrieval import Ranks, reranked_ranks, retrieval_ranks
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
-from galr.data.images import AS_IT_IS, decode_image
+from galr.images.decoding import AS_IT_IS, decode_image
+from galr.images.scaling import Scaling
 from galr.report.direction import Answer, Direction
 from galr.report.files import ReportFiles, jpeg_address
 from galr.report.page import Html, element, joined

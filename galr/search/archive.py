@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.data.images import decode_image
 from galr.evaluation.reranking import method_settings
+from galr.images.decoding import decode_image
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
 from galr.pictures import square_pixels

@@ -19,9 +19,9 @@ from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
-from galr.common.scaling import Scaling
-from galr.data.image_folder import list_images
-from galr.data.images import decode_image, resize_to_square
+from galr.images.decoding import decode_image, resize_to_square
+from galr.images.folder import list_images
+from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from galr.common.atomic import atomic_path
-from galr.data.images import measured
+from galr.images.decoding import measured
 from galr.trained_model import TrainedModel, read_complete
 
 

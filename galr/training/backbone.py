@@ -17,10 +17,10 @@ from galr.data.feature_cache import Views, open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
+from galr.encoders.trunk import Trunk
+from galr.encoders.weights import weights_digest
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
-from galr.model.trunk import Trunk
-from galr.model.weights import weights_digest
 from galr.options import BackboneOptions, DatasetOptions
 
 

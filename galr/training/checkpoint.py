@@ -13,9 +13,9 @@ import torch
 
 from galr.common.atomic import atomic_path, write_text
 from galr.common.errors import UserError
+from galr.encoders.weights import read_bytes
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
-from galr.model.weights import read_bytes
 from galr.options import (
     RUN_SETTINGS,
     OptimOptions,

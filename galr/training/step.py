@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.seeding import derive_seed
 from galr.data.batches import Batch
+from galr.encoders.trunk import Trunk
 from galr.evaluation.encode import image_embeddings
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
-from galr.model.trunk import Trunk
 from galr.options import OptimOptions
 from galr.training.loss import Criterion
 from galr.training.optimizer import MixedPrecisionOptimizer, weight_average

@@ -13,7 +13,7 @@ from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.cache import Cache
 from galr.data.image_cache import CachedImages, ImageFiles, open_images
-from galr.data.images import decode_image, resize_to_square
+from galr.images.decoding import decode_image, resize_to_square
 from galr.options import DatasetOptions
 
 SIDE = 12

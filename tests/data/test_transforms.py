@@ -4,7 +4,6 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
-from galr.data.images import resize_to_square
 from galr.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -14,6 +13,7 @@ from galr.data.transforms import (
     recolour,
     rotate_and_crop,
 )
+from galr.images.decoding import resize_to_square
 from galr.options import AugmentOptions
 
 

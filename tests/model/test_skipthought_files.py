@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.model.skipthought_files import read_skipthoughts
+from galr.encoders.skipthought_files import read_skipthoughts
 from galr.skipthoughts_training.skipthought_files_export import write_skipthoughts
 from tests.model.skipthought_folder import (
     DICTIONARY,

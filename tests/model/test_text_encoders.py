@@ -10,9 +10,9 @@ import torch
 from galr.common.errors import UserError
 from galr.data.part import read_split
 from galr.data.vocabulary import RawText, Vocabulary, read_tokenizer
+from galr.encoders import pretrained_sentences
 from galr.evaluation.encode import encode_captions
 from galr.evaluation.evaluator import evaluate_experiment
-from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options
 from galr.trained_model import load

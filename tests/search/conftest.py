@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from galr.data.annotations import read_annotations
-from galr.data.images import decode_image, resize_to_square
 from galr.data.vocabulary import Vocabulary
+from galr.images.decoding import decode_image, resize_to_square
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.search.build import build_archive

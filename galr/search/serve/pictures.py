@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.images import AS_IT_IS, FORMATS, decode_image
+from galr.images.decoding import AS_IT_IS, FORMATS, decode_image
+from galr.images.scaling import Scaling
 from galr.search.archive import Archive
 from galr.search.serve.limits import Limits, Refused, shown_bytes
 from galr.search.tiles import window_of

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from galr.common.raster import Raster, check_claim
+from galr.images.raster import Raster, check_claim
 
 if TYPE_CHECKING:
     from tifffile import TiffFile

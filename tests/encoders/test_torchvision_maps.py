@@ -7,9 +7,9 @@ import torch
 from torchvision.models import get_model
 
 from galr.common.errors import UserError
+from galr.encoders.torchvision_maps import TorchvisionMaps
 from galr.model.backbone import build_backbone
 from galr.model.build import build_model
-from galr.model.torchvision_maps import TorchvisionMaps
 from galr.options import BackboneOptions
 from tests.model.tiny import WORDS, tiny_options
 

@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data import images
-from galr.data.images import decode_image, image_size, resize_to_square
+from galr.images import decoding as images
+from galr.images.decoding import decode_image, image_size, resize_to_square
+from galr.images.scaling import Scaling
 from galr.pictures import square_pixels
 
 

@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image
 
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
-from galr.data.images import decode_image, image_size
+from galr.images.decoding import decode_image, image_size
+from galr.images.scaling import Scaling
 
 ONE_BAND = Scaling((0, 3000), (1,))
 NUMBERS = np.random.default_rng(0).integers(0, 3001, (40, 48, 5), dtype=np.uint16)
@@ -157,5 +157,5 @@ def test_a_scan_repeated_without_end_is_refused(tmp_path):
 def test_numbers_are_scaled_alike_in_blocks(tmp_path, monkeypatch):
     (tmp_path / "a.tif").write_bytes(SEEDS["rgb"])
     whole = np.asarray(decode_image(tmp_path / "a.tif", Scaling((0, 3000))))
-    monkeypatch.setattr("galr.common.scaling.NUMBERS_A_BLOCK", 1000)
+    monkeypatch.setattr("galr.images.scaling.NUMBERS_A_BLOCK", 1000)
     assert np.array_equal(np.asarray(decode_image(tmp_path / "a.tif", Scaling((0, 3000)))), whole)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
-from galr.data.image_folder import found_names, list_images
+from galr.images.folder import found_names, list_images
 from galr.local_features.names import NameIndex
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.common.raster import Raster
+from galr.images.raster import Raster
 
 NUMBERS_A_BLOCK = 4_000_000  # of an image, which are scaled at a time
 

@@ -18,9 +18,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from galr.common.errors import UserError
-from galr.common.raster import Raster, check_claim, file_size, other_raster
-from galr.common.scaling import Scaling
-from galr.common.tiff import open_tiff, tiff_raster, tiff_size
+from galr.images.raster import Raster, check_claim, file_size, other_raster
+from galr.images.scaling import Scaling
+from galr.images.tiff import open_tiff, tiff_raster, tiff_size
 
 logger = logging.getLogger(__name__)
 

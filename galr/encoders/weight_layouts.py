@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.model.trunk import Trunk
-from galr.model.weights import State, named_tensors, put_weights
+from galr.encoders.trunk import Trunk
+from galr.encoders.weights import State, named_tensors, put_weights
 
 logger = logging.getLogger(__name__)
 

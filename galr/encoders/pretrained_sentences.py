@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from galr.common.errors import UserError
 from galr.common.packages import is_packaged, packaged
 from galr.data.vocabulary import RawText
-from galr.model.kept_sentences import KeptSentences
-from galr.model.token_checks import checked_lengths
-from galr.model.weights import weights_digest
+from galr.encoders.kept_sentences import KeptSentences
+from galr.encoders.token_checks import checked_lengths
+from galr.encoders.weights import weights_digest
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from galr.common.cli import ArgumentParser, add_scaling_arguments
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
 from galr.data.image_cache import open_images
-from galr.data.images import decode_image, image_size, is_nearly_constant, measured
 from galr.data.part import read_split
 from galr.evaluation.evaluator import evaluate_experiment
+from galr.images.decoding import decode_image, image_size, is_nearly_constant, measured
+from galr.images.scaling import Scaling
 from galr.options import DatasetOptions, load_options
 from galr.preparation.check import check_folder, described
 from galr.search.archive import Archive

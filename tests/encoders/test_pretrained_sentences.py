@@ -12,8 +12,8 @@ from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_lines
 from galr.data.captions import Captions
 from galr.data.vocabulary import RawText
+from galr.encoders import pretrained_sentences
 from galr.evaluation.evaluator import evaluate_experiment
-from galr.model import pretrained_sentences
 from galr.model.build import build_model, load_model
 from galr.options import load_options
 from galr.trained_model import load

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
-from galr.model.renormalise import Renormalise
-from galr.model.trunk import LEVELS, Trunk
+from galr.encoders.renormalise import Renormalise
+from galr.encoders.trunk import LEVELS, Trunk
 
 PREFIX = "timm:"
 

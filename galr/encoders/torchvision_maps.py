@@ -15,7 +15,7 @@ from torchvision.models import get_model, list_models
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from galr.common.errors import UserError
-from galr.model.trunk import LEVELS, Trunk
+from galr.encoders.trunk import LEVELS, Trunk
 
 STRIDES = (4, 8, 16, 32)
 # not square, so that a map tells where its height and width stand

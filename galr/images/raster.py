@@ -1,7 +1,7 @@
 """Image files that hold numbers of a sensor: more than 8 bits, signed, floating-point, many bands.
 
 Pillow cuts 16-bit RGB to its upper 8 bits and refuses most others; imagecodecs and, for TIFF
-(``galr.common.tiff``), tifffile read the numbers.
+(``galr.images.tiff``), tifffile read the numbers.
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ from galr.common.errors import UserError
 from galr.common.packages import is_packaged, packaged
 from galr.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from galr.data.vocabulary import RawText
-from galr.model.kept_sentences import KeptSentences
-from galr.model.renormalise import Renormalise
-from galr.model.token_checks import checked_lengths
-from galr.model.trunk import LEVELS, Trunk
-from galr.model.weights import named_tensors, put_weights, read_weights
+from galr.encoders.kept_sentences import KeptSentences
+from galr.encoders.renormalise import Renormalise
+from galr.encoders.token_checks import checked_lengths
+from galr.encoders.trunk import LEVELS, Trunk
+from galr.encoders.weights import named_tensors, put_weights, read_weights
 from galr.options import Options
 
 logger = logging.getLogger(__name__)
