@@ -10,10 +10,10 @@ from typing import Any
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.model.build import build_model, model_of
-from galr.model.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
-from galr.model.released import from_released, is_released
 from galr.options import Options, load_options, options_from_dict
 from galr.trained_model import read_complete
+from galr.weights.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
+from galr.weights.released import from_released, is_released
 
 DESCRIPTION = """\
 Writes a checkpoint as a folder to share: model.safetensors, options.yaml, training.json

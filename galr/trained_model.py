@@ -25,11 +25,11 @@ from galr.data.words import STOP_WORDS
 from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
-from galr.model.exported import is_exported
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options, options_from_dict
 from galr.pictures import Picture, list_of_pictures, square_pixels
+from galr.weights.exported import is_exported
 
 logger = logging.getLogger(__name__)
 

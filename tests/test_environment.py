@@ -17,10 +17,10 @@ from galr.common.atomic import check_room
 from galr.common.device import choose_device
 from galr.common.errors import RunError, UserError
 from galr.data.annotations import read_annotations
-from galr.encoders.weights import read_torch_file
 from galr.options import load_options, options_from_dict
 from galr.preparation.prepare import prepare
 from galr.search.approximate import LEAST_IVFPQ, too_few
+from galr.weights.files import read_torch_file
 from tests.tiny import ROOT
 
 

@@ -20,6 +20,7 @@ LAYERS = [
     ["galr.local_features"],
     ["galr.images"],
     ["galr.data", "galr.metrics"],
+    ["galr.weights"],
     ["galr.encoders"],
     ["galr.model", "postprocessing"],
     ["galr.evaluation"],

@@ -25,8 +25,8 @@ RENAMED = {
     "galr.local_features.released": "galr.detectors.released",
     "galr.model.galr": "galr.model.retrieval_model",
     "galr.model.pretrained_sentences": "galr.encoders.pretrained_sentences",
-    "galr.model.skipthought_files": "galr.encoders.skipthought_files",
-    "galr.model.weights": "galr.encoders.weights",
+    "galr.model.skipthought_files": "galr.weights.skipthought_files",
+    "galr.model.weights": "galr.weights.files",
     "galr.progress": "galr.common.progress",
     "galr.seeding": "galr.common.seeding",
 }

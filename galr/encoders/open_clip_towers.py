@@ -24,8 +24,8 @@ from galr.encoders.kept_sentences import KeptSentences
 from galr.encoders.renormalise import Renormalise
 from galr.encoders.token_checks import checked_lengths
 from galr.encoders.trunk import LEVELS, Trunk
-from galr.encoders.weights import named_tensors, put_weights, read_weights
 from galr.options import Options
+from galr.weights.files import named_tensors, put_weights, read_weights
 
 logger = logging.getLogger(__name__)
 

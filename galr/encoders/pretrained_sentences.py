@@ -20,7 +20,7 @@ from galr.common.packages import is_packaged, packaged
 from galr.data.vocabulary import RawText
 from galr.encoders.kept_sentences import KeptSentences
 from galr.encoders.token_checks import checked_lengths
-from galr.encoders.weights import weights_digest
+from galr.weights.files import weights_digest
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from galr.common.errors import UserError
 from galr.encoders.trunk import Trunk
-from galr.encoders.weights import State, named_tensors, put_weights
+from galr.weights.files import State, named_tensors, put_weights
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from galr.encoders.timm_maps import TimmBackbone
 from galr.encoders.torchvision_maps import STRIDES, TorchvisionMaps, check_torchvision_name
 from galr.encoders.trunk import Trunk
 from galr.encoders.weight_layouts import put_backbone_weights
-from galr.encoders.weights import read_weights
 from galr.options import BackboneOptions
+from galr.weights.files import read_weights
 
 logger = logging.getLogger(__name__)
 

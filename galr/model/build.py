@@ -13,11 +13,8 @@ from torch import Tensor
 from galr.common.errors import UserError
 from galr.encoders.open_clip_towers import ClipSentences, read_towers
 from galr.encoders.trunk import Trunk
-from galr.encoders.weights import State, named_tensors, put_weights, read_torch_file
 from galr.model.assemble import assemble
 from galr.model.backbone import build_backbone, empty_backbone
-from galr.model.exported import is_exported, read_exported
-from galr.model.released import from_released, is_released, released_options
 from galr.model.retrieval_model import RetrievalModel
 from galr.model.text_encoders import (
     SENTENCE_ENCODER,
@@ -27,6 +24,9 @@ from galr.model.text_encoders import (
     without_frozen,
 )
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
+from galr.weights.exported import is_exported, read_exported
+from galr.weights.files import State, named_tensors, put_weights, read_torch_file
+from galr.weights.released import from_released, is_released, released_options
 
 CHECKPOINT_REMEDY = "name a checkpoint of train.py (best.pth) or of the released code"
 

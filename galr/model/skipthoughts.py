@@ -16,10 +16,10 @@ from galr.encoders.pretrained_sentences import (
     PretrainedSentences,
     read_sentence_folder,
 )
-from galr.encoders.skipthought_files import Skipthoughts, read_skipthoughts
 from galr.encoders.token_checks import checked_lengths
 from galr.model.gru import GRU, bayesian_states, dropped_states
 from galr.model.prefixes import shared_prefixes
+from galr.weights.skipthought_files import Skipthoughts, read_skipthoughts
 
 
 class SentenceEncoder(nn.Module):

@@ -18,9 +18,9 @@ from galr.encoders.pretrained_sentences import (
     read_sentences,
 )
 from galr.encoders.token_checks import checked_lengths
-from galr.encoders.weights import State
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
 from galr.options import ModelOptions, Options
+from galr.weights.files import State
 
 SENTENCE_ENCODER = "text_encoder.sentence_encoder."
 

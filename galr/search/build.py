@@ -24,7 +24,6 @@ from galr.images.folder import list_images
 from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
-from galr.model.exported import WEIGHTS, is_exported
 from galr.search.approximate import LEAST_IVFPQ, import_faiss, too_few, write_index
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
@@ -47,6 +46,7 @@ from galr.search.storage import (
 )
 from galr.search.tiles import Cut, NoData
 from galr.trained_model import TrainedModel, load
+from galr.weights.exported import WEIGHTS, is_exported
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.data.annotations import annotation_files, read_annotations, read_lines
 from galr.data.words import tokenize
-from galr.encoders.skipthought_files import UNKNOWN
+from galr.weights.skipthought_files import UNKNOWN
 
 logger = logging.getLogger(__name__)
 

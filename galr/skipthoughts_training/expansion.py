@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from galr.common.errors import UserError
-from galr.encoders.skipthought_files import Array
+from galr.weights.skipthought_files import Array
 
 logger = logging.getLogger(__name__)
 

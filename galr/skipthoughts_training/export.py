@@ -10,11 +10,11 @@ from pathlib import Path
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.encoders.skipthought_files import DICTIONARY, GRUS, TABLES, Array, GruWeights
 from galr.model.gru import GRU
 from galr.model.skipthoughts import SentenceEncoder
 from galr.skipthoughts_training.expansion import WordVectors
 from galr.skipthoughts_training.skipthought_files_export import dictionary_text, write_skipthoughts
+from galr.weights.skipthought_files import DICTIONARY, GRUS, TABLES, Array, GruWeights
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from galr.common.atomic import atomic_path, write_text
-from galr.encoders.skipthought_files import (
+from galr.weights.skipthought_files import (
     DICTIONARY,
     GRUS,
     PREFIXES,

@@ -18,10 +18,10 @@ from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.encoders.trunk import Trunk
-from galr.encoders.weights import weights_digest
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions
+from galr.weights.files import weights_digest
 
 
 def set_trainable(model: RetrievalModel, options: BackboneOptions, progress: float) -> None:

@@ -13,7 +13,6 @@ import torch
 
 from galr.common.atomic import atomic_path, write_text
 from galr.common.errors import UserError
-from galr.encoders.weights import read_bytes
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
 from galr.options import (
@@ -25,6 +24,7 @@ from galr.options import (
     options_from_dict,
     yaml_value,
 )
+from galr.weights.files import read_bytes
 
 # what a resumed run may change: where it runs, how long, and what is reported
 CHANGEABLE = (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.encoders.skipthought_files import read_skipthoughts
 from galr.skipthoughts_training.skipthought_files_export import write_skipthoughts
+from galr.weights.skipthought_files import read_skipthoughts
 from tests.model.skipthought_folder import (
     DICTIONARY,
     WORD_DIM,

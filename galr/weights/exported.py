@@ -11,8 +11,8 @@ from safetensors.torch import save
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
-from galr.encoders.weights import load_safetensors
 from galr.options import Options
+from galr.weights.files import load_safetensors
 
 WEIGHTS, OPTIONS, TRAINING, CARD = "model.safetensors", "options.yaml", "training.json", "README.md"
 

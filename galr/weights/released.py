@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from galr.common.errors import UserError
-from galr.encoders.weights import State
 from galr.options import DreaOptions, Options, options_from_dict
+from galr.weights.files import State
 
 # (released, ours), applied one after the other: the special before the general
 RENAMED = (

@@ -9,7 +9,7 @@ import torch
 import galr
 from galr.common.errors import UserError
 from galr.model.build import build_model, load_model
-from galr.model.released import from_released, to_released
+from galr.weights.released import from_released, to_released
 from tests.model.tiny import WORDS, tiny_options
 
 GATE = {"model__fusion__gate": "released"}

@@ -1,0 +1,1 @@
+"""Files of weights: ours, those of the released code, and skip-thoughts'."""
