@@ -52,7 +52,7 @@ def load(
     Raises UserError for a file that is missing, damaged or unsafe, and for options or a vocabulary
     that are missing or belong to another model.
     """
-    path = _checkpoint_file(Path(path))
+    path = checkpoint_file(Path(path))
     chosen = choose_device(str(device))
     return TrainedModel.of(read_complete(path, options, vocabulary), path, chosen)
 
@@ -261,8 +261,8 @@ class TrainedModel:
         return local
 
 
-def _checkpoint_file(path: Path) -> Path:
-    """The file or exported folder that ``path`` means."""
+def checkpoint_file(path: Path) -> Path:
+    """The file or exported folder that ``path`` means; UserError for a folder without either."""
     if not path.is_dir() or is_exported(path):
         return path
     if (path / "best.pth").is_file():

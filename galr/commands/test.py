@@ -11,17 +11,25 @@ DESCRIPTION = """\
 Evaluates the best checkpoint of each fold on the test split, without and with re-ranking.
 
 Prints a row per fold, mean and standard deviation. Writes results.json, and report.html about it,
-to <logs.ckpt_save_path>/<k_fold.experiment_name>/ (or to --out and beside it).
+to the folder of the experiment (or to --out and beside it).
 
+  python test.py checkpoint/rsitmd_GaLR
+  python test.py checkpoint/rsitmd_GaLR --set rerank.k=50 --out k50.json --no-report
   python test.py --path_opt options/RSITMD_GaLR.yaml
-  python test.py --path_opt options/RSITMD_GaLR.yaml --set rerank.k=50 --out k50.json --no-report
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, evaluates and prints the table."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="test.py")
-    cli.add_options_arguments(parser)
+    parser.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        nargs="?",
+        help="the folder of an experiment, whose checkpoints hold its options and vocabulary "
+        "(default: the one that the options of --path_opt name)",
+    )
+    cli.add_options_arguments(parser, None, f"those in EXPERIMENT, or {cli.OPTIONS_FILE}")
     parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--save-similarity",
@@ -40,12 +48,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from galr.common import distributed
     from galr.evaluation.evaluator import evaluate_experiment
+    from galr.evaluation.trained_fold import experiment_options
     from galr.options import load_options
 
-    options = load_options(arguments.path_opt, arguments.overrides)
+    own = arguments.experiment is not None
+    if own and arguments.path_opt is not None:
+        parser.error("EXPERIMENT has options of its own; leave it or --path_opt out")
+    options = (
+        experiment_options(arguments.experiment, arguments.overrides)
+        if own
+        else load_options(arguments.path_opt or cli.OPTIONS_FILE, arguments.overrides)
+    )
     evaluation = evaluate_experiment(
         options,
         arguments.out,
+        own_vocabulary=own,
         save_similarity=arguments.save_similarity,
         save_features=arguments.save_features,
     )

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from galr.common import cli
 
 DESCRIPTION = """\
 Evaluates one checkpoint on the test split, without and with re-ranking.
 
-The checkpoint is one of train.py, a folder of galr.export, or one of the released code. Prints the
-table and writes results.json beside the checkpoint (or to --out).
+The checkpoint is one of train.py, a folder of galr.export, or one of the released code, which holds
+no options and needs --path_opt. Prints the table and writes results.json beside the checkpoint (or
+to --out).
 
-  python test_single.py --path_opt options/UCM_GaLR.yaml --resume checkpoint/ucm_GaLR/0/best.pth
+  python test_single.py --resume checkpoint/ucm_GaLR/0/best.pth
+  python test_single.py --resume GaLR_rsitmd.pth.tar --path_opt options/RSITMD_GaLR.yaml
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, evaluates and prints the table."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="test_single.py")
-    cli.add_options_arguments(parser)
+    cli.add_options_arguments(parser, None, "those in the checkpoint, with its vocabulary")
     parser.add_argument(
-        "--resume", metavar="CHECKPOINT", required=True, help="the checkpoint to evaluate"
+        "--resume",
+        metavar="CHECKPOINT",
+        required=True,
+        help="the checkpoint to evaluate, or the folder of its fold",
     )
     parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
     parser.add_argument(
@@ -35,11 +41,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from galr.common import distributed
     from galr.evaluation.evaluator import evaluate_checkpoint
+    from galr.evaluation.trained_fold import checkpoint_options
     from galr.options import load_options
+    from galr.trained_model import checkpoint_file
 
-    options = load_options(arguments.path_opt, arguments.overrides)
+    checkpoint, own = checkpoint_file(Path(arguments.resume)), arguments.path_opt is None
     evaluation = evaluate_checkpoint(
-        options, arguments.resume, arguments.out, save_similarity=arguments.save_similarity
+        checkpoint_options(checkpoint, arguments.overrides)
+        if own
+        else load_options(arguments.path_opt, arguments.overrides),
+        checkpoint,
+        arguments.out,
+        own_vocabulary=own,
+        save_similarity=arguments.save_similarity,
     )
     if distributed.is_main():
         print(evaluation.table)

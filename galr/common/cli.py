@@ -33,14 +33,19 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def add_options_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--path_opt FILE`` and ``--set key=value``, which all scripts share."""
+OPTIONS_FILE = "options/RSITMD_GaLR.yaml"
+
+
+def add_options_arguments(
+    parser: argparse.ArgumentParser, default: str | None = OPTIONS_FILE, said: str = "%(default)s"
+) -> None:
+    """Adds ``--path_opt FILE`` and ``--set key=value``; ``said`` tells what the default is."""
     parser.add_argument(
         "--path_opt",
         metavar="FILE",
-        default="options/RSITMD_GaLR.yaml",
+        default=default,
         help="the options, a file or the name of a shipped one such as UCM_GaLR "
-        "(default: %(default)s); docs/options.md explains every key",
+        f"(default: {said}); docs/options.md explains every key",
     )
     parser.add_argument(
         "--set",

@@ -1,31 +1,21 @@
 """Image files that hold numbers of a sensor: more than 8 bits, signed, floating-point, many bands.
 
-Pillow cuts 16-bit RGB to its upper 8 bits and refuses most others; tifffile and imagecodecs read
-the numbers.
+Pillow cuts 16-bit RGB to its upper 8 bits and refuses most others; imagecodecs and, for TIFF
+(``galr.common.tiff``), tifffile read the numbers.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+import io
+import struct
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
-if TYPE_CHECKING:
-    from tifffile import TiffFile
-
-# it logs what is odd about a file; what matters is raised
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# compressions that Pillow decodes: none, CCITT, LZW, JPEG, deflate, PackBits
-_OF_PILLOW = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946})
-_ORIENTATION, _GDAL_NODATA = 274, 42113  # tags
-_ALPHA = (1, 2)  # values of the tag ExtraSamples
+# as nearly as deflate can pack zeros; below so many bytes any claim is harmless
+_MOST_PACKED, _HARMLESS = 1500, 64_000_000
 _START_OF_JPEG2000 = b"\xff\x4f\xff\x51"
 
 
@@ -45,60 +35,18 @@ class Raster(NamedTuple):
         return f"{bands} band{'s' * (bands > 1)} of {dtype.itemsize * 8} {kind}bits"
 
 
-@contextlib.contextmanager
-def open_tiff(file: IO[bytes]) -> Iterator[TiffFile | None]:
-    """The TIFF file; None for a file of another kind."""
-    file.seek(0)
-    start = file.read(4)
-    file.seek(0)
-    if start not in _TIFF:
-        yield None
-        return
-    from tifffile import TiffFile
-
-    with TiffFile(file) as tiff:
-        yield tiff
+def file_size(file: IO[bytes]) -> int:
+    """The bytes of an open file."""
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    return size
 
 
-def tiff_size(tiff: TiffFile) -> tuple[int, int, int]:
-    """Width, height and EXIF orientation of the first image."""
-    page = tiff.pages.first
-    orientation = page.tags.valueof(_ORIENTATION)
-    return page.imagewidth, page.imagelength, orientation if orientation in range(1, 9) else 1
-
-
-def tiff_raster(tiff: TiffFile, most_bytes: int) -> Raster | None:
-    """The numbers of the first image; None for 8-bit grey, RGB and the like, which Pillow reads.
-
-    Pages of the same size are its bands. Raises ValueError where it is none, or takes more than
-    ``most_bytes``.
-    """
-    page: Any = tiff.pages.first
-    grey = page.photometric in (0, 1)
-    if (
-        page.dtype in (np.uint8, bool)
-        and page.compression in _OF_PILLOW
-        and not (grey and page.samplesperpixel > 1)
-    ):
-        return None
-    series = tiff.series[0]
-    if series.nbytes > most_bytes:
-        raise ValueError(f"its numbers take {series.nbytes / 1e9:.1f} GB")
-    values = series.asarray(maxworkers=1)
-    if values.ndim == 2:
-        values = values[..., None]
-    elif values.ndim != 3 or series.axes[-2:] == "YX":
-        values = np.moveaxis(values, 0, -1)
-    if values.shape[:2] != (page.imagelength, page.imagewidth) or values.ndim != 3:
-        raise ValueError(f"its axes are {series.axes}, {series.shape}")
-    if page.photometric == 0 and values.dtype.kind == "u":  # white is 0
-        values = np.iinfo(values.dtype).max - values
-    bands = values.shape[2] - sum(kind in _ALPHA for kind in page.extrasamples)
-    colours = 3 if page.photometric == 2 else bands if grey and bands in (1, 3) else 0
-    no_data = None
-    with contextlib.suppress(ValueError):
-        no_data = float(str(page.tags.valueof(_GDAL_NODATA, "")).strip("\0 "))
-    return Raster(values, colours, no_data, orientation=tiff_size(tiff)[2])
+def check_claim(decoded: int, stored: int) -> None:
+    """Raises ValueError where so many stored bytes cannot be the so many decoded ones."""
+    if decoded > max(_HARMLESS, _MOST_PACKED * stored):
+        raise ValueError(f"it claims {decoded / 1e6:,.0f} MB, and holds {stored:,} bytes")
 
 
 def other_raster(image: ImageFile) -> Raster | None:
@@ -108,7 +56,10 @@ def other_raster(image: ImageFile) -> Raster | None:
     if image.format == "PNG" and "16" in str(coding):
         from imagecodecs import png_decode
 
-        values = png_decode(_content(image)).reshape(height, width, -1)
+        content = _content(image)
+        if content[12:16] != b"IHDR" or struct.unpack(">II", content[16:24]) != image.size:
+            raise ValueError("its header is damaged")
+        values = png_decode(content).reshape(height, width, -1)
         return Raster(values, 1 if values.shape[2] < 3 else 3, white=65535)
     if image.format == "JPEG2000":
         content = _content(image)
@@ -116,7 +67,10 @@ def other_raster(image: ImageFile) -> Raster | None:
         if start >= 0 and content[start + 42] & 127 > 7:  # bits of the first band, less 1
             from imagecodecs import jpeg2k_decode
 
-            values = jpeg2k_decode(content).reshape(height, width, -1)
+            right, lower, left, upper = struct.unpack_from(">IIII", content, start + 8)
+            if (right - left, lower - upper) != image.size or content[start + 40] != 0:
+                raise ValueError("its header is damaged")  # or it has more than 255 bands
+            values = jpeg2k_decode(content[start:]).reshape(height, width, -1)
             bands = values.shape[2]
             return Raster(values, bands if bands in (1, 3) else 0)
     # coding: the mode and the largest number; of 8 bits the mode alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.common.raster import Raster
+
+NUMBERS_A_BLOCK = 4_000_000  # of an image, which are scaled at a time
 
 
 class Scaling(NamedTuple):
@@ -42,20 +45,25 @@ class Scaling(NamedTuple):
         Raises UserError where it is not known which bands are red, green and blue, or of which
         range their numbers are.
         """
-        values, missing = self.chosen(raster, place)
-        if values.dtype != np.uint8:
-            known = self.pixel_range or (raster.white and (0.0, raster.white))
-            if not known:
-                raise UserError(
-                    place,
-                    f"has {raster}, and which numbers are black and white is not known",
-                    "name them by dataset.pixel_range, such as [0, 3000]",
-                )
-            low, high = known
-            scaled = (values.astype(np.float64) - low) * 255 / (high - low)
-            values = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
-        values[missing] = 0
-        return np.array(np.broadcast_to(values, (*values.shape[:2], 3)))
+        low, high = self.pixel_range or (0.0, raster.white or 0.0)
+        if raster.values.dtype != np.uint8 and high <= low:
+            self.chosen(raster._replace(values=raster.values[:0]), place)  # other faults first
+            raise UserError(
+                place,
+                f"has {raster}, and which numbers are black and white is not known",
+                "name them by dataset.pixel_range, such as [0, 3000]",
+            )
+        result = np.zeros((*raster.values.shape[:2], 3), np.uint8)
+        rows = max(1, NUMBERS_A_BLOCK // math.prod(raster.values.shape[1:]))
+        for start in range(0, len(result), rows):
+            block = raster._replace(values=raster.values[start : start + rows])
+            values, missing = self.chosen(block, place)
+            if values.dtype != np.uint8:
+                values = _to_bytes(values, low, high)
+            if missing.any():
+                values[missing] = 0
+            result[start : start + rows] = values
+        return result
 
     def chosen(self, raster: Raster, place: str | Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The bands (H, W, 1 or 3) that are looked at, and the pixels (H, W) without data."""
@@ -77,7 +85,26 @@ class Scaling(NamedTuple):
             )
         values = raster.values[..., [band - 1 for band in bands]]
         no_data = raster.no_data if self.no_data is None else self.no_data
-        missing = ~np.isfinite(values)
+        missing = np.zeros(values.shape, bool)
+        if values.dtype.kind == "f":
+            missing = ~np.isfinite(values)
         if no_data is not None:
             missing |= values == no_data
         return values, np.any(missing, axis=2)
+
+
+def _to_bytes(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """``low`` becomes 0 and ``high`` 255, linearly in between; NaN becomes 0."""
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:  # few enough for a table
+        bits = np.dtype(f"u{values.dtype.itemsize}")
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        every = np.arange(np.iinfo(bits).max + 1).astype(bits).view(values.dtype)
+        table = _scaled(every, low, high)
+        return np.take(table, values.view(bits))
+    return _scaled(values, low, high)
+
+
+def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    scaled = (values.astype(np.float64) - low) * 255 / (high - low)
+    numbers: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+    return numbers

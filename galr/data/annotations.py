@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
+from galr.data.image_folder import found_names
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ def read_annotations(
     caps_path, names_path = annotation_files(data_path, split)
     captions, names = read_lines(caps_path), read_lines(names_path)
     _check_names(names, names_path)
+    if image_path is not None:
+        names = image_names(names, image_path, names_path)
     images = tuple(dict.fromkeys(names))
     caption_to_image = _match(captions, names, images, caps_path, names_path)
-    if image_path is not None:
-        _check_images_exist(names, Path(image_path), names_path)
     annotations = Annotations(split, images, tuple(captions), caption_to_image)
     return _without_empty(annotations, caps_path, empty_captions)
 
@@ -130,6 +130,17 @@ def read_lines(path: str | Path) -> list[str]:
     return decoded
 
 
+def image_names(names: Sequence[str], folder: str | Path, path: Path) -> list[str]:
+    """The files in ``folder`` of the lines ``names`` of ``path`` (``found_names``)."""
+    if not Path(folder).is_dir():
+        raise UserError(
+            folder,
+            "there is no such folder of images",
+            "put the images there, or name their folder by dataset.image_path (docs/data.md)",
+        )
+    return found_names(names, folder, lambda index: f"{path}:{index + 1}")
+
+
 def _check_names(names: list[str], path: Path) -> None:
     if not names:
         raise UserError(path, "is empty", "it needs the file name of an image a line")
@@ -160,26 +171,6 @@ def _match(
             "name each image once, or name one a caption",
         )
     return np.repeat(np.arange(len(images)), len(captions) // len(names))
-
-
-def _check_images_exist(names: list[str], folder: Path, path: Path) -> None:
-    if not folder.is_dir():
-        raise UserError(
-            folder,
-            "there is no such folder of images",
-            "put the images there, or name their folder by dataset.image_path (docs/data.md)",
-        )
-    # one listing is thousands of times faster than asking for each file on a network disk
-    with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries}
-    for line, name in enumerate(names, start=1):
-        if name not in there and not (folder / name).is_file():
-            missing = sum(other not in there for other in dict.fromkeys(names))
-            raise UserError(
-                f"{path}:{line}",
-                f"there is no image {folder / name} ({missing} of {len(set(names))} are missing)",
-                "put it there, or name the folder of the images by dataset.image_path",
-            )
 
 
 def _without_empty(annotations: Annotations, path: Path, expected: int) -> Annotations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.errors import UserError
 from galr.common.scaling import Scaling
-from galr.data.annotations import Annotations, read_annotations, read_lines
+from galr.data.annotations import Annotations, image_names, read_annotations, read_lines
 from galr.data.image_cache import ImageFiles, Images, image_files, open_images
 from galr.data.images import measured
 from galr.local_features.store import LocalFeatures, read_local_features
@@ -76,6 +78,8 @@ def _with_pixel_range(options: Options, annotations: Annotations) -> Options:
     training = Path(dataset.data_path, "train_filename.txt")
     if annotations.split != "train" and training.is_file():
         names = tuple(dict.fromkeys(read_lines(training)))
+        with contextlib.suppress(UserError):  # testing does not need them
+            names = tuple(image_names(names, dataset.image_folder, training))
     scaling = measured(Scaling.of(dataset), dataset.image_folder, names, dataset.data_path)
     dataset = dataset.model_copy(update={"pixel_range": scaling.pixel_range})
     return options.model_copy(update={"dataset": dataset})

@@ -42,7 +42,9 @@ class DetectionFolder:
         """The detections of an image; none is an empty file."""
         name = image if stem(image) in self._shared else stem(image)
         try:
-            (self.folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+            path = self.folder / f"{name}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{line}\n" for line in lines))
         except OSError as error:
             raise RunError(
                 self.folder, f"cannot be written to ({error.strerror})", "check the disk"

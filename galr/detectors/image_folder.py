@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
+from galr.data.image_folder import list_images
 from galr.data.images import AS_IT_IS, image_size, measured
-from galr.local_features.names import IMAGE, NameIndex
+from galr.local_features.names import NameIndex
 from galr.local_features.records import BadEntry
-
-logger = logging.getLogger(__name__)
 
 
 class ImageFolder:
-    """The image files of a folder, in the order of their names."""
+    """The image files below a folder, in the order of their names."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise UserError(folder, "there is no such folder", "name the images' folder")
-        files = [path.name for path in self.folder.iterdir() if path.is_file()]
-        self.names = sorted(name for name in files if IMAGE.search(name))
-        if not self.names:
-            raise UserError(
-                folder, "holds no image files", "name the folder that the images lie in themselves"
-            )
-        strange = [name for name in self.names if not name.isprintable()]
-        if strange:
-            raise UserError(
-                folder, f"holds a file named {strange[0]!r}", "rename it in letters that print"
-            )
-        others = len(files) - len(self.names)
-        if others:
-            logger.info("%s: %d files are no images and were left out", folder, others)
+        self.names = list(list_images(folder).names)
         self._index = NameIndex(self.names)
 
     def find(self, name: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from galr.common.errors import UserError
+from galr.data.image_folder import list_files
 from galr.detectors.coco import Size, read_coco
 from galr.detectors.formats import TASK_FILE, dota_parser, paddledet_parser, yolo_parser
 from galr.detectors.image_folder import ImageFolder
@@ -86,27 +87,30 @@ def read_jobs(
             "holds class numbers, and nothing says what they mean",
             f"say it by --classes: {CHOICES}",
         )
-    return _image_jobs(files, images)
+    return _image_jobs(paths[0], files, images)
 
 
 def _text_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".txt")
+    files = [path / name for name in list_files(path).names if name.lower().endswith(".txt")]
     if not files:
         raise UserError(path, "holds no .txt files", "name the folder that the detector wrote to")
     return files
 
 
-def _image_jobs(files: list[Path], images: ImageFolder) -> tuple[list[Job], list[Fault]]:
+def _image_jobs(
+    folder: Path, files: list[Path], images: ImageFolder
+) -> tuple[list[Job], list[Fault]]:
     """Formats with a file an image."""
     of_image: dict[int, Path] = {}
     strangers: list[Fault] = []
     for file in files:
         try:
-            row = images.find(file.name)
+            name = file.name if file == folder else file.relative_to(folder).as_posix()
+            row = images.find(name)
             if row in of_image:
-                raise BadEntry(f"{of_image[row].name} is of the same image, {images.names[row]}")
+                raise BadEntry(f"{of_image[row]} is of the same image, {images.names[row]}")
             of_image[row] = file
         except BadEntry as error:
             strangers += _all_lines(file, error)
@@ -180,7 +184,7 @@ def _coco_jobs(
     for key, found in files.found.items():
         image = files.images[key]
         try:
-            row = images.find(Path(image.file_name).name)
+            row = images.find(image.file_name)
             if jobs[row].found is not None:
                 raise BadEntry(f"{image.file_name} stands twice in the list of images")
             jobs[row] = Job(jobs[row].image, found=found, size=image.size)

@@ -23,7 +23,11 @@ from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
-from galr.evaluation.trained_fold import TrainedFold, read_trained_fold
+from galr.evaluation.trained_fold import (
+    TrainedFold,
+    checkpoint_tokenizer,
+    read_trained_fold,
+)
 from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -46,15 +50,17 @@ def evaluate_experiment(
     options: Options,
     out: str | Path | None = None,
     *,
+    own_vocabulary: bool = False,
     save_similarity: str | Path | None = None,
     save_features: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates the best checkpoint of every fold on the test split; writes results.json.
 
-    ``out`` names another file for the results; ``save_similarity`` a folder for the similarities of
-    the test part and of each fold's validation part, ``save_features`` one for the embeddings of
-    these and of each fold's training part. Raises UserError for checkpoints or data that are
-    missing, damaged or do not fit the options.
+    ``out`` names another file for the results; ``own_vocabulary`` takes the words from the first
+    checkpoint, not from ``dataset.vocab_path``; ``save_similarity`` names a folder for the
+    similarities of the test part and of each fold's validation part, ``save_features`` one for the
+    embeddings of these and of each fold's training part. Raises UserError for checkpoints or data
+    that are missing, damaged or do not fit the options.
     """
     folder = options.experiment_folder
     checkpoints = [folder / str(fold) / "best.pth" for fold in range(options.k_fold.nums)]
@@ -66,7 +72,7 @@ def evaluate_experiment(
             "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
         )
     out = Path(out or folder / "results.json")
-    return _evaluate(options, checkpoints, out, save_similarity, save_features)
+    return _evaluate(options, checkpoints, out, own_vocabulary, save_similarity, save_features)
 
 
 def evaluate_checkpoint(
@@ -74,6 +80,7 @@ def evaluate_checkpoint(
     checkpoint: str | Path,
     out: str | Path | None = None,
     *,
+    own_vocabulary: bool = False,
     save_similarity: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates one checkpoint, of this project or of the released code; writes results.json.
@@ -82,20 +89,26 @@ def evaluate_checkpoint(
     ``evaluate_experiment``.
     """
     path = Path(checkpoint)
-    return _evaluate(options, [path], Path(out or path.parent / "results.json"), save_similarity)
+    out = Path(out or path.parent / "results.json")
+    return _evaluate(options, [path], out, own_vocabulary, save_similarity)
 
 
 def _evaluate(
     options: Options,
     checkpoints: Sequence[Path],
     out: Path,
+    own_vocabulary: bool,
     save_similarity: str | Path | None,
     save_features: str | Path | None = None,
 ) -> Evaluation:
     device = choose_device(distributed.local_device(options.device))
     folds, similarities = [], {}
     with distributed.process_group(device):
-        tokenizer = read_tokenizer(options)
+        tokenizer = (
+            checkpoint_tokenizer(checkpoints[0], options)
+            if own_vocabulary
+            else read_tokenizer(options)
+        )
         with distributed.main_first():
             split = read_split(options, "test")
             options = split.options  # with the pixel range that was measured

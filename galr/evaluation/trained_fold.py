@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import Tokenizer
+from galr.data.vocabulary import OWN_TOKENIZER, Tokenizer, Vocabulary, read_tokenizer
 from galr.evaluation.encode import Embeddings, encode_part
 from galr.model.build import model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
@@ -85,6 +86,44 @@ def read_trained_fold(
         options_from_dict(trained, f"{path} (its options)") if trained else None,
         {name: fold[name] for name in ("train", "validation") if name in fold},
     )
+
+
+def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Options:
+    """The options that the checkpoint at ``path`` was trained with, changed by ``overrides``.
+
+    Raises UserError for a checkpoint that is missing, damaged, or holds no options.
+    """
+    stored = read_checkpoint(path).get("options")
+    if not isinstance(stored, dict) or not stored:
+        what = "does not hold the options that it was trained with"
+        raise UserError(path, what, "name their file by --path_opt")
+    return options_from_dict(stored, f"{path} (its options)", overrides)
+
+
+def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Options:
+    """The options of the experiment in ``folder``, wherever that was moved to since its training.
+
+    Raises UserError where the folder holds no trained fold, and as ``checkpoint_options`` does.
+    """
+    folder = Path(folder)
+    checkpoints = sorted(folder.glob("[0-9]*/best.pth"))
+    if not checkpoints:
+        remedy = "name the folder of an experiment, such as checkpoint/rsitmd_GaLR"
+        raise UserError(folder, "holds no trained fold (N/best.pth)", remedy)
+    place = folder.resolve()
+    here = (
+        f"logs.ckpt_save_path={json.dumps(str(place.parent))}",
+        (f"k_fold.experiment_name={json.dumps(place.name)}"),
+    )
+    return checkpoint_options(checkpoints[0], [*here, *overrides])
+
+
+def checkpoint_tokenizer(path: str | Path, options: Options) -> Tokenizer:
+    """The vocabulary in the checkpoint at ``path``, or the one ``options`` name if it has none."""
+    words = read_checkpoint(path).get("vocabulary")
+    if options.model.seq2vec.type in OWN_TOKENIZER or not words:
+        return read_tokenizer(options)
+    return Vocabulary([str(word) for word in words])
 
 
 def _from_main(path: Path, device: torch.device) -> dict[str, Any]:

@@ -228,7 +228,11 @@ def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "options of DREA", "over those of --path_opt (dataset.drea), over the defaults"
     )
-    group.add_argument("--path_opt", metavar="FILE", help="an options file with dataset.drea")
+    group.add_argument(
+        "--path_opt",
+        metavar="FILE",
+        help="an options file with dataset.drea, or a checkpoint (.pth), which holds its own",
+    )
     group.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -273,7 +277,12 @@ def drea_options(arguments: argparse.Namespace) -> DreaOptions:
         raise UserError("--set", "changes an options file, and there is none", "add --path_opt")
     drea = DreaOptions()
     if arguments.path_opt is not None:
-        drea = load_options(arguments.path_opt, arguments.overrides).dataset.drea
+        if arguments.path_opt.endswith(".pth"):
+            from galr.evaluation.trained_fold import checkpoint_options
+
+            drea = checkpoint_options(arguments.path_opt, arguments.overrides).dataset.drea
+        else:
+            drea = load_options(arguments.path_opt, arguments.overrides).dataset.drea
     given = {
         name: getattr(arguments, name)
         for name in DreaOptions.model_fields

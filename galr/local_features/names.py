@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 
 # only these are cut off, so that ``scene.v2`` is not taken for ``scene``
-IMAGE = re.compile(r"(?i)\.(bmp|gif|jp2|jpe?g|pgm|png|ppm|tiff?|webp)$")
+IMAGE = re.compile(r"(?i)\.(bmp|gif|j2k|jfif|jp2|jpe?g?|pgm|png|ppm|tiff?|webp)$")
 _KNOWN = re.compile(rf"{IMAGE.pattern}|\.(txt|xml|json)$")
 
 
@@ -17,7 +19,12 @@ def stem(name: str) -> str:
 
 
 class NameIndex:
-    """Finds entries by their exact name or, where one alone has it, by their stem."""
+    """Finds entries by their exact name or else by one that is nearly the same.
+
+    That is one of the same stem; then one that differs in case, in the kind of slash or in Unicode
+    form (NFKC); then one of which the end of the path is the same, such as ``001`` for
+    ``airport/001.jpg``.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -27,12 +34,46 @@ class NameIndex:
             self._by_stem[stem(name)].append(row)
 
     def rows(self, name: str) -> list[int]:
-        """Rows that ``name`` may mean: none, one, or several of the same stem."""
+        """Rows that ``name`` may mean: none, one, or several that are as near."""
         # x.tif and x.tif.txt mean each other before either means x
         for exact in (name, stem(name)):
             if exact in self._exact:
                 return [self._exact[exact]]
-        return self._by_stem.get(name) or self._by_stem.get(stem(name), [])
+        found = self._by_stem.get(name) or self._by_stem.get(stem(name))
+        if found:
+            return found
+        folded = _folded(name)
+        found = self._by_folded.get(folded) or self._by_folded.get(stem(folded))
+        return found or self._by_end(stem(folded))
+
+    @cached_property
+    def _by_folded(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, name in enumerate(self.names):
+            folded = _folded(name)
+            for key in {folded, stem(folded)}:
+                rows[key].append(row)
+        return rows
+
+    @cached_property
+    def _by_last(self) -> dict[str, list[tuple[int, str]]]:
+        rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row, name in enumerate(self.names):
+            path = stem(_folded(name))
+            rows[path.rpartition("/")[2]].append((row, path))
+        return rows
+
+    def _by_end(self, path: str) -> list[int]:
+        # airport/001 is not beach/001
+        entries = self._by_last.get(path.rpartition("/")[2], [])
+        shorter = [other for _, other in entries if f"/{path}".endswith(f"/{other}")]
+        if shorter:
+            return [row for row, other in entries if other == max(shorter, key=len)]
+        return [row for row, other in entries if other.endswith(f"/{path}")]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name.replace("\\", "/").casefold()).removeprefix("./")
 
 
 def shown(names: Sequence[str], what: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations, annotation_files, read_annotations, read_lines
+from galr.data.image_folder import list_images
 from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.data.words import tokenize
@@ -34,6 +35,7 @@ def check_folder(
     without ``vocab_path`` a vocabulary is built as vocab.py does. Raises UserError for annotations
     that do not fit or images that are missing; damaged images are reported under ``bad_images``.
     """
+    listing = None if image_folder is None else list_images(image_folder, "name it by --images")
     parts = _read(Path(data_path), image_folder)
     if vocab_path is None:
         captions = [c for s in ("train", "test") if s in parts for c in parts[s].captions]
@@ -50,7 +52,9 @@ def check_folder(
         empty = [number for number, line in enumerate(lines, start=1) if not line]
         report["splits"][name]["empty_caption_lines"] = empty
     surveys = {}
-    if image_folder is not None:
+    if image_folder is not None and listing is not None:
+        named = {name for part in parts.values() for name in part.images}
+        report["images_not_named"] = sorted(set(listing.names) - named)
         scaling = measured(scaling, image_folder, parts["train"].images, data_path)
         report["pixel_range"] = scaling.pixel_range
         surveys = {
@@ -156,6 +160,7 @@ def described(report: dict[str, Any], listed: int = 5) -> str:
         lines += _listed(f"{name}: images that are nearly of one value", constant, listed)
         lines += _listed(f"{name}_caps.txt: empty lines", split["empty_caption_lines"], listed)
         lines += _listed(f"{name}: bad images", split.get("bad_images", []), listed)
+    lines += _listed("images that no part names", report.get("images_not_named", []), listed)
     for names, shared in report["shared"].items():
         lines.append(f"  {names} share {shared['captions']:,} captions (of the latter)")
         lines += _listed(f"{names} share files", shared["files"], listed)

@@ -58,6 +58,9 @@ def _described(image: Any) -> Described:  # noqa: ANN401 - whatever the JSON hel
     if not isinstance(image, dict):
         raise ValueError("is not an object")
     name, split = (_text(image, key) for key in ("filename", "split"))
+    folder = image.get("filepath")  # of the COCO files, relative to the images
+    if isinstance(folder, str) and not Path(folder).is_absolute():
+        name = (Path(folder) / name).as_posix()
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"filename {name!r} leads out of the folder of images")
     if name != name.strip() or len(name.splitlines()) != 1:

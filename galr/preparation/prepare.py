@@ -11,6 +11,7 @@ from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data.annotations import annotation_files, read_lines
+from galr.data.image_folder import found_names, list_images
 from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import build_vocabulary
 from galr.preparation.karpathy import Described, read_karpathy
@@ -34,9 +35,11 @@ def prepare(
     before everything is checked. Raises UserError for a JSON that is not in the Karpathy layout,
     an unknown split, an image that is missing or damaged, or another data set in ``out``.
     """
-    images = read_karpathy(json_path)
+    images, others = _with_files(read_karpathy(json_path), image_folder, json_path)
     parts = _parts(images, json_path, val_into_train=val_into_train)
     said = _check_images(images, image_folder, json_path, scaling)
+    if others:
+        said.append(f"{image_folder}: {others} images are not named by {json_path}")
     out = Path(out)
     check_place(out, Path(image_folder))
     said += write_parts(parts, out)
@@ -105,20 +108,21 @@ def _parts(
     return {split: part for split, part in parts.items() if part}
 
 
+def _with_files(
+    images: list[Described], folder: str | Path, json_path: str | Path
+) -> tuple[list[Described], int]:
+    """The images by the names of their files, and how many other images lie there."""
+    listing = list_images(folder, "name it by --images")
+    place = f"{json_path}: images[%d]"
+    names = found_names([image.name for image in images], folder, lambda index: place % index)
+    found = [image._replace(name=name) for image, name in zip(images, names, strict=True)]
+    return found, len(set(listing.names) - set(names))
+
+
 def _check_images(
     images: list[Described], folder: str | Path, json_path: str | Path, scaling: Scaling
 ) -> list[str]:
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(folder, "there is no such folder of images", "name it by --images")
     names = [image.name for image in images]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{json_path}: images[{names.index(missing[0])}]",
-            f"there is no image {folder / missing[0]} ({len(missing)} of {len(names)} are missing)",
-            "name the folder of the images by --images, or complete it",
-        )
     training = [image.name for image in images if image.split == "train"]
     scaling = measured(scaling, folder, training, folder)
     survey = survey_images(folder, names, scaling)

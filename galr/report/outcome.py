@@ -12,9 +12,8 @@ from torch import Tensor
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import read_tokenizer
 from galr.evaluation.reranking import FoldRerank, fold_rerank, rerank_both
-from galr.evaluation.trained_fold import read_trained_fold
+from galr.evaluation.trained_fold import checkpoint_tokenizer, read_trained_fold
 from galr.metrics.retrieval import Ranks, reranked_ranks, retrieval_ranks
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
@@ -83,7 +82,7 @@ def evaluate_folds(
     indices = [run.index for run in experiment.folds]
     if wanted not in indices:
         raise UserError("--fold", f"there is no fold {wanted}", f"choose of {indices}")
-    vocabulary = read_tokenizer(options)
+    vocabulary = checkpoint_tokenizer(experiment.folds[0].checkpoint, options)
     test = read_split(options, "test").at(options.dataset.image_size)
     device = choose_device(options.device)
     folds, shown = [], []

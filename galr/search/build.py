@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
+from galr.data.image_folder import list_images
 from galr.data.images import decode_image, resize_to_square
-from galr.local_features.names import IMAGE
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
@@ -86,7 +85,7 @@ def build_archive(
     if kind in ("hnsw", "ivfpq"):
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
-    files = list_images(folder)
+    files = image_files(folder)
     manifest = _started(out, folder, Path(checkpoint), local, overwrite)
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
@@ -123,29 +122,11 @@ def build_archive(
     return Built(len(files) - len(unreadable), len(todo) - len(unreadable), manifest.unreadable)
 
 
-def list_images(folder: Path) -> list[ImageFile]:
-    """The image files below ``folder``, by name; names are relative to it, with slashes.
-
-    Hidden files and folders are passed over, and links to folders are not followed.
-    """
-    if not folder.is_dir():
-        raise UserError(folder, "there is no such folder of images", "name one by --images")
-    files = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(place, name)
-            relative = path.relative_to(folder).as_posix()
-            if name.startswith(".") or not IMAGE.search(name) or not path.is_file():
-                continue
-            if not relative.isprintable() or any("\ud800" <= char <= "\udfff" for char in relative):
-                logger.warning("%r is left out: its name cannot be shown", relative)
-                continue
-            stat = path.stat()
-            files.append(ImageFile(relative, stat.st_size, stat.st_mtime_ns))
-    if not files:
-        raise UserError(folder, "holds no images", "name another folder by --images")
-    return sorted(files)
+def image_files(folder: Path) -> list[ImageFile]:
+    """The image files below ``folder`` with what tells that they have changed, by name."""
+    names = list_images(folder, "name one by --images").names
+    stats = [(name, (folder / name).stat()) for name in names]
+    return [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _started(

@@ -370,7 +370,7 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         ([*index, learned.checkpoint], "is a file, and an archive is a folder"),
         ([*index, nowhere, "--captions", nowhere], "there is no such file of captions"),
         ([*index, nowhere, "--images", nowhere], "there is no such folder of images"),
-        ([*index, nowhere, "--images", empty], "empty: holds no images"),
+        ([*index, nowhere, "--images", empty], "empty: holds no image files"),
         ([*index, nowhere, "--checkpoint", nowhere], "there is no such file"),
         ([*index, nowhere, "--checkpoint", tmp_path / "odd.pth"], "odd.pth: does not hold the"),
         ([*index, nowhere, "--local", learned.local], "has no local branch"),
