@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from galr.common.errors import UserError
+from galr.data.image_folder import list_files
 from galr.local_features.names import IMAGE
 from galr.preparation.layouts.embedded import Pictures, embedded_column, read_embedded
 from galr.preparation.layouts.folders import read_classes, read_shards, read_text_files
@@ -66,7 +66,7 @@ def open_source(
         return _classes(images or place, list_images, templates)
     if place.is_file():
         return _files([place], images or place.parent, images, unpacked, wanted, place)
-    files = _files_below(place)
+    files = [place / name for name in list_files(place).names if not IMAGE.search(name)]
     shards = [path for path in files if path.name.lower().endswith(SHARDS)]
     if shards:
         rows = read_shards(shards, unpacked, wanted)
@@ -183,19 +183,6 @@ def _classes(
         images,
         ties_captions=False,
     )
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """The files below ``folder`` that are no pictures, by name; hidden ones are passed over."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name)
-            for name in names
-            if not name.startswith(".") and not IMAGE.search(name)
-        ]
-    return sorted(found)
 
 
 def _joined(place: Path, said: list[str]) -> str:
