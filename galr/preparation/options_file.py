@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 from pathlib import Path
@@ -13,6 +15,9 @@ from galr.common.scaling import Scaling
 from galr.options import load_options
 from galr.options.find import find_options
 
+# best first; a recipe that starts from a package's weights counts where the package is installed
+CPU_RECIPES = (("recipes/cpu_30min", "a processor: from random weights, small pictures"),)
+GPU_RECIPE = ("recipes/gpu_1h", "a GPU: from ImageNet's weights, an hour for 10,000 pictures")
 # a picture once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
 SECONDS_A_PICTURE = 0.01
 PASSES = 50  # over the pictures; docs/recipe.md: more learn few pictures by heart
@@ -40,20 +45,18 @@ class Recipe(NamedTuple):
 
 def choose_recipe(images: int, *, has_gpu: bool) -> Recipe:
     """The recipe for so many training images: hundreds, thousands, or a hundred thousand."""
-    if has_gpu:
-        base, why = "recipes/gpu_1h", "a GPU: from ImageNet's weights, an hour for 10,000 pictures"
-        changes = []
-    else:
-        base, why = "recipes/cpu_30min", "a processor: from random weights, small pictures"
+    base, why = (
+        GPU_RECIPE
+        if has_gpu
+        else next(recipe for recipe in CPU_RECIPES if _has_its_packages(recipe[0]))
+    )
+    changes = []
+    if not has_gpu:
         seconds = min(HALF_AN_HOUR, max(60, round(PASSES * SECONDS_A_PICTURE * images, -1)))
         seconds = max(seconds, round(3 * SECONDS_A_PICTURE * images, -1))
         passes = seconds / (SECONDS_A_PICTURE * images)
-        changes = [
-            Entry(
-                "optim", "budget_seconds", int(seconds),
-                f"of processor time: about {passes:.0f} times each of {images:,} pictures",
-            )
-        ]  # fmt: skip
+        said = f"of processor time: about {passes:.0f} times each of {images:,} pictures"
+        changes.append(Entry("optim", "budget_seconds", int(seconds), said))
     if images < FEW:
         changes += [
             Entry("dataset", "batch_size", 64, "pictures a step, so that a pass has a few"),
@@ -67,6 +70,11 @@ def choose_recipe(images: int, *, has_gpu: bool) -> Recipe:
             Entry("k_fold", "validation_share", share, f"of the training pictures: {VALIDATED:,}"),
         ]
     return Recipe(base, why, changes)
+
+
+def _has_its_packages(recipe: str) -> bool:
+    names = re.findall(r"package:([\w-]+)", find_options(recipe).read_text(encoding="utf-8"))
+    return all(importlib.util.find_spec(name.replace("-", "_")) for name in names)
 
 
 def write_options(
@@ -130,8 +138,6 @@ def _relative(base: Path, path: Path) -> str:
 
 def _quoted(value: Any) -> str:  # noqa: ANN401 - a YAML value
     """JSON is YAML, and quotes only what is text; plain words stay plain."""
-    import json
-
     text = json.dumps(value if not isinstance(value, tuple) else list(value), ensure_ascii=False)
     words = re.fullmatch(r'"([A-Za-z][\w./-]*)"', text)
     if words and words[1].lower() not in ("null", "true", "false", "yes", "no", "on", "off"):

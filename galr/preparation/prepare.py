@@ -146,7 +146,9 @@ def _check_images(
     return said
 
 
-def about_survey(folder: Path, names: list[str], survey: Survey, scaling: Scaling) -> list[str]:
+def about_survey(
+    folder: str | Path, names: list[str], survey: Survey, scaling: Scaling
+) -> list[str]:
     """Lines about the whole images of a survey: their sizes, numbers, and flat ones."""
     sizes = survey.sizes[survey.sizes[:, 0] > 0]
     if not len(sizes):
