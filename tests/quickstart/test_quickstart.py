@@ -9,25 +9,22 @@ from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
 from galr.options import load_options
 from galr.preparation.own_data import Choices
-from galr.quickstart import run
 from galr.quickstart.__main__ import main
 from galr.quickstart.run import Request, quickstart
 from galr.training.trainer import Trainer
-from tests.preparation.conftest import own, write_table
-
-__all__ = ["own"]  # a fixture
+from tests.preparation.conftest import write_table
+from tests.quickstart.conftest import train_an_epoch
 
 
 def request(own, captions, **changes):
     choices = Choices(split="80/0/20", val_into_train=True)
     values = {"images": own.images, "captions": captions, "out": own.root / "archive",
-              "minutes": 0.35, "checkpoint": None, "choices": choices}  # fmt: skip
+              "minutes": 30.0, "checkpoint": None, "choices": choices}  # fmt: skip
     return Request(**{**values, **changes})
 
 
 def test_it_trains_tests_and_goes_on_where_it_was_stopped(own, monkeypatch, capsys):
-    for name in ("SECONDS_AFTER", "SHARE_AFTER", "PASSES_AFTER", "LEAST_TRAINING"):
-        monkeypatch.setattr(run, name, 0.0)
+    train_an_epoch(monkeypatch)
     table = write_table(own)
 
     def stopped(trainer):
@@ -53,6 +50,8 @@ def test_it_trains_tests_and_goes_on_where_it_was_stopped(own, monkeypatch, caps
     assert len(read_annotations(out / "data", "test").images) == 4
     options = load_options(out / "options.yaml")
     assert options.optim.budget_clock == "wall"
+    assert 1000 < options.optim.budget_seconds < 1800
+    assert options.dataset.local_path == str(out / "local_features.h5")
     assert len(galr.Archive.open(archive)) == 20
     # a model trained before makes an archive of its own
     assert len(
@@ -60,7 +59,7 @@ def test_it_trains_tests_and_goes_on_where_it_was_stopped(own, monkeypatch, caps
             quickstart(request(own, None, checkpoint=best, out=own.root / "second"))
         )
     ) == 20  # fmt: skip
-    with pytest.raises(UserError, match=r"was begun with another minutes \(0.35, now 5\)"):
+    with pytest.raises(UserError, match=r"was begun with another minutes \(30.0, now 5\)"):
         quickstart(request(own, table, minutes=5))
     table.write_text(table.read_text() + "plane_0.png,one more\n")
     with pytest.raises(UserError, match="another state of the captions"):
