@@ -22,7 +22,7 @@ from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
-from galr.data.words import STOP_WORDS, tokenize
+from galr.data.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
 from galr.model.exported import is_exported
@@ -106,7 +106,8 @@ class TrainedModel:
         vocabulary: Tokenizer = RawText()
         try:
             if options.model.seq2vec.type not in OWN_TOKENIZER:
-                vocabulary = Vocabulary([str(word) for word in entries["vocabulary"]])
+                words = [str(word) for word in entries["vocabulary"]]
+                vocabulary = Vocabulary(words, options.dataset.tokenizer)
         except ValueError as error:
             what = f"holds no vocabulary: {error}"
             raise UserError(path, what, CHECKPOINT_REMEDY) from None
@@ -215,7 +216,7 @@ class TrainedModel:
         """The words of ``text`` that the model has not learned, but for articles and the like."""
         if isinstance(self.vocabulary, RawText):  # its word pieces make up any word
             return []
-        words = dict.fromkeys(tokenize(text))
+        words = dict.fromkeys(self.vocabulary.tokenize(text))
         return [
             word
             for word in words
@@ -229,7 +230,7 @@ class TrainedModel:
         """Whether the model has learned any word of ``text``."""
         if isinstance(self.vocabulary, RawText):
             return any(letter.isalnum() for letter in text)
-        return any(word in self.vocabulary and word != UNKNOWN for word in tokenize(text))
+        return self.vocabulary.knows_a_word(text)
 
     def _local_features(
         self, local: LocalFeatures | str | Path | None, pictures: Sequence[Picture]

@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="how often a word must occur (default: %(default)s)",
     )
     parser.add_argument("--keep-stop-words", action="store_true", help="keep English stop words")
+    cli.add_tokenizer_argument(parser)
     parser.add_argument(
         "--training-only", action="store_true", help="do not read the captions of the test split"
     )
@@ -53,12 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.data_path = "data"
 
     from galr.data.annotations import annotation_files, read_lines
-    from galr.data.vocabulary import build_vocabulary
+    from galr.data.vocabulary import build_vocabulary, check_words
     from galr.options import load_options
 
+    tokenizer = arguments.tokenizer
     if arguments.data_path is None:
         dataset = load_options(arguments.path_opt, arguments.overrides).dataset
         folder, out = Path(dataset.data_path), dataset.vocab_path
+        tokenizer = tokenizer or dataset.tokenizer
     else:
         folder = Path(arguments.data_path, arguments.data_name)
         name = folder.resolve().name.removesuffix("_precomp")
@@ -68,8 +71,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     splits = ("train",) if arguments.training_only else ("train", "test")
     captions = [line for split in splits for line in read_lines(annotation_files(folder, split)[0])]
     vocabulary = build_vocabulary(
-        captions, threshold=arguments.threshold, stop_words=arguments.keep_stop_words
+        captions,
+        threshold=arguments.threshold,
+        stop_words=arguments.keep_stop_words,
+        tokenizer=tokenizer or "nltk",
     )
+    check_words(vocabulary, folder)
     vocabulary.save(out)
     print(f"{out}: {len(vocabulary.words)} words of {len(captions)} captions ({', '.join(splits)})")
 

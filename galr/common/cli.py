@@ -82,6 +82,15 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
+    """``--tokenizer``, as the dataset option of that name."""
+    parser.add_argument(
+        "--tokenizer",
+        choices=("nltk", "whitespace", "characters"),
+        help="how captions are split into words (default: dataset.tokenizer, which is nltk)",
+    )
+
+
 def at_least_1(text: str) -> int:
     """The type of an argument that counts something."""
     try:

@@ -22,13 +22,13 @@ OWN_TOKENIZER = frozenset({"sentence-transformers"})
 class Vocabulary:
     """Words with the ids 1 to n, in the given order; id 0 is padding.
 
-    Words that are not in it become ``<unk>``, which must be among ``words`` and whose id is
-    ``unknown``. ``len`` is n + 1, the rows of an embedding. Raises ValueError for a duplicate word
-    and without ``<unk>``.
+    Captions are split by ``tokenizer`` (see ``tokenize``). Words that are not in it become
+    ``<unk>``, which must be among ``words`` and whose id is ``unknown``. ``len`` is n + 1, the rows
+    of an embedding. Raises ValueError for a duplicate word and without ``<unk>``.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(words)
+    def __init__(self, words: Sequence[str], tokenizer: str = "nltk") -> None:
+        self.words, self.tokenizer = tuple(words), tokenizer
         self._ids = {word: number for number, word in enumerate(self.words, start=1)}
         if len(self._ids) != len(self.words):
             raise ValueError("duplicate word")
@@ -44,15 +44,25 @@ class Vocabulary:
 
     def encode(self, caption: str) -> list[int]:
         """The ids of the caption's tokens; empty where it holds nothing but punctuation."""
-        return [self._ids.get(token, self.unknown) for token in tokenize(caption)]
+        return [self._ids.get(token, self.unknown) for token in self.tokenize(caption)]
+
+    def tokenize(self, caption: str) -> list[str]:
+        """The caption's tokens, also those that are not in the vocabulary."""
+        return tokenize(caption, self.tokenizer)
+
+    def knows_a_word(self, caption: str) -> bool:
+        """Whether any token of the caption is in the vocabulary."""
+        return any(token in self._ids and token != UNKNOWN for token in self.tokenize(caption))
 
     def save(self, path: str | Path) -> None:
         """Writes the released JSON format: word2idx, idx2word and idx, the next free id."""
-        content = {
+        content: dict[str, Any] = {
             "word2idx": self._ids,
             "idx2word": {number: word for word, number in self._ids.items()},
             "idx": len(self),
         }
+        if self.tokenizer != "nltk":
+            content["tokenizer"] = self.tokenizer
         write_text(path, json.dumps(content))
 
     @classmethod
@@ -68,7 +78,7 @@ class Vocabulary:
         except (ValueError, RecursionError) as error:
             raise UserError(path, f"is not valid JSON ({error})", make) from None
         try:
-            return cls(_words_in_order(content))
+            return cls(_words_in_order(content), str(content.get("tokenizer", "nltk")))
         except ValueError as error:
             raise UserError(path, f"is not a vocabulary: {error}", make) from None
 
@@ -102,28 +112,54 @@ def read_tokenizer(options: Options) -> Tokenizer:
     """
     if options.model.seq2vec.type in OWN_TOKENIZER:
         return RawText()
-    return Vocabulary.load(options.dataset.vocab_path)
+    path, tokenizer = options.dataset.vocab_path, options.dataset.tokenizer
+    vocabulary = Vocabulary.load(path)
+    if vocabulary.tokenizer != tokenizer:
+        raise UserError(
+            path,
+            f"was made by the tokeniser {vocabulary.tokenizer}, and dataset.tokenizer is "
+            f"{tokenizer}",
+            "set dataset.tokenizer to it, or make the vocabulary again by vocab.py",
+        )
+    return vocabulary
 
 
 def build_vocabulary(
-    captions: Iterable[str], *, threshold: int = 5, stop_words: bool = False
+    captions: Iterable[str],
+    *,
+    threshold: int = 5,
+    stop_words: bool = False,
+    tokenizer: str = "nltk",
 ) -> Vocabulary:
     """The words that occur ``threshold`` times or more, by first appearance, and ``<unk>`` last.
 
-    English stop words are left out as in the released code, unless ``stop_words`` keeps them.
+    English stop words are left out as in the released code, unless ``stop_words`` keeps them or
+    ``tokenizer`` is one for other languages.
     """
+    stop_words = stop_words or tokenizer != "nltk"
     # a Counter keeps the order of first appearance, of captions and of words
     times = Counter(captions)
     counts: Counter[str] = Counter()
     for caption, repeats in times.items():
-        for token in tokenize(caption):
+        for token in tokenize(caption, tokenizer):
             counts[token] += repeats
     words = [
         word
         for word, count in counts.items()
         if count >= threshold and word != UNKNOWN and (stop_words or word not in STOP_WORDS)
     ]
-    return Vocabulary([*words, UNKNOWN])
+    return Vocabulary([*words, UNKNOWN], tokenizer)
+
+
+def check_words(vocabulary: Vocabulary, place: str | Path) -> None:
+    """Raises UserError, naming ``place``, for a vocabulary that was built and holds no word."""
+    if vocabulary.words == (UNKNOWN,):
+        raise UserError(
+            place,
+            f"no word is frequent enough for a vocabulary (tokeniser {vocabulary.tokenizer})",
+            "in a language that is not English choose another by --tokenizer; of few captions make "
+            "it by vocab.py --threshold 1",
+        )
 
 
 def _words_in_order(content: Any) -> list[str]:  # noqa: ANN401 - whatever the JSON held

@@ -123,7 +123,7 @@ def checkpoint_tokenizer(path: str | Path, options: Options) -> Tokenizer:
     words = read_checkpoint(path).get("vocabulary")
     if options.model.seq2vec.type in OWN_TOKENIZER or not words:
         return read_tokenizer(options)
-    return Vocabulary([str(word) for word in words])
+    return Vocabulary([str(word) for word in words], options.dataset.tokenizer)
 
 
 def _from_main(path: Path, device: torch.device) -> dict[str, Any]:

@@ -339,6 +339,12 @@ class DatasetOptions(Section):
     vocab_path: str = Field(
         "vocab/rsitmd_splits_vocab.json", description="the vocabulary that `vocab.py` made"
     )
+    tokenizer: Literal["nltk", "whitespace", "characters"] = Field(
+        "nltk",
+        description="how captions are split into words: `nltk` for English, as in the released "
+        "code; `whitespace` for other languages that write it; `characters`, each a word, for "
+        "those that do not, such as Chinese. The vocabulary must be made with the same",
+    )
     local_path: str | None = Field(
         None,
         description="store of local features (HDF5), made by `python -m galr.local_features`; "

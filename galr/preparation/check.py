@@ -14,7 +14,6 @@ from galr.data.annotations import Annotations, annotation_files, read_annotation
 from galr.data.image_folder import list_images
 from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import Vocabulary, build_vocabulary
-from galr.data.words import tokenize
 from galr.preparation.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 
@@ -27,6 +26,7 @@ def check_folder(
     image_folder: str | Path | None,
     vocab_path: str | Path | None,
     scaling: Scaling = AS_IT_IS,
+    tokenizer: str = "nltk",
 ) -> dict[str, Any]:
     """The figures of a data folder, as plain data for JSON.
 
@@ -39,7 +39,7 @@ def check_folder(
     parts = _read(Path(data_path), image_folder)
     if vocab_path is None:
         captions = [c for s in ("train", "test") if s in parts for c in parts[s].captions]
-        vocabulary = build_vocabulary(captions)
+        vocabulary = build_vocabulary(captions, tokenizer=tokenizer)
     else:
         vocabulary = Vocabulary.load(vocab_path)
     report: dict[str, Any] = {
@@ -87,7 +87,7 @@ def _read(data_path: Path, image_folder: str | Path | None) -> dict[str, Annotat
 
 
 def _figures(part: Annotations, vocabulary: Vocabulary) -> dict[str, Any]:
-    tokens = [tokenize(caption) for caption in part.captions]
+    tokens = [vocabulary.tokenize(caption) for caption in part.captions]
     words = Counter(word for caption in tokens for word in caption)
     unknown = {word: count for word, count in words.items() if word not in vocabulary}
     a_image = np.bincount(part.caption_to_image)
@@ -107,6 +107,9 @@ def _figures(part: Annotations, vocabulary: Vocabulary) -> dict[str, Any]:
         "distinct_unknown_words": len(unknown),
         "longest_caption": {"words": len(tokens[longest]), "caption": part.captions[longest]},
         "captions_without_words": sum(not caption for caption in tokens),
+        "captions_of_unknown_words_only": sum(
+            not vocabulary.knows_a_word(caption) for caption in part.captions
+        ),
         "captions_of_several_images": sum(caption in shared for caption in part.captions),
     }
 

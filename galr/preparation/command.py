@@ -104,6 +104,7 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         default=True,
         help="images that share a caption or look the same stay in one part (default: they do)",
     )
+    cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
 
@@ -155,6 +156,7 @@ def choices_of(arguments: argparse.Namespace) -> Choices:
         skip_bad=arguments.skip_bad,
         max_bad=arguments.max_bad,
         scaling=Scaling.of(arguments),
+        tokenizer=arguments.tokenizer or "nltk",
     )
 
 
@@ -181,6 +183,7 @@ def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None
     parser.add_argument("--no-images", action="store_true", help="do not look at the images")
     parser.add_argument("--vocab", metavar="FILE", help="the vocabulary (default: built anew)")
     parser.add_argument("--out", metavar="FILE", help="also write the whole report as JSON")
+    cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_check)
 
@@ -204,6 +207,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         vocab,
         val_into_train=arguments.val_into_train,
         scaling=Scaling.of(arguments),
+        tokenizer=arguments.tokenizer or "nltk",
     )
     sys.stdout.write("\n".join(said) + "\n")
 
@@ -228,9 +232,7 @@ def _prepare_own(arguments: argparse.Namespace, name: str, vocab: str) -> None:
     )
     prepared = prepare_own(arguments.captions, arguments.images, arguments.out, vocab, choices)
     recipe = choose_recipe(prepared.images["train"], has_gpu=torch.cuda.is_available())
-    write_options(
-        options, name, arguments.out, vocab, prepared.images, recipe, Scaling.of(arguments)
-    )
+    write_options(options, name, arguments.out, vocab, prepared.images, recipe, choices)
     train = "python train.py" if cli.called_as is None else "galr train"
     said = [*prepared.said, f"{options}: options, for {recipe.why}", "", "next:"]
     said.append(f"  {train} --path_opt {shlex.quote(str(options))}")
@@ -258,10 +260,18 @@ def _check(arguments: argparse.Namespace) -> None:
         None if arguments.no_images else images,
         arguments.vocab,
         Scaling.of(arguments),
+        arguments.tokenizer or "nltk",
     )
     sys.stdout.write(described(report) + "\n")
     if arguments.out is not None:
         write_json(arguments.out, report)
+    for name, split in report["splits"].items():
+        if split["captions_of_unknown_words_only"] == split["captions"]:
+            raise UserError(
+                Path(arguments.folder, f"{name}_caps.txt"),
+                "no caption has a word of the vocabulary",
+                "make that of these captions by vocab.py, in other languages with --tokenizer",
+            )
     bad = [image for split in report["splits"].values() for image in split.get("bad_images", [])]
     if bad:
         raise UserError(arguments.folder, f"{len(bad)} images are bad", "replace them")

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from galr.common.atomic import write_text
 from galr.common.processes import cores
-from galr.common.scaling import Scaling
 from galr.options import load_options
 from galr.options.find import find_options
+from galr.preparation.own_data import Choices
 
 # best first; a recipe that starts from a package's weights counts where the package is installed
 CPU_RECIPES = (("recipes/cpu_30min", "a processor: from random weights, small pictures"),)
@@ -84,7 +84,7 @@ def write_options(
     vocab_path: str | Path,
     images: dict[str, int],
     recipe: Recipe,
-    scaling: Scaling,
+    choices: Choices,
     more: list[Entry] | None = None,
 ) -> None:
     """Writes an options file with a comment a line, and reads it back as a check.
@@ -103,8 +103,13 @@ def write_options(
         Entry("k_fold", "experiment_name", path.stem, f"results in checkpoint/{path.stem}"),
         *(
             Entry("dataset", key, value, "of pictures with more than 8 bits or three bands")
-            for key, value in scaling._asdict().items()
+            for key, value in choices.scaling._asdict().items()
             if value is not None
+        ),
+        *(
+            [Entry("dataset", "tokenizer", choices.tokenizer, "of the captions' language")]
+            if choices.tokenizer != "nltk"
+            else []
         ),
         *recipe.changes,
         *(more or []),

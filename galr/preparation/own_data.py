@@ -17,7 +17,7 @@ from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
 from galr.data.images import AS_IT_IS, measured
-from galr.data.vocabulary import build_vocabulary
+from galr.data.vocabulary import build_vocabulary, check_words
 from galr.preparation.gather import Gathered, LeftOut, collect, gather
 from galr.preparation.image_names import ImageNames, list_pictures
 from galr.preparation.karpathy import Described
@@ -30,8 +30,8 @@ from galr.preparation.survey import survey_images
 LEFT_OUT = "left_out.tsv"  # in the data folder
 SHOWN = 5  # names in a line
 SPLIT = "80/10/10"
-# below so many captions a word that occurs twice is worth a place in the vocabulary
-FEW_CAPTIONS = 5_000
+# a word of the vocabulary occurs so often where there are fewer captions than this, else 5 times
+THRESHOLDS = {100: 1, 5_000: 2}
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Choices:
     max_bad: float = 0.05
     val_into_train: bool = False
     scaling: Scaling = AS_IT_IS
+    tokenizer: str = "nltk"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ def prepare_own(
         _say_left_out(gathered, left_out, said)
         parts = _parts(chosen, hashes, choices, shares, said, ties_captions=source.ties_captions)
         _check_parts(parts, captions or source.images)
+        texts = [caption for image in parts["train"] for caption in image.captions]
+        threshold = next((n for most, n in THRESHOLDS.items() if len(texts) < most), 5)
+        vocabulary = build_vocabulary(texts, threshold=threshold, tokenizer=choices.tokenizer)
+        check_words(vocabulary, captions or source.images)
         if source.holds_images:
             _keep(unpacked, out / "images")
             said.append(f"{out}/images: {len(names.names):,} pictures from inside the captions")
@@ -109,14 +114,14 @@ def prepare_own(
         if not source.holds_images:
             said += link_images(out, source.images)
         said += _write_left_out(out / LEFT_OUT, [*gathered.bare, *left_out])
-    threshold = 2 if count < FEW_CAPTIONS else 5
-    texts = (caption for image in parts["train"] for caption in image.captions)
-    vocabulary = build_vocabulary(texts, threshold=threshold)
     vocabulary.save(vocab_path)
     said.append(
         f"{vocab_path}: {len(vocabulary.words):,} words that occur {threshold} times or more in "
         "the training captions"
     )
+    unknown = sum(not vocabulary.knows_a_word(text) for text in texts)
+    if unknown:
+        said.append(f"{vocab_path}: {unknown:,} training captions have no word of it")
     return Prepared(said, {part: len(own) for part, own in parts.items()})
 
 

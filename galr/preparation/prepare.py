@@ -10,10 +10,9 @@ import numpy as np
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.common.scaling import Scaling
-from galr.data.annotations import annotation_files, read_lines
 from galr.data.image_folder import found_names, list_images
 from galr.data.images import AS_IT_IS, measured
-from galr.data.vocabulary import build_vocabulary
+from galr.data.vocabulary import build_vocabulary, check_words
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import Survey, survey_images
 
@@ -28,6 +27,7 @@ def prepare(
     *,
     val_into_train: bool = False,
     scaling: Scaling = AS_IT_IS,
+    tokenizer: str = "nltk",
 ) -> list[str]:
     """Checks JSON and images, writes the annotation files and the vocabulary; what was found.
 
@@ -42,14 +42,21 @@ def prepare(
         said.append(f"{image_folder}: {others} images are not named by {json_path}")
     out = Path(out)
     check_place(out, Path(image_folder))
+    read_by_released = [
+        caption
+        for split in ("train", "test")
+        for image in parts[split]
+        for caption in image.captions
+    ]
+    vocabulary = build_vocabulary(read_by_released, tokenizer=tokenizer)
+    check_words(vocabulary, json_path)
     said += write_parts(parts, out)
     said += link_images(out, image_folder)
-    read_by_released = [
-        line for split in ("train", "test") for line in read_lines(annotation_files(out, split)[0])
-    ]
-    vocabulary = build_vocabulary(read_by_released)
     vocabulary.save(vocab_path)
     said.append(f"{vocab_path}: {len(vocabulary.words)} words of the train and test captions")
+    unknown = sum(not vocabulary.knows_a_word(caption) for caption in read_by_released)
+    if unknown:
+        said.append(f"{out}: {unknown} of these captions have no word of it")
     return said
 
 

@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-serve", action="store_true", help="end without the page")
     parser.add_argument("--port", type=int, default=8000, help="of the page (default: %(default)s)")
     add_reading_arguments(parser.add_argument_group("captions"))
+    cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.minutes <= 0:

@@ -199,7 +199,7 @@ def _options(
     name = out.resolve().name
     write_options(
         out / "options.yaml", name, out / "data", out / "vocabulary.json", parts, recipe,
-        request.choices.scaling, more,
+        request.choices, more,
     )  # fmt: skip
     seed = f"\nseed: {request.choices.seed}  # of weights, folds and batches\n"
     text = (out / "options.yaml").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from galr.common.device import choose_device
 from galr.common.errors import UserError
+from galr.common.scaling import Scaling
 from galr.data.part import Part, read_split
 from galr.evaluation.reranking import FoldRerank, fold_rerank, rerank_both
 from galr.evaluation.trained_fold import checkpoint_tokenizer, read_trained_fold
@@ -53,6 +54,7 @@ class Outcome:
     """What the report shows of the test part."""
 
     test: Part
+    scaling: Scaling  # of images with more than 8 bits
     folds: list[FoldRanks]
     shown: Shown
 
@@ -83,7 +85,8 @@ def evaluate_folds(
     if wanted not in indices:
         raise UserError("--fold", f"there is no fold {wanted}", f"choose of {indices}")
     vocabulary = checkpoint_tokenizer(experiment.folds[0].checkpoint, options)
-    test = read_split(options, "test").at(options.dataset.image_size)
+    split = read_split(options, "test")
+    test = split.at(options.dataset.image_size)
     device = choose_device(options.device)
     folds, shown = [], []
     for run in experiment.folds:
@@ -101,7 +104,7 @@ def evaluate_folds(
         folds.append(ranks)
         if run.index == wanted:
             shown = [Shown(wanted, trained.model, similarity, reranked, ranks.standard)]
-    return Outcome(test, folds, shown[0])
+    return Outcome(test, Scaling.of(split.options.dataset), folds, shown[0])
 
 
 def _ranks(

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
-from galr.common.scaling import Scaling
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes
@@ -93,9 +92,7 @@ def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:
     options, annotations = experiment.options, outcome.test.annotations
     dataset = options.dataset.datatype
     pair = list(directions(outcome))
-    thumbnails = Thumbnails(
-        options.dataset.image_folder, annotations.images, Scaling.of(options.dataset)
-    )
+    thumbnails = Thumbnails(options.dataset.image_folder, annotations.images, outcome.scaling)
     classes = read_classes(annotations.images)
     looked_at = [image for images in best_and_worst(pair[0], 2) for image in images]
     sections = [
