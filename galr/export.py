@@ -9,17 +9,18 @@ from typing import Any
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.model.build import model_of
+from galr.model.build import build_model, model_of
 from galr.model.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
 from galr.model.released import from_released, is_released
-from galr.options import Options, options_from_dict
+from galr.options import Options, load_options, options_from_dict
 from galr.trained_model import read_complete
 
 DESCRIPTION = """\
 Writes a checkpoint as a folder to share: model.safetensors, options.yaml, training.json
 (vocabulary, images of the fold, versions) and README.md, a model card.
 
-galr.load(FOLDER) reads it back, and every command that takes a checkpoint takes the folder.
+galr.load(FOLDER) reads it back, and every command that takes a checkpoint takes the folder. Without
+--checkpoint the folder holds the model of model.image_text as it is, untrained.
 
   python -m galr.export --checkpoint checkpoint/demo_GaLR/0/best.pth --out shared/demo_GaLR
   python -m galr.export --checkpoint released.pth.tar --path_opt options/RSITMD_GaLR.yaml \\
@@ -30,7 +31,7 @@ galr.load(FOLDER) reads it back, and every command that takes a checkpoint takes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and writes the folder."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.export")
-    parser.add_argument("--checkpoint", metavar="FILE", required=True, help="best.pth of train.py")
+    parser.add_argument("--checkpoint", metavar="FILE", help="best.pth of train.py")
     parser.add_argument("--out", metavar="DIR", required=True, help="the folder; must be empty")
     parser.add_argument(
         "--path_opt", metavar="FILE", help="options, where the checkpoint holds none"
@@ -45,22 +46,42 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def export(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     folder: str | Path,
     path_opt: str | Path | None = None,
     vocab: str | Path | None = None,
 ) -> None:
     """Writes ``checkpoint`` to ``folder``; ``path_opt`` and ``vocab`` where it holds none itself.
 
-    Raises UserError for a checkpoint that is damaged, does not fit its options, or lacks one of
-    these.
+    Without a checkpoint, the untrained model of ``model.image_text`` in ``path_opt``. Raises
+    UserError for a checkpoint that is damaged, does not fit its options, or lacks one of these.
     """
-    entries = read_complete(checkpoint, path_opt, vocab)
+    if checkpoint is None:
+        entries = _untrained(path_opt)
+        checkpoint = str(path_opt)
+    else:
+        entries = read_complete(checkpoint, path_opt, vocab)
     options = options_from_dict(entries["options"], f"{checkpoint} (its options)")
     model_of(entries, checkpoint, options, words=entries["vocabulary"])  # refused here if wrong
     if is_released(entries["model"]):
         entries["model"] = from_released(entries["model"], checkpoint)
     write_exported(Path(folder), entries, options, model_card(entries, options))
+
+
+def _untrained(path_opt: str | Path | None) -> dict[str, Any]:
+    options = None if path_opt is None else load_options(path_opt)
+    if options is None or options.model.image_text.name is None:
+        raise UserError(
+            "--checkpoint",
+            "is left out, and --path_opt names no options with model.image_text",
+            "name a checkpoint, or such options",
+        )
+    model = build_model(options, ())
+    return {
+        "model": model.state_dict(),
+        "options": options.model_dump(mode="json"),
+        "vocabulary": [],
+    }
 
 
 def model_card(entries: dict[str, Any], options: Options) -> str:
@@ -69,10 +90,10 @@ def model_card(entries: dict[str, Any], options: Options) -> str:
     weights = sum(tensor.numel() for tensor in entries["model"].values())
     validated = (entries.get("progress") or {}).get("best_mR", -1.0)
     figures = {
-        "backbone": f"{model.backbone.name}, images of {dataset.image_size} pixels",
+        "backbone": f"{model.image_name}, images of {dataset.image_size} pixels",
         "global branch": "MVSA" if model.multiscale.enabled else "pooled last map",
         "fusion": f"{model.fusion.type}, gate {model.fusion.gate}",
-        "text encoder": model.seq2vec.type,
+        "text encoder": model.text_name,
         "embedding": f"{model.embed.embed_dim} numbers",
         "parameters and buffers": f"{weights:,}",
         "training data": dataset.datatype,

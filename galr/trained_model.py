@@ -21,7 +21,7 @@ from galr.common.scaling import Scaling
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
-from galr.data.vocabulary import OWN_TOKENIZER, UNKNOWN, RawText, Tokenizer, Vocabulary
+from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary, tokenizer_of
 from galr.data.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
@@ -105,9 +105,10 @@ class TrainedModel:
         options = options_from_dict(entries["options"], f"{path} (its options)")
         vocabulary: Tokenizer = RawText()
         try:
-            if options.model.seq2vec.type not in OWN_TOKENIZER:
+            if options.model.text_parts.words is not None:
                 words = [str(word) for word in entries["vocabulary"]]
-                vocabulary = Vocabulary(words, options.dataset.tokenizer)
+                known = Vocabulary(words, options.dataset.tokenizer)
+                vocabulary = tokenizer_of(options, known)
         except ValueError as error:
             what = f"holds no vocabulary: {error}"
             raise UserError(path, what, CHECKPOINT_REMEDY) from None

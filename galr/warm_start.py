@@ -21,7 +21,7 @@ from galr.data.image_cache import Images
 from galr.data.part import read_split
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import normalise
-from galr.model.backbone import Backbone
+from galr.model.backbone import empty_backbone
 from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import MixedPrecisionOptimizer
@@ -74,7 +74,8 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
     optim = options.optim.model_copy(update={"budget_seconds": seconds})
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
-    backbone = Backbone(options.model.backbone.name).to(device).train()
+    backbone = empty_backbone(options.model.backbone, options.dataset.image_size)
+    backbone = backbone.to(device).train()
     width = backbone.channels[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
     optimizer = MixedPrecisionOptimizer((backbone, projector.to(device)), optim, device)
@@ -105,9 +106,10 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
         if step % options.logs.print_freq == 0:
             _check_finite(loss, step)
             logger.info("step %d, %.0f seconds, loss %.3f", step, schedule.seconds, loss.item())
-    for weight in backbone.state_dict().values():
+    weights = dict(backbone.net.state_dict())
+    for weight in weights.values():
         _check_finite(weight, step)
-    return dict(backbone.state_dict())
+    return weights
 
 
 def _check_finite(values: Tensor, step: int) -> None:

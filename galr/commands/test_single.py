@@ -13,7 +13,8 @@ Evaluates one checkpoint on the test split, without and with re-ranking.
 
 The checkpoint is one of train.py, a folder of galr.export, or one of the released code, which holds
 no options and needs --path_opt. Prints the table and writes results.json beside the checkpoint (or
-to --out).
+to --out). Without --resume the model of model.image_text is evaluated as it is, zero-shot
+(docs/encoders.md).
 
   python test_single.py --resume checkpoint/ucm_GaLR/0/best.pth
   python test_single.py --resume GaLR_rsitmd.pth.tar --path_opt options/RSITMD_GaLR.yaml
@@ -27,7 +28,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--resume",
         metavar="CHECKPOINT",
-        required=True,
         help="the checkpoint to evaluate, or the folder of its fold",
     )
     parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
@@ -40,21 +40,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
 
     from galr.common import distributed
-    from galr.evaluation.evaluator import evaluate_checkpoint
+    from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_zero_shot
     from galr.evaluation.trained_fold import checkpoint_options
     from galr.options import load_options
     from galr.trained_model import checkpoint_file
 
-    checkpoint, own = checkpoint_file(Path(arguments.resume)), arguments.path_opt is None
-    evaluation = evaluate_checkpoint(
-        checkpoint_options(checkpoint, arguments.overrides)
-        if own
-        else load_options(arguments.path_opt, arguments.overrides),
-        checkpoint,
-        arguments.out,
-        own_vocabulary=own,
-        save_similarity=arguments.save_similarity,
-    )
+    if arguments.resume is None:
+        evaluation = evaluate_zero_shot(
+            load_options(arguments.path_opt or cli.OPTIONS_FILE, arguments.overrides),
+            arguments.out,
+            save_similarity=arguments.save_similarity,
+        )
+    else:
+        checkpoint, own = checkpoint_file(Path(arguments.resume)), arguments.path_opt is None
+        evaluation = evaluate_checkpoint(
+            checkpoint_options(checkpoint, arguments.overrides)
+            if own
+            else load_options(arguments.path_opt, arguments.overrides),
+            checkpoint,
+            arguments.out,
+            own_vocabulary=own,
+            save_similarity=arguments.save_similarity,
+        )
     if distributed.is_main():
         print(evaluation.table)
 

@@ -19,12 +19,13 @@ from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.batches import Batch, ImageBatch
 from galr.data.captions import Captions
-from galr.data.feature_cache import CachedFeatures
+from galr.data.feature_cache import CachedFeatures, Views
 from galr.data.image_cache import CachedImages, Images
 from galr.data.loading import BatchLoader
 from galr.data.sampling import EpochBatches, Key, epoch_draws
 from galr.data.transforms import PLACING, place, recolour, rotate_and_crop
 from galr.data.vocabulary import Tokenizer
+from galr.local_features.moving import Movement, moved_objects
 from galr.local_features.store import LocalFeatures
 from galr.options import DatasetOptions
 
@@ -70,16 +71,39 @@ class PairDataset(Dataset[Batch]):
         image_index = self.captions.caption_to_image[captions[:, 0]]
         captions = captions.reshape(-1)
         if isinstance(self.images, CachedFeatures):
-            images = self.images.batch(image_index)
+            images = self.images.batch(image_index, draws[:, 1])
         else:
             images = random_views(self.images, image_index, draws[:, 1:], side, self.options)
+        local = _local_rows(self.local, image_index)
+        if self.options.augment.move_objects and local[0] is not None:
+            local = self._moved(local[0], draws[:, 1:], side)
         return Batch(
             images,
-            *_local_rows(self.local, image_index),
+            *local,
             *self.captions.padded(captions),
             torch.from_numpy(image_index),
             torch.from_numpy(self.captions.group[captions]),
         )
+
+    def _moved(
+        self, representation: Tensor, draws: NDArray[np.float64], side: int
+    ) -> tuple[Tensor, Tensor]:
+        """The objects in the views that ``draws`` chose."""
+        options, rows = self.options, representation.numpy()
+        if isinstance(self.images, CachedFeatures):
+            movement = Movement.still(len(rows))._replace(symmetry=self.images.views(draws[:, 0]))
+        else:
+            resized = options.resize_size
+            placements = [
+                place(draw[:PLACING], resized, side, options.rotation_degrees, options.augment)
+                for draw in draws
+            ]
+            angle, left, top, window, symmetry = np.array(placements).T
+            movement = Movement(
+                angle, left / resized, top / resized, window / resized, symmetry.astype(np.int64)
+            )
+        moved = moved_objects(rows, movement, options.drea)
+        return torch.from_numpy(moved[0]), torch.from_numpy(moved[1])
 
     def _captions(self, items: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
         """(B, M): M neighbours in the image's list from a drawn one on; few captions recur."""
@@ -110,6 +134,16 @@ class ImageDataset(Dataset[ImageBatch]):
         return ImageBatch(
             images, *_local_rows(self.local, image_index), torch.from_numpy(image_index)
         )
+
+
+class ViewDataset(Dataset[Tensor]):
+    """All views of images, by lists of their indices: (B V, 3, S, S) uint8."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = views
+
+    def __getitem__(self, indices: Indices) -> Tensor:
+        return _channels_first(np.concatenate([self.views(index) for index in indices]))
 
 
 class TrainingLoader(BatchLoader[Batch]):
@@ -175,6 +209,13 @@ def image_loader(
     # reading a cache is one copy; only decoding is worth processes of its own
     workers = 0 if isinstance(images, CachedImages | CachedFeatures) else options.workers
     return BatchLoader(ImageDataset(images, local), batches, workers=workers, pin_memory=pin_memory)
+
+
+def view_loader(views: Views, options: DatasetOptions) -> BatchLoader[Tensor]:
+    """The views of each image once, in order; about ``batch_size_val`` of them a batch."""
+    total, size = len(views.files), max(1, options.batch_size_val // views.views)
+    batches = [range(start, min(start + size, total)) for start in range(0, total, size)]
+    return BatchLoader(ViewDataset(views), batches, workers=options.workers, pin_memory=False)
 
 
 def random_views(

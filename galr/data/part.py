@@ -69,7 +69,7 @@ def read_split(options: Options, split: str) -> Split:
     return Split(
         _with_pixel_range(options, annotations),
         annotations,
-        _local_features(options, annotations.images),
+        _local_features(options, annotations.images, split),
     )
 
 
@@ -85,10 +85,11 @@ def _with_pixel_range(options: Options, annotations: Annotations) -> Options:
     return options.model_copy(update={"dataset": dataset})
 
 
-def _local_features(options: Options, images: Sequence[str]) -> LocalFeatures | None:
+def _local_features(options: Options, images: Sequence[str], split: str) -> LocalFeatures | None:
     path, drea = options.dataset.local_path, options.dataset.drea
     if path is None or not options.uses_local:
         return None
     if path == "zeros":
         return LocalFeatures.zeros(len(images), drea)
-    return read_local_features(path, images, drea)
+    movable = options.dataset.augment.move_objects and split == "train"
+    return read_local_features(path, images, drea, movable=movable)

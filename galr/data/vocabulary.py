@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
 from galr.data.words import STOP_WORDS, tokenize
 from galr.options import Options
 
 UNKNOWN = "<unk>"
-
-# the values of model.seq2vec.type that have a tokeniser of their own
-OWN_TOKENIZER = frozenset({"sentence-transformers"})
 
 
 class Vocabulary:
@@ -87,10 +87,13 @@ class RawText:
     """Captions for a text encoder with a tokeniser of its own: as they are, nothing left out.
 
     The ids are the bytes of its UTF-8 text plus 1, so that 0 is padding as in ``Vocabulary``.
+    ``words`` are those of a vocabulary that the encoder reads them by as well.
     """
 
-    words: tuple[str, ...] = ()
     ids = 257
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = tuple(words)
 
     def encode(self, caption: str) -> list[int]:
         """The ids of the caption's bytes."""
@@ -101,6 +104,12 @@ class RawText:
         """The caption that ``encode`` turned into ``ids``."""
         return bytes(number - 1 for number in ids).decode()
 
+    @staticmethod
+    def bytes_of(tokens: Tensor, lengths: Tensor) -> list[bytes]:
+        """The captions of a batch, ids (B, T) and lengths (B,), in UTF-8."""
+        rows = (tokens - 1).to(torch.uint8).cpu().numpy()
+        return [row[:length].tobytes() for row, length in zip(rows, lengths.tolist(), strict=True)]
+
 
 Tokenizer = Vocabulary | RawText
 
@@ -110,7 +119,7 @@ def read_tokenizer(options: Options) -> Tokenizer:
 
     Raises UserError for a vocabulary that is missing or damaged.
     """
-    if options.model.seq2vec.type in OWN_TOKENIZER:
+    if options.model.text_parts.words is None:
         return RawText()
     path, tokenizer = options.dataset.vocab_path, options.dataset.tokenizer
     vocabulary = Vocabulary.load(path)
@@ -121,7 +130,15 @@ def read_tokenizer(options: Options) -> Tokenizer:
             f"{tokenizer}",
             "set dataset.tokenizer to it, or make the vocabulary again by vocab.py",
         )
-    return vocabulary
+    return tokenizer_of(options, vocabulary)
+
+
+def tokenizer_of(options: Options, vocabulary: Vocabulary) -> Tokenizer:
+    """The tokeniser for the text encoder of ``options`` over the words of ``vocabulary``."""
+    parts = options.model.text_parts
+    if parts.words is None:
+        return RawText()
+    return vocabulary if parts.sentences is None else RawText(vocabulary.words)
 
 
 def build_vocabulary(

@@ -23,10 +23,12 @@ from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
+from galr.evaluation.tower_input import tower_input
 from galr.evaluation.trained_fold import (
     TrainedFold,
     checkpoint_tokenizer,
     read_trained_fold,
+    untrained_fold,
 )
 from galr.options import Options, yaml_value
 
@@ -93,9 +95,27 @@ def evaluate_checkpoint(
     return _evaluate(options, [path], out, own_vocabulary, save_similarity)
 
 
+def evaluate_zero_shot(
+    options: Options, out: str | Path | None = None, *, save_similarity: str | Path | None = None
+) -> Evaluation:
+    """Evaluates the model of ``model.image_text`` as it is, untrained; writes results.json.
+
+    Into the folder of the experiment unless ``out`` names another. Raises UserError where the
+    options name no such model, or want a local branch, and as ``evaluate_experiment``.
+    """
+    if options.model.image_text.name is None or options.uses_local:
+        raise UserError(
+            "--resume",
+            "is left out, and the options name no model that needs no training",
+            "name a checkpoint, or set model.image_text and dataset.local_path=null",
+        )
+    out = Path(out or options.experiment_folder / "results.json")
+    return _evaluate(options, [None], out, False, save_similarity)
+
+
 def _evaluate(
     options: Options,
-    checkpoints: Sequence[Path],
+    checkpoints: Sequence[Path | None],
     out: Path,
     own_vocabulary: bool,
     save_similarity: str | Path | None,
@@ -104,9 +124,10 @@ def _evaluate(
     device = choose_device(distributed.local_device(options.device))
     folds, similarities = [], {}
     with distributed.process_group(device):
+        first = checkpoints[0]
         tokenizer = (
-            checkpoint_tokenizer(checkpoints[0], options)
-            if own_vocabulary
+            checkpoint_tokenizer(first, options)
+            if own_vocabulary and first is not None
             else read_tokenizer(options)
         )
         with distributed.main_first():
@@ -122,7 +143,10 @@ def _evaluate(
             device,
         )
         for index, path in enumerate(checkpoints):
-            fold = read_trained_fold(path, options, tokenizer, device, index)
+            if path is None:
+                fold = untrained_fold(options, tokenizer, device)
+            else:
+                fold = read_trained_fold(path, options, tokenizer, device, index)
             embeddings = fold.encode(test)
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
@@ -152,6 +176,7 @@ def evaluate_fold(
         evaluate_similarity(similarity, test.annotations, fold.options.rerank, rerank),
         fold.training_options,
         _cost(fold, embeddings, seconds),
+        tower_input(fold.model, fold.options, test.annotations.captions),
     )
     return result, similarity
 

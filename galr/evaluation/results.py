@@ -41,6 +41,7 @@ class FoldResult(NamedTuple):
     metrics: PartMetrics
     training_options: Options | None = None  # None where the checkpoint does not hold them
     cost: dict[str, float] | None = None  # parameters, and milliseconds of each part of a search
+    input: dict[str, Any] | None = None  # how captions and images reach the towers of open_clip
 
 
 # what an evaluation chooses by itself, whatever the training had
@@ -86,6 +87,7 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
                 "checkpoint": fold.checkpoint,
                 "split": fold.split,
                 "cost": fold.cost,
+                **({} if fold.input is None else {"input": fold.input}),
                 "differs_from_options": {
                     key: value for key, _, value in _differences(trained, fold.training_options)
                 },

@@ -15,9 +15,9 @@ import torch
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import OWN_TOKENIZER, Tokenizer, Vocabulary, read_tokenizer
+from galr.data.vocabulary import Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
-from galr.model.build import model_of, read_checkpoint
+from galr.model.build import build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict
 
@@ -88,6 +88,17 @@ def read_trained_fold(
     )
 
 
+def untrained_fold(options: Options, tokenizer: Tokenizer, device: torch.device) -> TrainedFold:
+    """The model of ``model.image_text`` with the weights that it starts from, as a fold.
+
+    Raises UserError where these cannot be had.
+    """
+    image_text = options.model.image_text
+    model = build_model(options, tokenizer.words).to(device).eval()
+    name = Path(f"{image_text.name} ({image_text.weights})")
+    return TrainedFold(0, name, model, tokenizer, options, None, {})
+
+
 def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Options:
     """The options that the checkpoint at ``path`` was trained with, changed by ``overrides``.
 
@@ -121,9 +132,10 @@ def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Opt
 def checkpoint_tokenizer(path: str | Path, options: Options) -> Tokenizer:
     """The vocabulary in the checkpoint at ``path``, or the one ``options`` name if it has none."""
     words = read_checkpoint(path).get("vocabulary")
-    if options.model.seq2vec.type in OWN_TOKENIZER or not words:
+    if options.model.text_parts.words is None or not words:
         return read_tokenizer(options)
-    return Vocabulary([str(word) for word in words], options.dataset.tokenizer)
+    known = Vocabulary([str(word) for word in words], options.dataset.tokenizer)
+    return tokenizer_of(options, known)
 
 
 def _from_main(path: Path, device: torch.device) -> dict[str, Any]:

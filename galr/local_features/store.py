@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.local_features.moving import differing_image
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
@@ -106,9 +107,11 @@ def write_local_features(
 
 
 def read_local_features(
-    path: str | Path, images: Sequence[str], drea: DreaOptions
+    path: str | Path, images: Sequence[str], drea: DreaOptions, *, movable: bool = False
 ) -> LocalFeatures:
     """The local features of ``images`` (file names), in their order, made with options ``drea``.
+
+    ``movable``: with boxes that ``moving`` can move.
 
     An entry belongs to the image of its name or, where that is unambiguous, of its stem. Raises
     UserError for a file that is missing, damaged or made with other options, and for an image
@@ -116,7 +119,10 @@ def read_local_features(
     """
     store = read_store(path)
     _check_options(store, drea)
-    return store.features.select(_matched_rows(store, images))
+    features = store.features.select(_matched_rows(store, images))
+    if movable:
+        _check_movable(store, features, images, drea)
+    return features
 
 
 def read_store(path: str | Path) -> Store:
@@ -243,6 +249,27 @@ def _check_options(store: Store, drea: DreaOptions) -> None:
             f"was made with other options: {told}",
             f"make it again by {BUILD} --path_opt with your options file, or set the options to "
             "those of the store",
+        )
+
+
+def _check_movable(
+    store: Store, features: LocalFeatures, images: Sequence[str], drea: DreaOptions
+) -> None:
+    """Refuses matrices that no boxes are known of."""
+    remedy = "set dataset.augment.move_objects=false"
+    if store.drea is None:
+        raise UserError(
+            store.path,
+            "was converted from matrices alone, so that boxes cannot move with the image",
+            f"build it from detections by {BUILD}, or {remedy}",
+        )
+    wrong = differing_image(features.representation, features.adjacency, drea)
+    if wrong is not None:
+        raise UserError(
+            store.path,
+            f"the adjacency of {images[wrong]} is not that of its boxes in a square image, so that "
+            "they cannot move with it",
+            f"build the store from detections in square images, with denoise, or {remedy}",
         )
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from torch import nn
 
-from galr.model.backbone import STRIDES, Backbone
 from galr.model.comparison import ATTENTIONS, Cosine
 from galr.model.gcn import GCN, NoLocalBranch
 from galr.model.midf import MIDF, Addition, Concatenation, GlobalAlone
-from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
-from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.mvsa import MVSA, ImageEncoder, Pooled, PooledProjection
+from galr.model.open_clip_towers import ClipSentences
 from galr.model.retrieval_model import RetrievalModel
-from galr.model.skipthoughts import SentenceEncoder
 from galr.model.text import TextEncoder
+from galr.model.text_encoders import Sentences
+from galr.model.trunk import Trunk
 from galr.options import Options
 
 
 def assemble(
     options: Options,
-    trunk: Backbone,
-    sentence_encoder: SentenceEncoder | PretrainedSentences,
+    trunk: Trunk,
+    sentence_encoder: Sentences | ClipSentences,
     local: bool,
 ) -> RetrievalModel:
     """The network of ``options``, with the local branch if ``local``.
@@ -27,7 +27,8 @@ def assemble(
     GaLR: MVSA and the local branch, fused by MIDF, by cosine (Yuan et al. 2022). AMFMN: MVSA alone,
     and captions that the image gates (Yuan et al. 2021). VSE++: the pooled last map and an affine
     text projection, by cosine (Faghri et al. 2018). TwoTower: the same as VSE++; the two differ in
-    their loss alone.
+    their loss alone. With ``model.image_text`` the embeddings of both towers are what is fused and
+    compared, without a projection.
     """
     width, drea, name = options.model.embed.embed_dim, options.dataset.drea, options.model.name
     image_encoder = ImageEncoder(
@@ -38,20 +39,26 @@ def assemble(
         GCN(drea.objects, drea.features, width) if local else NoLocalBranch(),
         _fusion(options) if local else GlobalAlone(),
         TextEncoder(
-            sentence_encoder, sentence_encoder.sentence_dim, width, relu=name in ("GaLR", "AMFMN")
+            sentence_encoder,
+            sentence_encoder.sentence_dim,
+            width,
+            relu=name in ("GaLR", "AMFMN") and options.model.image_text.name is None,
+            projected=options.model.image_text.name is None,
         ),
         ATTENTIONS[options.model.cross_attention.att_type](width) if name == "AMFMN" else Cosine(),
     )
 
 
-def _head(options: Options, trunk: Backbone) -> nn.Module:
+def _head(options: Options, trunk: Trunk) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
+    if options.model.image_text.name is not None:
+        return Pooled(unit_length=True)
     if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
         return PooledProjection(trunk.channels[-1], width)
-    grid = options.dataset.image_size // STRIDES[2]
+    grid = options.dataset.image_size // trunk.strides[2]
     return MVSA(
         trunk.channels, width, multiscale.multiscale_input_channel, grid,
-        unit_length=options.model.name == "GaLR",
+        unit_length=options.model.name == "GaLR", strides=trunk.strides,
     )  # fmt: skip
 
 

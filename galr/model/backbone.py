@@ -1,4 +1,4 @@
-"""The backbone: a ResNet of torchvision, maps of four levels, and the start of its weights."""
+"""The backbone: a network of torchvision or timm, maps of four levels, the start of its weights."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import get_model, get_model_weights
 
 from galr.common.errors import UserError
-from galr.model.weights import named_tensors, put_weights, read_weights
+from galr.common.packages import is_packaged, packaged
+from galr.model.timm_backbone import PREFIX as TIMM
+from galr.model.timm_backbone import TimmBackbone
+from galr.model.torchvision_maps import STRIDES, TorchvisionMaps, check_torchvision_name
+from galr.model.trunk import Trunk
+from galr.model.weight_layouts import put_backbone_weights
+from galr.model.weights import read_weights
 from galr.options import BackboneOptions
 
 logger = logging.getLogger(__name__)
 
-STRIDES = (4, 8, 16, 32)
-"""The side of an image over the side of each map."""
+__all__ = ["STRIDES", "Backbone", "build_backbone", "empty_backbone", "put_backbone_weights"]
+
+_RESNETS = ("resnet", "resnext", "wide_resnet")
+_WEIGHT_FILES = ("*.pth", "*.pt", "*.safetensors")
 
 
-class Backbone(nn.Module):
-    """A ResNet of torchvision, under its parameter names, without the classifier.
+class Backbone(Trunk):
+    """A ResNet of torchvision, under its parameter names, without the classifier."""
 
-    ``channels`` are those of its four maps.
-    """
+    strides = STRIDES
+    heads = ("fc",)
 
     def __init__(self, name: str = "resnet18") -> None:
         """``name`` as in ``torchvision.models.list_models()``; the weights are random."""
@@ -49,42 +57,47 @@ class Backbone(nn.Module):
         return tuple(maps[1:])
 
 
-def build_backbone(options: BackboneOptions) -> Backbone:
-    """The backbone ``name`` with its ``weights``.
+def empty_backbone(options: BackboneOptions, side: int) -> Trunk:
+    """The backbone ``name`` for images of ``side`` pixels, with random weights.
+
+    Raises UserError for a name that its library does not have, and for a network without maps.
+    """
+    if options.name.startswith(TIMM):
+        return TimmBackbone(options.name.removeprefix(TIMM), side, options.head)
+    check_torchvision_name(options.name)
+    kind = Backbone if options.name.startswith(_RESNETS) else TorchvisionMaps
+    return kind(options.name)
+
+
+def build_backbone(options: BackboneOptions, side: int = 256) -> Trunk:
+    """The backbone ``name`` for images of ``side`` pixels, with its ``weights``.
 
     Raises UserError where they cannot be had; it never falls back to a random start.
     """
-    backbone = Backbone(options.name)
+    of_timm = options.name.startswith(TIMM)
+    if of_timm and options.weights == "imagenet":
+        name = options.name.removeprefix(TIMM)
+        return TimmBackbone(name, side, options.head, pretrained=True)
+    backbone = empty_backbone(options, side)
     if options.weights is None:
         logger.info("backbone: %s, random start (model.backbone.weights is null)", options.name)
         return backbone
     path = Path(options.weights)
-    published = _published(options.name)
+    published = {} if of_timm else _published(options.name)
     if options.weights in published:
         state: Any = _downloaded(options.name, published[options.weights])
         remedy = "delete the file, and it is downloaded again"
     else:
         remedy = (
-            f"name a file of torchvision's {options.name} by model.backbone.weights, or set it to "
-            f"one of {', '.join(published)} to download them, or to null for a random start"
+            f"name a file of {options.name} by model.backbone.weights, or set it to "
+            f"{', '.join(published) or 'imagenet'} to download them, or to null for a random start"
         )
+        if is_packaged(options.weights):
+            path = packaged(options.weights, "model.backbone.weights", _WEIGHT_FILES)
         state = read_weights(path, remedy)
-    put_backbone_weights(backbone, state, path, remedy)
+    put_backbone_weights(backbone, state, path, remedy, options.name)
     logger.info("backbone: %s, weights %s", options.name, options.weights)
     return backbone
-
-
-def put_backbone_weights(backbone: Backbone, state: Any, place: Path, remedy: str) -> None:  # noqa: ANN401
-    """Puts a state dict of torchvision's, with its classifier or without, into ``backbone``."""
-    state = named_tensors(state, place, remedy)
-    counters = {
-        # files from before PyTorch 0.4.1 lack these; a pretrained backbone never reads them
-        name: torch.zeros((), dtype=torch.int64)
-        for name in backbone.state_dict()
-        if name.endswith(".num_batches_tracked")
-    }
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    put_weights(backbone, counters | state, place, remedy)
 
 
 def _published(name: str) -> dict[str, Any]:

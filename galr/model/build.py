@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.data.vocabulary import OWN_TOKENIZER
 from galr.model.assemble import assemble
-from galr.model.backbone import Backbone, build_backbone
+from galr.model.backbone import build_backbone, empty_backbone
 from galr.model.exported import is_exported, read_exported
-from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.open_clip_towers import ClipSentences, read_towers
 from galr.model.released import from_released, is_released, released_options
 from galr.model.retrieval_model import RetrievalModel
-from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
+from galr.model.text_encoders import (
+    SENTENCE_ENCODER,
+    Sentences,
+    build_sentence_encoder,
+    sentence_encoder_for,
+    without_frozen,
+)
+from galr.model.trunk import Trunk
 from galr.model.weights import State, named_tensors, put_weights, read_torch_file
 from galr.options import Options, flatten_options, options_from_dict, yaml_value
 
@@ -25,9 +32,13 @@ CHECKPOINT_REMEDY = "name a checkpoint of train.py (best.pth) or of the released
 
 _OTHER_OPTIONS = "give the options that it was trained with (options.yaml beside it)"
 
-_EMBEDDING = "text_encoder.sentence_encoder.embedding.weight"
+_EMBEDDINGS = (
+    f"{SENTENCE_ENCODER}embedding.weight",
+    f"{SENTENCE_ENCODER}words.embedding.weight",
+)
 _PROJECTION = "text_encoder.projection.weight"
-_PRETRAINED = "text_encoder.sentence_encoder.model."
+_PRETRAINED = (f"{SENTENCE_ENCODER}model.", f"{SENTENCE_ENCODER}fingerprint")
+_TOWER = f"{SENTENCE_ENCODER}tower."
 
 _KNOWN_OF_RELEASED = {
     "model.name",
@@ -46,23 +57,10 @@ def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
     The local branch is built where there are local features. Raises UserError for files that are
     missing.
     """
-    text = options.model.seq2vec
-    if text.pretrained and text.dir_st is None:
-        raise UserError(
-            "model.seq2vec.dir_st",
-            "is null, yet model.seq2vec.pretrained is true",
-            "name the folder of the skip-thought files, or set model.seq2vec.pretrained=false",
-        )
-    trunk = build_backbone(options.model.backbone)
-    sentence_encoder = build_skipthoughts(
-        text.type,
-        text.dir_st if text.pretrained else None,
-        words,
-        text.dropout,
-        text.fixed_emb,
-        text.word_dim,
-        text.hidden_dim,
-    )
+    if options.model.image_text.name is not None:
+        return assemble(options, *read_towers(options), local=options.uses_local)
+    trunk = build_backbone(options.model.backbone, options.dataset.image_size)
+    sentence_encoder = build_sentence_encoder(options, words)
     return assemble(options, trunk, sentence_encoder, local=options.uses_local)
 
 
@@ -96,8 +94,9 @@ def model_of(
     local = any(name.startswith("local_encoder.") for name in state)
     stored = checkpoint.get("vocabulary")
     _check_options(options, trained_with, local, path, released=is_released(checkpoint["model"]))
-    if options.model.seq2vec.type in OWN_TOKENIZER:
-        if stored:
+    parts = options.model.text_parts
+    if parts.words is None:
+        if stored and parts.of_seq2vec:
             raise UserError(
                 path,
                 "was trained by an earlier version, which gave the sentence-transformers model "
@@ -105,12 +104,13 @@ def model_of(
                 "train it anew: the model now reads captions as they are",
             )
     elif words is not None:
-        _check_vocabulary(list(words), stored, len(state[_EMBEDDING]), path)
-    sentence_encoder = _sentence_encoder_for(options, state)
-    # on the meta device nothing is drawn, so the generators of a run stay as they are
+        _check_vocabulary(list(words), stored, len(_table(state, path)), path)
+    # the generators of a run stay as they are
+    with torch.random.fork_rng(devices=[]):
+        encoders = _empty_encoders(options, state, words or stored)
     with torch.device("meta"):
-        model = assemble(options, Backbone(options.model.backbone.name), sentence_encoder, local)
-    put_weights(model, state, path, _OTHER_OPTIONS)
+        model = assemble(options, *encoders, local=local)
+    put_weights(model, without_frozen(state, encoders[1]), path, _OTHER_OPTIONS)
     return model.to(device).eval()
 
 
@@ -140,14 +140,10 @@ def _state_and_options(
     released = is_released(state)
     if released:
         state = from_released(state, place)
-    pretrained = any(name.startswith(_PRETRAINED) for name in state)
-    for name in (_PROJECTION,) if pretrained else (_EMBEDDING, _PROJECTION):
-        if name not in state or state[name].dim() != 2:
-            raise UserError(
-                place,
-                f"holds no retrieval model: it has no matrix {name}",
-                CHECKPOINT_REMEDY,
-            )
+    if not any(name.startswith(_TOWER) for name in state):
+        _matrix(state, _PROJECTION, place)
+        if not any(name.startswith(_PRETRAINED) for name in state):
+            _table(state, place)
     if released:
         return state, released_options(state, place)
     stored = checkpoint.get("options")
@@ -158,23 +154,27 @@ def _state_and_options(
     return state, options
 
 
-def _sentence_encoder_for(options: Options, state: State) -> SentenceEncoder | PretrainedSentences:
-    """One for as many words as ``state`` has, pretrained or not without any file.
+def _empty_encoders(
+    options: Options, state: State, words: Sequence[str] | None
+) -> tuple[Trunk, Sentences | ClipSentences]:
+    if options.model.image_text.name is not None:
+        return read_towers(options, with_weights=False)
+    trunk = empty_backbone(options.model.backbone, options.dataset.image_size)
+    return trunk, sentence_encoder_for(options, state, words)
 
-    A model of sentence-transformers is built from its folder.
-    """
-    text = options.model.seq2vec
-    if text.type in OWN_TOKENIZER:
-        directory = text.dir_st if text.pretrained else None
-        return build_skipthoughts(text.type, directory, fixed_embedding=text.fixed_emb)
-    word_dim, hidden_dim = text.word_dim, text.hidden_dim
-    if text.pretrained:  # the sizes were those of the files, not of the options
-        word_dim, hidden_dim = state[_EMBEDDING].shape[1], state[_PROJECTION].shape[1]
-    words = [""] * (len(state[_EMBEDDING]) - 1)
-    with torch.device("meta"):
-        return build_skipthoughts(
-            text.type, None, words, text.dropout, text.fixed_emb, word_dim, hidden_dim
+
+def _table(state: State, place: str | Path) -> Tensor:
+    """The word vectors in ``state``."""
+    name = next((name for name in _EMBEDDINGS if name in state), _EMBEDDINGS[0])
+    return _matrix(state, name, place)
+
+
+def _matrix(state: State, name: str, place: str | Path) -> Tensor:
+    if name not in state or state[name].dim() != 2:
+        raise UserError(
+            place, f"holds no retrieval model: it has no matrix {name}", CHECKPOINT_REMEDY
         )
+    return state[name]
 
 
 # keys of `model` that change neither the network nor its input in evaluation
@@ -183,7 +183,10 @@ _TRAINING_ONLY = (
     "model.backbone.batch_norm",
     "model.backbone.unfreeze_at",
     "model.backbone.cache_maps",
+    "model.backbone.cache_views",
     "model.backbone.weights",
+    "model.image_text.weights",
+    "model.text.train",  # of the tensors, whose names are compared
     "model.seq2vec.pretrained",
     "model.seq2vec.dir_st",
     "model.seq2vec.dropout",
@@ -207,7 +210,7 @@ def evaluation_options(options: Options, *, local: bool) -> dict[str, Any]:
     tree = options.model_dump(mode="json")
     flat = flatten_options({"model": tree["model"], "dataset": {"drea": tree["dataset"]["drea"]}})
     flat["dataset.image_size"] = options.dataset.image_size
-    if options.model.seq2vec.type not in OWN_TOKENIZER:
+    if options.model.text_parts.words is not None:
         flat["dataset.max_words"] = options.dataset.max_words
     return {
         key: value

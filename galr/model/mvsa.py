@@ -8,8 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from galr.model.backbone import STRIDES, Backbone
 from galr.model.normalise import l2_normalise
+from galr.model.torchvision_maps import STRIDES
+from galr.model.trunk import Trunk
+
+
+class Pooled(nn.Module):
+    """The last map alone: its mean over positions, of length 1 if ``unit_length``."""
+
+    def __init__(self, unit_length: bool = False) -> None:
+        super().__init__()
+        self.unit_length = unit_length
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """The maps of a ``Trunk``, or their last alone -> (B, channels)."""
+        feature = maps[-1].mean(dim=(2, 3))
+        return l2_normalise(feature) if self.unit_length else feature
 
 
 class PooledProjection(nn.Module):
@@ -21,7 +35,7 @@ class PooledProjection(nn.Module):
         self.projection = nn.Linear(channels, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The maps of ``Backbone``, or their last alone -> (B, D)."""
+        """The maps of a ``Trunk``, or their last alone -> (B, D)."""
         feature: Tensor = self.projection(maps[-1].mean(dim=(2, 3)))
         return feature
 
@@ -29,7 +43,8 @@ class PooledProjection(nn.Module):
 class MVSA(nn.Module):
     """Multiscale visual self-attention (paper, section on the global branch).
 
-    The two lower maps L and the two higher ones H meet on one grid of S/16 x S/16 positions:
+    The two lower maps L and the two higher ones H meet on the grid of the third map, S/16 x S/16
+    positions in a ResNet:
 
     L' = conv3x3(L), H' = conv1x1(H), M = [L', H'] + mean over channels of H'
     A = conv1x1(M) * sigmoid(conv1x1(M)), one channel
@@ -43,8 +58,11 @@ class MVSA(nn.Module):
         channels: int,
         grid: int,
         unit_length: bool = True,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
-        """``of_maps``: channels of the four maps; ``channels`` of L' and of H'; ``grid`` is S/16.
+        """``of_maps``: channels of the four maps, whose sides are S over ``strides``.
+
+        ``channels`` of L' and of H'; ``grid``: side of the third map.
 
         ``unit_length``: v is normalised, as in GaLR; AMFMN leaves it as it is.
 
@@ -53,14 +71,16 @@ class MVSA(nn.Module):
         super().__init__()
         self.grid, self.unit_length = grid, unit_length
         self.solo = PooledProjection(of_maps[3], embed_dim)
-        self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=4)
+        step = strides[2] // strides[0]
+        padding = 1 if step < 3 else 0  # with which the grid is that of the third map
+        self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=step, padding=padding)
         self.high = nn.Conv2d(of_maps[2] + of_maps[3], channels, 1)
         self.main = nn.Conv2d(2 * channels, 1, 1)
         self.attention = nn.Conv2d(2 * channels, 1, 1)
         self.solo_attention = nn.Linear(grid**2, embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The four maps of ``Backbone`` -> (B, D), of length 1 if ``unit_length``."""
+        """The four maps of a ``Trunk`` -> (B, D), of length 1 if ``unit_length``."""
         attended = self.attended(maps)
         if attended.shape[2] != self.grid:
             attended = interpolate(attended, (self.grid, self.grid), mode="bilinear")
@@ -81,7 +101,7 @@ class ImageEncoder(nn.Module):
     """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
 
     def __init__(
-        self, trunk: Backbone, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
+        self, trunk: Trunk, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
     ) -> None:
         """Images have a side of ``image_size`` or, in training, of ``train_sizes``."""
         super().__init__()
@@ -91,7 +111,8 @@ class ImageEncoder(nn.Module):
         self.sides = {image_size, *train_sizes}
         # a plain function, so that the names of the weights stay (training.compiled)
         self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
-        self.levels = (3,) if isinstance(head, PooledProjection) else (0, 1, 2, 3)
+        # of the last map the other heads read the mean alone
+        self.reads_all_maps = isinstance(head, MVSA)
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
@@ -116,15 +137,16 @@ class ImageEncoder(nn.Module):
     def kept_maps(self, image: Tensor) -> Tensor:
         """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
+        if not self.reads_all_maps:
+            return maps[-1].mean(dim=(2, 3))
         # by place and then by channel, the order that the head's convolutions are fastest in
-        rows = [maps[level].permute(0, 2, 3, 1).flatten(1) for level in self.levels]
-        return torch.cat(rows, dim=1)
+        return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
     def feature_of_kept(self, rows: Tensor) -> Tensor:
         """What ``kept_maps`` gave, (B, L) in any precision -> (B, D) as ``forward``."""
         if rows.dim() != 2 or rows.shape[1] != self.kept_length:
             raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
-        kind, maps, start = next(self.head.parameters()).dtype, [], 0
+        kind, maps, start = next(self.parameters()).dtype, [], 0
         for side, channels in self._kept_sizes():
             end = start + side**2 * channels
             level = rows[:, start:end].view(-1, side, side, channels).permute(0, 3, 1, 2)
@@ -134,13 +156,18 @@ class ImageEncoder(nn.Module):
         return feature
 
     def _kept_sizes(self) -> list[tuple[int, int]]:
-        """Side and channels of each map that the head reads."""
+        """Side and channels of each map that is kept."""
+        channels = self.trunk.channels
+        if not self.reads_all_maps:
+            return [(1, channels[-1])]
         return [
-            (self.image_size // STRIDES[level], self.trunk.channels[level]) for level in self.levels
+            (self.image_size // stride, number)
+            for stride, number in zip(self.trunk.strides, channels, strict=True)
         ]
 
 
 def _joined(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Both maps on the grid of the finer, whose side is twice the other's."""
-    enlarged = interpolate(coarse, scale_factor=2, mode="nearest")
-    return torch.cat([fine, enlarged], dim=1)
+    """Both maps on the grid of the finer, whose side is that of the other or a multiple."""
+    if coarse.shape[2:] != fine.shape[2:]:
+        coarse = interpolate(coarse, fine.shape[2:], mode="nearest")
+    return torch.cat([fine, coarse], dim=1)

@@ -13,7 +13,11 @@ from galr.common.errors import UserError
 from galr.model.gru import GRU, bayesian_states, dropped_states
 from galr.model.prefixes import shared_prefixes
 from galr.model.pretrained_sentences import KIND as PRETRAINED
-from galr.model.pretrained_sentences import PretrainedSentences
+from galr.model.pretrained_sentences import (
+    FrozenSentences,
+    PretrainedSentences,
+    read_sentence_folder,
+)
 from galr.model.skipthought_files import Skipthoughts, read_skipthoughts
 from galr.model.token_checks import checked_lengths
 
@@ -143,7 +147,7 @@ def build_skipthoughts(
     fixed_embedding: bool = False,
     word_dim: int = 620,
     hidden_dim: int = 2400,
-) -> SentenceEncoder | PretrainedSentences:
+) -> SentenceEncoder | FrozenSentences | PretrainedSentences:
     """A sentence encoder for the vocabulary ``words``, whose ids are 1 to len(words); 0 pads.
 
     With ``directory`` the weights and sizes come from the official files in it (`BiGRU` starts
@@ -161,7 +165,8 @@ def build_skipthoughts(
                 "starts from no random weights",
                 "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
             )
-        return PretrainedSentences(directory, fixed_embedding)
+        model = read_sentence_folder(directory)
+        return FrozenSentences(model) if fixed_embedding else PretrainedSentences(model)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join((*KINDS, PRETRAINED))}, got {kind!r}")
     encoder_class = KINDS[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -124,3 +125,13 @@ def put_weights(module: nn.Module, state: State, place: str | Path, remedy: str)
             raise UserError(place, f"holds a tensor {name} that the model does not have", remedy)
     typed = {name: state[name].to(tensor.dtype) for name, tensor in expected.items()}
     module.load_state_dict(typed, assign=True)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """A hash of the weights of ``module`` and their precision, 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if not name.endswith(".num_batches_tracked"):  # no output depends on it
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

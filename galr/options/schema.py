@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -63,20 +63,25 @@ class Section(BaseModel):
         return plain
 
 
-BackboneName = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
-    "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
-]  # fmt: skip
-
-
 class BackboneOptions(Section):
-    """The ResNet that gives maps of four levels (the paper's is ResNet-18)."""
+    """The network that gives maps of four levels (the paper's is ResNet-18; docs/encoders.md)."""
 
-    name: BackboneName = Field(
-        "resnet18", description="its name in torchvision; MVSA's channels follow from it"
+    name: str = Field(
+        "resnet18",
+        pattern=r"^(timm:[\w.]+|\w+)$",
+        description="its name in torchvision, or `timm:NAME`; MVSA's channels and grids follow "
+        "from it",
     )
-    train: Literal["none", "layer4", "all"] = Field(
-        "all", description="which of its weights are trained: none, those of its last stage, or all"
+    head: bool = Field(
+        False,
+        description="with `timm:NAME`: the last map is what the network's own classifier pools, "
+        "such as the 1280 channels of an EfficientNet; `false`: its last stage, as in timm's "
+        "`features_only`",
+    )
+    train: Literal["none", "layer4", "layer3", "layer2", "all"] = Field(
+        "all",
+        description="which of its weights are trained: none, those that its last map alone depends "
+        "on (`layer4`), its last two (`layer3`) or three maps, or all",
     )
     batch_norm: Literal["batch", "frozen"] = Field(
         "batch",
@@ -90,30 +95,40 @@ class BackboneOptions(Section):
     )
     cache_maps: bool = Field(
         False,
-        description="keep the maps that the backbone makes of the training images on disk, beside "
-        "the cached images and within `dataset.image_cache_gb`, and train the rest of the network "
-        "on them alone; images are then those of evaluation: `dataset.resize_size`, "
-        "`rotation_degrees` and `augment` play no part. Needs `train: none` and `batch_norm: "
-        "frozen`",
+        description="keep the maps that the frozen backbone makes of the training images on disk, "
+        "beside the cached images and within `dataset.image_cache_gb`, and train the rest of the "
+        "network on them alone, until `unfreeze_at` where that is given; `dataset.resize_size`, "
+        "`rotation_degrees` and `augment` play no part in what is cached but for `cache_views`. "
+        "Needs `batch_norm: frozen`, and `train: none` or an `unfreeze_at`",
     )
-
+    cache_views: PositiveInt = Field(
+        1,
+        description="with `cache_maps`: views kept of an image, of which an epoch draws one. The "
+        "first is that of evaluation; up to 4, turned by right angles; up to 8, mirrored too; "
+        "further ones are crops of `dataset.resize_size` by `augment.crop_scale`, turned and "
+        "mirrored",
+    )
     weights: str | None = Field(
         "imagenet",
         description="its start: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once to "
-        "`TORCH_HOME`), another of torchvision's names such as `IMAGENET1K_V2`, the path of a file "
-        "with its weights under torchvision's names (`.pth` or `.safetensors`), or `null` for a "
-        "random start",
+        "`TORCH_HOME`, or timm's), another of torchvision's names such as `IMAGENET1K_V2`, the "
+        "path of a file with its weights under the library's names or in one of the layouts of "
+        "docs/encoders.md (`.pth` or `.safetensors`), `package:NAME` for the file that an "
+        "installed package carries, or `null` for a random start",
     )
 
     @model_validator(mode="after")
     def _maps_stay_the_same(self) -> BackboneOptions:
         if not self.cache_maps:
+            if self.cache_views > 1:
+                raise ValueError(f"cache_views is {self.cache_views}, which needs cache_maps: true")
             return self
-        if self.train != "none" or self.batch_norm != "frozen" or self.unfreeze_at > 0:
+        is_frozen = (self.train == "none") == (self.unfreeze_at == 0)
+        if self.batch_norm != "frozen" or not is_frozen:
             raise ValueError(
-                "cache_maps needs train: none, batch_norm: frozen and unfreeze_at: 0, since maps "
-                f"of a backbone that changes would be stale; they are {self.train}, "
-                f"{self.batch_norm} and {self.unfreeze_at:g}"
+                "cache_maps needs train: none, or else unfreeze_at above 0, and batch_norm: "
+                "frozen, since maps of a backbone that changes would be stale; they are "
+                f"{self.train}, {self.unfreeze_at:g} and {self.batch_norm}"
             )
         return self
 
@@ -162,6 +177,63 @@ class Seq2vecOptions(Section):
     word_dict: str | None = Field(
         None, description="old place of `dataset.vocab_path`; used where that is not given"
     )
+
+
+WORD_ENCODERS = ("UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU")
+
+
+class TextParts(NamedTuple):
+    """An encoder of words, the place of one of sentences, or both; what is trained of the latter.
+
+    ``of_seq2vec``: the place is the folder ``model.seq2vec.dir_st``.
+    """
+
+    words: str | None
+    sentences: str | None
+    train: str
+    of_seq2vec: bool = False
+
+
+class TextOptions(Section):
+    """A pretrained text encoder (docs/encoders.md), in place of `model.seq2vec` or beside it."""
+
+    type: str | None = Field(
+        None,
+        pattern=rf"^(({'|'.join(WORD_ENCODERS)})|(({'|'.join(WORD_ENCODERS)})\+)?"
+        r"(sentence-)?transformers:\S.*)$",
+        description="`transformers:PLACE` or `sentence-transformers:PLACE`, a folder, a name on "
+        "the hub or `package:NAME`; a kind of `model.seq2vec.type`; or both, the vectors in a row, "
+        "as `BiGRU+sentence-transformers:PLACE`. `null`: that of `model.seq2vec`, whose other keys "
+        "hold for an encoder of words",
+    )
+    train: Literal["none", "lora", "all"] = Field(
+        "none",
+        description="of the pretrained model: `none`, each distinct caption is encoded once; "
+        "`lora`, small matrices beside its own (package peft); or `all`",
+    )
+    lora_rank: PositiveInt = Field(8, description="with `lora`: the rank of these matrices")
+
+
+class ImageTextOptions(Section):
+    """A model of images and texts in place of backbone and text encoder (docs/encoders.md)."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^open_clip:\S+$",
+        description="`open_clip:ARCHITECTURE`, a name of open_clip's or a JSON file of its kind; "
+        "`model.backbone` then says how its image tower is trained, and `model.text.train` whether "
+        "its text tower is (`none` or `all`). `model: {image_text: open_clip:NAME}` will do",
+    )
+    weights: str | None = Field(
+        None,
+        description="a file (RemoteCLIP, GeoRSCLIP, open_clip), `package:NAME`, one of open_clip's "
+        "pretrained tags, or `null` for a random start",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML held
+        return {"name": values} if isinstance(values, str) else values
 
 
 class FusionOptions(Section):
@@ -220,8 +292,22 @@ class ModelOptions(Section):
         default_factory=CrossAttentionOptions, description=""
     )
     seq2vec: Seq2vecOptions = Field(default_factory=Seq2vecOptions, description="")
+    text: TextOptions = Field(default_factory=TextOptions, description="")
+    image_text: ImageTextOptions = Field(default_factory=ImageTextOptions, description="")
     fusion: FusionOptions = Field(default_factory=FusionOptions, description="")
     embed: EmbedOptions = Field(default_factory=EmbedOptions, description="")
+
+    @model_validator(mode="after")
+    def _towers_are_whole(self) -> ModelOptions:
+        if self.image_text.name is not None:
+            if self.text.type is not None or self.text.train == "lora":
+                raise ValueError(
+                    "image_text brings its own text tower: set text.type to null and text.train to "
+                    "none or all"
+                )
+            if self.name == "AMFMN":
+                raise ValueError("image_text compares by cosine: set name to GaLR or TwoTower")
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelOptions:
@@ -239,6 +325,31 @@ class ModelOptions(Section):
                     f"it must be mca_HIDDEN_SIZE, {width}"
                 )
         return self
+
+    @property
+    def text_name(self) -> str:
+        """The text encoder in a word or two."""
+        return self.image_text.name or self.text.type or self.seq2vec.type
+
+    @property
+    def image_name(self) -> str:
+        """The image encoder in a word or two."""
+        return self.image_text.name or self.backbone.name
+
+    @property
+    def text_parts(self) -> TextParts:
+        """What the text encoder is made of, by `image_text`, `text` or else by `seq2vec`."""
+        if self.image_text.name is not None:
+            return TextParts(None, self.image_text.name, self.text.train)
+        if self.text.type is None:
+            if self.seq2vec.type != "sentence-transformers":
+                return TextParts(self.seq2vec.type, None, "none")
+            train = "none" if self.seq2vec.fixed_emb else "all"
+            return TextParts(None, self.seq2vec.dir_st, train, of_seq2vec=True)
+        first, plus, second = self.text.type.partition("+")
+        if first in WORD_ENCODERS:
+            return TextParts(first, second if plus else None, self.text.train)
+        return TextParts(None, self.text.type, self.text.train)
 
 
 class DreaOptions(Section):
@@ -294,6 +405,12 @@ class AugmentOptions(Section):
         le=1.0,
         description="smallest share of the image's area that a crop shows; it is resized to "
         "`image_size`. `null`: crops are `image_size` pixels wide",
+    )
+    move_objects: bool = Field(
+        False,
+        description="the boxes of the local features are rotated, cropped, mirrored and turned "
+        "with the image, and both matrices made anew from those that are seen; `false`: they are "
+        "those of the whole upright image, as in the released code",
     )
     colour: float = Field(
         0.0,
@@ -457,6 +574,15 @@ class OptimOptions(Section):
         0.0, description="weight decay of matrices and kernels; norms and biases have none"
     )
     lr: PositiveFloat = Field(2e-4, description="learning rate")
+    backbone_lr: PositiveFloat | None = Field(
+        None,
+        description="learning rate of the backbone, under the same schedule; `null`: `lr`",
+    )
+    text_lr: PositiveFloat | None = Field(
+        None,
+        description="learning rate of a pretrained sentence encoder, under the same schedule; "
+        "`null`: `lr`",
+    )
     schedule: Literal["step", "cosine"] = Field(
         "step",
         description="`step`, the paper's, by the next two keys; `cosine`: half a cosine from `lr` "
@@ -717,6 +843,11 @@ class Options(Section):
     @model_validator(mode="after")
     def _maps_have_a_place_and_a_size(self) -> Options:
         if self.model.backbone.cache_maps:
+            if self.dataset.augment.move_objects and self.model.backbone.cache_views > 8:
+                raise ValueError(
+                    "dataset.augment.move_objects moves boxes with turned and mirrored views, and "
+                    "not with cached crops; set model.backbone.cache_views to 8 or less"
+                )
             if self.dataset.image_cache == "off":
                 raise ValueError(
                     "model.backbone.cache_maps needs a place for the maps; "

@@ -56,7 +56,7 @@ def _choices(experiment: Experiment, outcome: Outcome) -> list[tuple[str, str]]:
         ("folds", ", ".join(str(run.checkpoint) for run in experiment.folds)),
         ("global branch", "MVSA" if model.multiscale.enabled else "pooled last map"),
         ("local branch, fusion", local),
-        ("text encoder", model.seq2vec.type),
+        ("text encoder", model.text_name),
         ("numbers an embedding", str(model.embed.embed_dim)),
         ("image side in pixels", str(options.dataset.image_size)),
         ("loss", f"{trained.optim.loss}, margin {trained.optim.margin:g}"),

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from galr.common import distributed
 from galr.common.errors import UserError
-from galr.data.dataset import image_loader
-from galr.data.feature_cache import open_features
+from galr.data.dataset import view_loader
+from galr.data.feature_cache import Views, open_features
 from galr.data.image_cache import ImageFiles
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
+from galr.model.trunk import Trunk
+from galr.model.weights import weights_digest
 from galr.options import BackboneOptions, DatasetOptions
 
 
 def set_trainable(model: RetrievalModel, options: BackboneOptions, progress: float) -> None:
-    """Puts ``model`` into training mode, except the frozen stages of its backbone.
+    """Puts ``model`` into training mode, except the frozen levels of its backbone.
 
-    ``progress``: the share of the training that is done, in [0, 1]. Frozen stages require no
+    ``progress``: the share of the training that is done, in [0, 1]. Frozen levels require no
     gradients, and their batch normalisation keeps its running statistics.
     """
     model.train()
     backbone = model.image_encoder.trunk
-    assert isinstance(backbone, nn.Module)
+    assert isinstance(backbone, Trunk)
     trainable = "none" if progress < options.unfreeze_at else options.train
-    for name, stage in backbone.named_children():
-        is_trainable = trainable == "all" or (trainable == "layer4" and name == "layer4")
-        stage.requires_grad_(is_trainable)
-        stage.train(is_trainable)
+    backbone.requires_grad_(trainable == "all")
+    backbone.train(trainable == "all")
+    if trainable.startswith("layer"):
+        for module in backbone.modules_from(int(trainable[-1])):
+            module.requires_grad_(True)
+            module.training = True
     if options.batch_norm == "frozen":
         for module in backbone.modules():
             if isinstance(module, _BatchNorm):
@@ -65,41 +67,39 @@ def compile_backbone(encoder: ImageEncoder) -> None:
     encoder.compiled_trunk = torch.compile(encoder.trunk.forward)
 
 
-def with_cached_features(part: Part, encoder: ImageEncoder, options: DatasetOptions) -> Part:
+def with_cached_features(
+    part: Part, encoder: ImageEncoder, options: DatasetOptions, views: int = 1, seed: int = 0
+) -> Part:
     """``part`` with features by the backbone of ``encoder`` in place of its image files.
 
     They come from the feature cache, which rank 0 builds where it is missing; the others wait.
+    ``views`` of each image are kept; the crops among them are drawn by ``seed``.
     """
     files = part.images
     assert isinstance(files, ImageFiles)
+    kept = Views(files, views, options, seed)
     with distributed.main_first():
         features = open_features(
             options,
             part.annotations.split,
-            files,
-            key=weights_digest(encoder.trunk),
+            kept,
+            key=f"{weights_digest(encoder.trunk)}_{encoder.kept_length}",
             length=encoder.kept_length,
-            batches=_features(encoder, files, options),
+            batches=_features(encoder, kept, options),
         )
     return part._replace(images=features)
 
 
-def weights_digest(module: nn.Module) -> str:
-    """A hash of the weights of ``module`` and their precision, 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        if not name.endswith(".num_batches_tracked"):  # no output depends on it
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
 @torch.inference_mode()
 def _features(
-    encoder: ImageEncoder, files: ImageFiles, options: DatasetOptions
+    encoder: ImageEncoder, views: Views, options: DatasetOptions
 ) -> Iterator[NDArray[np.float16]]:
+    """The features of all views of a batch of images, each decoded once: (B, V, L)."""
     encoder.eval()
     weight = next(encoder.parameters())
-    for batch in image_loader(files, None, options):
-        images = normalise(batch.images.to(weight.device)).to(weight.dtype)
-        yield encoder.kept_maps(images).half().cpu().numpy()
+    for pixels in view_loader(views, options):
+        rows = [
+            encoder.kept_maps(normalise(part.to(weight.device)).to(weight.dtype)).half().cpu()
+            for part in torch.split(pixels, options.batch_size_val)
+        ]
+        yield torch.cat(rows).view(len(pixels) // views.views, views.views, -1).numpy()

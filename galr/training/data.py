@@ -17,13 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingData(NamedTuple):
-    """The whole split at the size for training and at that for validation, and its folds."""
+    """The whole split at the size for training and at that for validation, and its folds.
+
+    ``files`` are its image files, where features of these take the images' place.
+    """
 
     options: Options
     tokenizer: Tokenizer
     training: Part
     validation: Part
     folds: list[Fold]
+    files: Part | None = None
 
 
 def read_training_data(options: Options, device: torch.device) -> TrainingData:
@@ -35,7 +39,8 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         tokenizer = read_tokenizer(options)
         split = read_split(options, "train")
         options = split.options  # with the pixel range that was measured
-        training, validation = _at_both_sizes(split)
+        files = _files(split)
+        training, validation = _at_both_sizes(split, files)
     distributed.check_alike(
         {
             "options": options.model_dump_json(exclude={"device"}),
@@ -52,14 +57,21 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         k_fold.validation_share,
         options.seed,
     )
-    return TrainingData(options, tokenizer, training, validation, folds)
+    return TrainingData(options, tokenizer, training, validation, folds, files)
 
 
-def _at_both_sizes(split: Split) -> tuple[Part, Part]:
-    """With ``cache_maps`` both are the image files, whose features take their place later."""
+def _files(split: Split) -> Part | None:
+    backbone = split.options.model.backbone
+    if not backbone.cache_maps:
+        return None
+    if backbone.cache_views == 1:
+        logger.info("model.backbone.cache_maps: training images are not augmented")
+    return Part(split.annotations, split.files(), split.local)
+
+
+def _at_both_sizes(split: Split, files: Part | None) -> tuple[Part, Part]:
+    """Both are the image files where no image is ever needed but for its features."""
     dataset = split.options.dataset
-    if not split.options.model.backbone.cache_maps:
-        return split.at(dataset.resize_size), split.at(dataset.image_size)
-    logger.info("model.backbone.cache_maps: training images are not augmented")
-    part = Part(split.annotations, split.files(), split.local)
-    return part, part
+    if files is not None and split.options.model.backbone.unfreeze_at == 0:
+        return files, files
+    return split.at(dataset.resize_size), split.at(dataset.image_size)

@@ -66,25 +66,42 @@ class FoldTrainer:
             validation=images.select(fold.validation).images,
         )
         self.is_resumed = self._restore()
-        training, validation = data.training, data.validation
+        self.model.text_encoder.prepare(data.training.annotations.captions)
+        self.data = data
+        self._reads_features: bool | None = None
+        self._open_loader(self.schedule.progress(self.state.epoch + 1))
+
+    def _open_loader(self, progress: float) -> None:
+        """The loader and the validation part: of cached features while the backbone is frozen."""
+        options, fold = self.options, self.data.folds[self.index]
+        backbone, training, validation = (
+            options.model.backbone, self.data.training, self.data.validation
+        )  # fmt: skip
+        reads_features = backbone.cache_maps and not 0 < backbone.unfreeze_at <= progress
+        if reads_features == self._reads_features:
+            return
+        self._reads_features = reads_features
         encoder = self.model.image_encoder
         assert isinstance(encoder, ImageEncoder)
-        if options.model.backbone.cache_maps:  # features by the restored backbone
-            training = validation = with_cached_features(training, encoder, options.dataset)
+        if reads_features:  # by the restored backbone
+            assert self.data.files is not None
+            training = validation = with_cached_features(
+                self.data.files, encoder, options.dataset, backbone.cache_views, options.seed
+            )
         elif options.optim.compile:
             compile_backbone(encoder)
         self.validation, training = validation.select(fold.validation), training.select(fold.train)
         self.loader = training_loader(
             training.annotations,
-            data.tokenizer,
+            self.tokenizer,
             training.images,
             training.local,
             options.dataset,
-            seed=derive_seed(options.seed, "loader", index),
+            seed=derive_seed(options.seed, "loader", self.index),
             done=self.schedule.own_progress,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
-            pin_memory=device.type == "cuda",
+            pin_memory=self.device.type == "cuda",
         )
 
     def fit(self) -> TrainerState:
@@ -107,10 +124,13 @@ class FoldTrainer:
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Trains on every batch of ``epoch``: mean loss of its pairs, throughput, last rate."""
-        options, schedule, steps = self.options, self.schedule, len(self.loader)
+        options, schedule = self.options, self.schedule
+        progress_so_far = schedule.progress(epoch)
+        self._open_loader(progress_so_far)
+        steps = len(self.loader)
         rank = 0 if options.distributed.exact else distributed.rank()
         seed = derive_seed(options.seed, "epoch", self.index, epoch, rank)
-        set_trainable(self.model, options.model.backbone, schedule.progress(epoch))
+        set_trainable(self.model, options.model.backbone, progress_so_far)
         self.loader.sampler.set_epoch(epoch)
         pairs = self.loader.sampler.pairs
         total, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0

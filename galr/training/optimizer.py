@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,14 @@ class MixedPrecisionOptimizer:
     """
 
     def __init__(
-        self, modules: Iterable[nn.Module], options: OptimOptions, device: torch.device
+        self,
+        modules: Iterable[nn.Module],
+        options: OptimOptions,
+        device: torch.device,
+        rates: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
-        self.optimizer = build_optimizer(modules, options)
+        """``rates``: parts of ``modules`` with a learning rate of their own."""
+        self.optimizer = build_optimizer(modules, options, rates)
         self.device, self.dtype = device, autocast_dtype(options.amp, device)
         # small gradients underflow in float16; the other types need no loss scaling
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
@@ -55,9 +60,12 @@ class MixedPrecisionOptimizer:
         torch.autograd.backward(self.scaler.scale(loss))
 
     def step(self, lr: float) -> None:
-        """Clips the gradients and updates the weights with the learning rate ``lr``."""
+        """Clips the gradients and updates the weights with the learning rate ``lr``.
+
+        That of parts with one of their own is changed in proportion.
+        """
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("share", 1.0)
         self.scaler.unscale_(self.optimizer)
         if self.grad_clip > 0:
             nn.utils.clip_grad_norm_(self.parameters(), self.grad_clip)
@@ -69,23 +77,33 @@ class MixedPrecisionOptimizer:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
 
-def build_optimizer(modules: Iterable[nn.Module], options: OptimOptions) -> Optimizer:
+def build_optimizer(
+    modules: Iterable[nn.Module],
+    options: OptimOptions,
+    rates: Sequence[tuple[nn.Module, float]] = (),
+) -> Optimizer:
     """The optimiser of all parameters of ``modules`` that require gradients.
 
     ``weight_decay`` applies to matrices and kernels, not to norms, biases and other vectors.
+    ``rates``: parts of ``modules`` with a learning rate of their own; ``share`` of their group is
+    this over ``lr``.
     """
-    weights = [
-        weight for module in modules for weight in module.parameters() if weight.requires_grad
-    ]
+    shares = {id(weight): rate / options.lr for part, rate in rates for weight in part.parameters()}
+    kept: dict[tuple[float, bool], list[Tensor]] = {}
+    for module in modules:
+        for weight in module.parameters():
+            if weight.requires_grad:
+                key = shares.get(id(weight), 1.0), weight.dim() <= 1
+                kept.setdefault(key, []).append(weight)
+    groups: list[dict[str, Any]] = []
+    for (share, is_vector), weights in sorted(kept.items(), key=lambda item: item[0]):
+        decay = 0.0 if is_vector else options.weight_decay
+        groups.append({"params": weights, "weight_decay": decay})
+        if share != 1:
+            groups[-1] |= {"share": share, "lr": options.lr * share}
     kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    matrices = [weight for weight in weights if weight.dim() > 1]
-    vectors = [weight for weight in weights if weight.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": options.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
     # one kernel for all weights instead of several per tensor
-    return kind([group for group in groups if group["params"]], lr=options.lr, fused=True)
+    return kind(groups, lr=options.lr, fused=True)
 
 
 def weight_average(model: nn.Module, decay: float) -> AveragedModel:

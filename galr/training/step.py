@@ -15,7 +15,9 @@ from galr.common import distributed
 from galr.common.seeding import derive_seed
 from galr.data.batches import Batch
 from galr.evaluation.encode import image_embeddings
+from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
+from galr.model.trunk import Trunk
 from galr.options import OptimOptions
 from galr.training.loss import Criterion
 from galr.training.optimizer import MixedPrecisionOptimizer, weight_average
@@ -31,7 +33,8 @@ class TrainingStep:
         self.model, self.criterion = model, criterion
         self.average = weight_average(model, options.ema) if options.ema > 0 else None
         device = next(model.parameters()).device
-        self.optimizer = MixedPrecisionOptimizer((model, criterion), options, device)
+        rates = _own_rates(model, options)
+        self.optimizer = MixedPrecisionOptimizer((model, criterion), options, device, rates)
         self.micro_batch = options.micro_batch
         self.encoder = PairEncoder(model, self.optimizer)
         self._parallel: nn.Module = self.encoder
@@ -115,7 +118,9 @@ class TrainingStep:
             return
         self._trainable, self._parallel = trainable, self.encoder
         gc.collect()  # the earlier wrapper would still sum gradients
-        unused = self.model.text_encoder.may_leave_weights_unused
+        unused = (
+            bool(self.model.text_encoder.pretrained) or _trunk(self.model).may_leave_weights_unused
+        )
         self._parallel = distributed.parallel(self.encoder, some_unused=unused)
 
     def _loss(self, batch: Batch, images: Tensor, captions: Tensor) -> Tensor:
@@ -162,6 +167,20 @@ class PairEncoder(nn.Module):
         if self.optimizer.dtype is None:
             return images, captions
         return images.float(), captions.float()
+
+
+def _trunk(model: RetrievalModel) -> Trunk:
+    assert isinstance(model.image_encoder, ImageEncoder)
+    return model.image_encoder.trunk
+
+
+def _own_rates(model: RetrievalModel, options: OptimOptions) -> list[tuple[nn.Module, float]]:
+    rates: list[tuple[nn.Module, float]] = []
+    if options.backbone_lr is not None:
+        rates.append((_trunk(model), options.backbone_lr))
+    if options.text_lr is not None:
+        rates += [(part, options.text_lr) for part in model.text_encoder.pretrained]
+    return rates
 
 
 def _micro_batches(batch: Batch, size: int) -> list[Batch]:

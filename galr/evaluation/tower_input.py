@@ -1,0 +1,38 @@
+"""What results.json says of the input of a model of open_clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from galr.model.open_clip_towers import ClipImages, ClipSentences, normalisation
+from galr.model.retrieval_model import RetrievalModel
+from galr.options import Options
+
+
+def tower_input(
+    model: RetrievalModel, options: Options, captions: Sequence[str]
+) -> dict[str, Any] | None:
+    """How images and ``captions`` reach the towers, where evaluations of one model differ.
+
+    None for a model of other encoders.
+    """
+    sentences = model.text_encoder.sentence_encoder
+    if not isinstance(sentences, ClipSentences):
+        return None
+    images = model.image_encoder.get_submodule("trunk")
+    assert isinstance(images, ClipImages)
+    tokenizer, side = sentences.tokenizer, options.dataset.image_size
+    ids = tokenizer(list(dict.fromkeys(captions)))
+    mean, deviation = normalisation(images.visual)
+    return {
+        "model": options.model.image_text.name,
+        "weights": options.model.image_text.weights,
+        "tokens": type(tokenizer).__name__,
+        "context_length": ids.shape[1],
+        "captions_that_fill_it": int((ids[:, -1] != 0).sum()),  # and may have been cut
+        "prompt": None,
+        "normalisation": {"mean": list(mean), "std": list(deviation)},
+        "resize": f"to {side} x {side} pixels, proportions not kept, bilinear with antialiasing",
+        "crop": None,
+    }
