@@ -139,6 +139,24 @@ def test_lists_named_after_splits(own):
     assert done.images == {"train": 14, "val": 3, "test": 3}
 
 
+@pytest.mark.parametrize("places", [("train", "test"), ("",)])
+def test_an_imagefolder_with_a_folder_for_each_split(own, places):
+    folder = own.root / "hub"
+    rows = {place: [("file_name", "text")] for place in places}
+    for number, (name, texts) in enumerate(own.captions.items()):
+        part = ("train", "test")[number % 4 == 0]
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        (own.images / name).rename(folder / part / name)
+        written = name if part in rows else f"{part}/{name}"
+        rows[part if part in rows else ""] += [(written, text) for text in texts]
+    for place, own_rows in rows.items():
+        with (folder / place / "metadata.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(own_rows)
+    done, files = prepared(own, folder, "data", images=False)
+    assert done.images == {"train": 15, "test": 5}
+    assert "test/plane_0.png" in lines(files, "test")[0]
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

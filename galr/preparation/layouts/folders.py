@@ -24,7 +24,7 @@ def read_text_files(folder: Path, images: Sequence[str]) -> Iterator[Row]:
         beside = (folder / name).with_suffix(".txt")
         lines = read_lines(beside) if beside.is_file() else [""]
         captions = tuple(" ".join(line.split()) for line in lines if line) or ("",)
-        yield Row(name, captions, _split_of_folders(name), str(beside))
+        yield Row(name, captions, split_of_folders(name), str(beside))
 
 
 def read_classes(folder: Path, images: Sequence[str], templates: Sequence[str]) -> Iterator[Row]:
@@ -33,7 +33,7 @@ def read_classes(folder: Path, images: Sequence[str], templates: Sequence[str]) 
         inside = PurePosixPath(name).parent
         kind = class_in_words(inside.name or folder.resolve().name)
         captions = tuple(" ".join(t.replace("{class}", kind).split()) for t in templates)
-        yield Row(name, captions, _split_of_folders(name), str(folder / name))
+        yield Row(name, captions, split_of_folders(name), str(folder / name))
 
 
 def class_in_words(name: str) -> str:
@@ -42,7 +42,7 @@ def class_in_words(name: str) -> str:
     return words.lower().strip()
 
 
-def _split_of_folders(name: str) -> str | None:
+def split_of_folders(name: str) -> str | None:
     """``train/airport/1.jpg`` is of split train."""
     folders = PurePosixPath(name).parent.parts
     return SPLITS.get(folders[0].lower()) if folders else None

@@ -11,7 +11,12 @@ from galr.common.errors import UserError
 from galr.data.image_folder import list_files
 from galr.local_features.names import IMAGE
 from galr.preparation.layouts.embedded import Pictures, embedded_column, read_embedded
-from galr.preparation.layouts.folders import read_classes, read_shards, read_text_files
+from galr.preparation.layouts.folders import (
+    read_classes,
+    read_shards,
+    read_text_files,
+    split_of_folders,
+)
 from galr.preparation.layouts.json_files import find_layout, load_json
 from galr.preparation.layouts.rows import USUAL, Columns, Row, Wanted, split_in_name
 from galr.preparation.layouts.tables import (
@@ -160,14 +165,16 @@ def _metadata(paths: list[Path], images: Path, wanted: Wanted, place: Path) -> S
         inside = path.parent.relative_to(place)
         split = split_in_name(path.parent) if inside.parts else None
         tables.append((inside, _table(path, split, wanted, None)))
-    rows = (
-        row._replace(name=(inside / row.name).as_posix() if row.name else "")
-        for inside, table in tables
-        for row in table.rows
-    )
+
+    def read() -> Iterator[Row]:
+        for inside, table in tables:
+            for row in table.rows:
+                name = (inside / row.name).as_posix() if row.name else ""
+                yield row._replace(name=name, split=row.split or split_of_folders(name))
+
     what = f"an imagefolder with {paths[0].name}, "
     return Source(
-        rows, lambda: _joined(place, [what + table.said() for _, table in tables]), images
+        read(), lambda: _joined(place, [what + table.said() for _, table in tables]), images
     )
 
 
