@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.minutes <= 0:
         parser.error("--minutes is not above 0")
 
-    from galr.quickstart.run import Request, quickstart
+    from galr.quickstart.run import LOCAL, Request, quickstart
 
     choices = replace(
         choices_of(arguments), split=arguments.split, seed=arguments.seed, val_into_train=True
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.no_serve:
         from galr.search.serve.command import serve
 
-        serve(archive, port=arguments.port)
+        local = archive.parent / LOCAL
+        serve(archive, local=local if local.is_file() else None, port=arguments.port)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # which are decoded as they were when the data were prepared
 SECONDS_AFTER, SHARE_AFTER, PASSES_AFTER = 10.0, 0.08, 2.0
 LEAST_TRAINING = 10.0  # seconds
-ARCHIVE = "archive.index"
+ARCHIVE, LOCAL = "archive.index", "local_features.h5"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _prepared(request: Request, state: State) -> dict[str, Any]:
 def _regions(request: Request, state: State) -> Path | None:
     """The store of local features; None where there was no time for it."""
     out = request.out
-    store = out / "local_features.h5"
+    store = out / LOCAL
     if "regions" not in state.stages:
         detections = out / "detections"
         shutil.rmtree(detections, ignore_errors=True)  # of a run that was stopped
