@@ -23,7 +23,7 @@ LAYERS = [
     ["galr.evaluation"],
     ["galr.training"],
     # what is built on the core
-    ["galr.pictures"],
+    ["galr.pictures", "galr.scenes"],
     ["galr.trained_model"],
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,17 @@ def check_writable(path: str | Path) -> None:
             pass
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def check_room(folder: str | Path, needed: int) -> None:
+    """Raises RunError where the disk of ``folder`` has fewer than ``needed`` bytes left."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunError(
+            folder,
+            f"its disk has {free / 1e9:.2f} GB left of the {needed / 1e9:.2f} GB that are needed",
+            "free some, or name a folder on another disk",
+        )
 
 
 def _refused(path: Path, error: OSError) -> RunError:

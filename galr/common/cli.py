@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from galr.common.errors import UserError
 from galr.common.memory import keep_freed_memory
@@ -28,12 +29,27 @@ class ArgumentParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - of argparse
+        """Arguments with ``~`` for the home folder, which a shell leaves in ``--out=~/x``."""
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            if isinstance(value, list):
+                value[:] = map(with_home, value)
+            else:
+                setattr(found, name, with_home(value))
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
         """Prints ``message`` without the usage block and exits with status 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 OPTIONS_FILE = "options/RSITMD_GaLR.yaml"
+
+
+def with_home(value: Any) -> Any:  # noqa: ANN401 - what an argument may be
+    """A text that begins with ``~/`` as a path in the home folder; all else as it is."""
+    return os.path.expanduser(value) if str(value).startswith("~/") else value
 
 
 def add_options_arguments(
@@ -113,6 +129,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     keep_freed_memory()
     # of several processes that torchrun started, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters of a name
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         main(argv)

@@ -23,7 +23,12 @@ def choose_device(wanted: str) -> torch.device:
                 "device: CPU (no CUDA device was found), %d threads", torch.get_num_threads()
             )
             return torch.device("cpu")
-    device = torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device: {wanted}", "is not known", "use auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:

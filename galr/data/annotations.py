@@ -156,6 +156,10 @@ def _match(
     if len(names) == len(captions):
         number = {name: index for index, name in enumerate(images)}
         return np.array([number[name] for name in names], dtype=np.int64)
+    if captions and captions[-1] == "":
+        raise UserError(
+            f"{caps_path}:{len(captions)}", "is a blank line after the last caption", "delete it"
+        )
     counts = f"{len(captions)} captions for {len(names)} lines of {path.name}"
     if len(captions) % len(names) or not captions:
         raise UserError(

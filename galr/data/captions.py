@@ -31,26 +31,9 @@ class Captions:
         self.caption_to_image = annotations.caption_to_image
         self.group = annotations.caption_group
         encoded = [tokenizer.encode(text) for text in annotations.captions]
-        if len(annotations.images) > 1 and len(set(annotations.captions)) == 1:
-            logger.warning(
-                "%s captions: all %d read alike, and nothing tells the images apart",
-                annotations.split, len(encoded),
-            )  # fmt: skip
+        if len(annotations.images) > 1:
+            _check_meaning(annotations, tokenizer, encoded)
         if not isinstance(tokenizer, RawText):
-            unknown = sum(set(ids) <= {tokenizer.unknown} for ids in encoded)
-            if encoded and unknown == len(encoded):
-                raise UserError(
-                    f"{annotations.split} captions",
-                    f"none of the {unknown} has a word of the vocabulary, for example "
-                    f"{annotations.captions[0]!a}",
-                    "make it of these captions by vocab.py, in other languages with "
-                    "dataset.tokenizer=characters or whitespace",
-                )
-            if unknown > MANY_UNKNOWN * len(encoded):
-                logger.warning(
-                    "%s captions: %d of %d have no word of the vocabulary (dataset.vocab_path)",
-                    annotations.split, unknown, len(encoded),
-                )  # fmt: skip
             wordless = sum(not ids for ids in encoded)
             cut = sum(len(ids) > max_words for ids in encoded)
             # a lone full stop, of which RSICD has some, is read as one unknown word
@@ -71,6 +54,33 @@ class Captions:
         """Tokens (B, T), padded with 0 to the longest, and lengths (B,)."""
         rows = [torch.from_numpy(self.tokens[index]) for index in indices]
         return pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
+
+
+def _check_meaning(
+    annotations: Annotations, tokenizer: Tokenizer, encoded: Sequence[Sequence[int]]
+) -> None:
+    """Warns of captions that say nothing of their image; UserError where none does."""
+    split, total = annotations.split, len(encoded)
+    if len(set(annotations.captions)) == 1:
+        logger.warning(
+            "%s captions: all %d read alike, and nothing tells the images apart", split, total
+        )
+    if isinstance(tokenizer, RawText):
+        return
+    unknown = sum(set(ids) <= {tokenizer.unknown} for ids in encoded)
+    if unknown == total:
+        raise UserError(
+            f"{split} captions",
+            f"none of the {total} has a word of the vocabulary, for example "
+            f"{annotations.captions[0]!a}",
+            "make it of these captions by vocab.py, in other languages with "
+            "dataset.tokenizer=characters or whitespace",
+        )
+    if unknown > MANY_UNKNOWN * total:
+        logger.warning(
+            "%s captions: %d of %d have no word of the vocabulary (dataset.vocab_path)",
+            split, unknown, total,
+        )  # fmt: skip
 
 
 def caption_loader(

@@ -29,6 +29,7 @@ from galr.options import DatasetOptions
 TITLE = "feature cache"
 OPTION = "model.backbone.cache_maps"
 SYMMETRIES = 8  # of a square
+ROTATIONS = 4  # the first of these
 
 
 class CachedFeatures(CachedRows):
@@ -39,15 +40,17 @@ class CachedFeatures(CachedRows):
         indices: Sequence[int] | NDArray[np.int64],
         draws: NDArray[np.float64] | None = None,
     ) -> Tensor:
-        """Those of the images at ``indices``, (B, L) float16.
+        """Those of the images at ``indices``, float16.
 
-        draws (B,): uniform numbers in [0, 1) that choose a view of each; None: that of evaluation.
+        draws (B,): uniform numbers in [0, 1) that choose a view of each, (B, L). Without, those of
+        evaluation: the only view (B, L), or the up to four rotations, upright first (B, 4, L).
         """
         rows = self.rows[np.asarray(indices)]
         if self.array.ndim == 2:  # one view
             return torch.from_numpy(self.array[rows])
-        views = np.zeros_like(rows) if draws is None else self.views(draws)
-        return torch.from_numpy(self.array[rows, views])
+        if draws is None:
+            return torch.from_numpy(self.array[rows, :ROTATIONS])
+        return torch.from_numpy(self.array[rows, self.views(draws)])
 
     def views(self, draws: NDArray[np.float64]) -> NDArray[np.int64]:
         """The numbers of the views that ``draws`` (B,) choose."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from galr.common import cli
 from galr.demo.folder import DemoOptions, make_demo
+from galr.demo.large_scene import make_large_scene
 
 DESCRIPTION = """\
 Draws a small data set of aerial scenes (airports, harbors, courts, ...): images, five captions an
@@ -16,6 +17,7 @@ image, a training and a test part, and what a detector would find. The same seed
 data. A folder that already holds it is left as it is.
 
   python -m galr.demo --out data/demo_precomp
+  python -m galr.demo --large-scene --out data/demo_scene   # for python -m galr.localise evaluate
 """
 
 
@@ -48,7 +50,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="other scenes, whose captions depend on objects of a few pixels on the same ground",
     )
+    parser.add_argument(
+        "--large-scene",
+        action="store_true",
+        help="instead of all this, one scene of 4000 x 3000 pixels and the polygons of its places",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.large_scene:
+        width, height = make_large_scene(arguments.out, arguments.seed)
+        print(f"{arguments.out}: a scene of {width} x {height} pixels, seed {arguments.seed}")  # noqa: T201
+        return
     options = DemoOptions(arguments.seed, arguments.train, arguments.test, arguments.small_objects)
     started = time.monotonic()
     made = make_demo(arguments.out, options)

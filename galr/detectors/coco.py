@@ -152,8 +152,12 @@ def _read_entry(
     if not isinstance(entry, dict):
         raise BadEntry("is not an object with image_id, category_id, bbox and score")
     image, category = entry.get("image_id"), entry.get("category_id")
+    if _is_key(image) and image not in images:  # one file may hold texts, the other numbers
+        image = int(image) if str(image).isdecimal() and isinstance(image, str) else str(image)
     if not _is_key(image) or image not in images:
-        raise BadEntry(f"there is no image of image_id {image!r} in the list of images")
+        raise BadEntry(
+            f"there is no image of image_id {entry.get('image_id')!r} in the list of images"
+        )
     if not _is_key(category):
         raise BadEntry(f"category_id {category!r} is neither a number nor a name")
     if isinstance(category, str) and category not in (classes.numbering or ()):

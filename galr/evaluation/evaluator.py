@@ -107,7 +107,7 @@ def evaluate_zero_shot(
         raise UserError(
             "--resume",
             "is left out, and the options name no model that needs no training",
-            "name a checkpoint, or set model.image_text and dataset.local_path=null",
+            "name a checkpoint, or set model.image_text and model.local=false",
         )
     out = Path(out or options.experiment_folder / "results.json")
     return _evaluate(options, [None], out, False, save_similarity)

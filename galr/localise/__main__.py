@@ -15,8 +15,8 @@ from galr.localise.encode import forget_windows
 from galr.localise.evaluate import evaluate_annotations, table
 from galr.localise.localisation import localise
 from galr.localise.output import write_localisation
-from galr.localise.scene import Scene, import_rasterio
 from galr.localise.settings import OVERLAP, SIDES, THRESHOLD, WindowSettings
+from galr.scenes.scene import Scene, import_rasterio
 from galr.trained_model import TrainedModel, load
 
 DESCRIPTION = """\
@@ -81,12 +81,17 @@ def _evaluate(argv: Sequence[str]) -> None:
     add("--annotations", required=True, metavar="FILE", help="JSON as above")
     add("--images", required=True, metavar="DIR", help="folder of the scenes")
     add("--out", required=True, metavar="DIR", help="folder of results.json, table.csv, overlays")
+    add(
+        "--chance", action="store_true",
+        help="also measure each map against the polygons of another query of its scene",
+    )  # fmt: skip
     _add_shared_arguments(parser)
     arguments = parser.parse_args(argv)
     encoder, digest = _model(arguments)
     results = evaluate_annotations(
         Path(arguments.annotations), Path(arguments.images), encoder, digest,
         Path(arguments.out), _settings(arguments), arguments.bands, arguments.stretch,
+        chance=arguments.chance,
     )  # fmt: skip
     sys.stdout.write(f"{table(results)}\n\nresults: {arguments.out}\n")
 
@@ -101,6 +106,10 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--overlap", type=_share, default=OVERLAP, metavar="X",
         help="overlap of neighbouring windows, as a share of their side (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--dense", action="store_true",
+        help="faster: overlapping windows share the backbone's maps; similarities differ somewhat",
     )  # fmt: skip
     add(
         "--threshold", type=_share, default=THRESHOLD, metavar="X",
@@ -119,7 +128,9 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> WindowSettings:
-    return WindowSettings(arguments.windows, arguments.overlap, arguments.threshold)
+    return WindowSettings(
+        arguments.windows, arguments.overlap, arguments.threshold, arguments.dense
+    )
 
 
 def _model(arguments: argparse.Namespace) -> tuple[TrainedModel, str]:

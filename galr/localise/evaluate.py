@@ -15,12 +15,13 @@ from PIL import Image
 
 from galr.common.atomic import atomic_path, write_json, write_text
 from galr.common.errors import UserError
+from galr.data.image_folder import found_names
 from galr.localise.encode import forget_windows
 from galr.localise.localisation import QueryMap, localise
 from galr.localise.output import draw_overlay
-from galr.localise.scene import Scene
 from galr.localise.settings import WindowSettings
 from galr.metrics.localisation import LocalisationMetrics, localisation_metrics
+from galr.scenes.scene import Scene
 from galr.trained_model import TrainedModel
 
 FORMAT = '[{"jpg_name": ..., "caption": ..., "points": [[[x, y], ...], ...]}, ...]'
@@ -35,30 +36,41 @@ def evaluate_annotations(
     settings: WindowSettings,
     bands: Sequence[int] | None = None,
     stretch: tuple[float, float] | None = None,
+    *,
+    chance: bool = False,
 ) -> dict[str, Any]:
     """Localises every caption in its scene, and compares with its polygons.
 
-    Each scene is encoded once for all its captions. Writes ``results.json``, ``table.csv`` and an
-    overlay per query to ``folder``. Raises UserError for annotations of another layout, for scenes
-    that are missing, and for polygons outside their scene, before anything is encoded.
+    Each scene is encoded once for all its captions. ``chance`` also measures each map against the
+    polygons of the scene's next caption: what a map scores that looks elsewhere. Writes
+    ``results.json``, ``table.csv`` and an overlay per query to ``folder``. Raises UserError for
+    annotations of another layout, for scenes that are missing, and for polygons outside their
+    scene, before anything is encoded.
     """
     entries = read_annotations(annotations)
+    files = [entry["jpg_name"] for entry in entries]
+    if images.is_dir():
+        files = found_names(files, images, lambda index: f"{annotations}: entry {index}")
     scenes: dict[str, list[int]] = {}
-    for index, entry in enumerate(entries):
-        scenes.setdefault(entry["jpg_name"], []).append(index)
+    for index, name in enumerate(files):
+        scenes.setdefault(name, []).append(index)
     for name, own in scenes.items():
         with Scene(images / name, bands, stretch) as scene:
             for index in own:
                 _check_inside(entries[index], scene, f"{annotations}: entry {index}")
     rows: list[dict[str, Any]] = [{} for _ in entries]
+    elsewhere: list[LocalisationMetrics] = []
     for name, own in scenes.items():
         started = time.monotonic()
         with Scene(images / name, bands, stretch) as scene:
             queries = [entries[index]["caption"] for index in own]
             maps = localise(scene, queries, encoder, model_digest, folder, settings)
             seconds = time.monotonic() - started
-            for index, query_map in zip(own, maps, strict=True):
-                measures = localisation_metrics(_whole(query_map, scene), entries[index]["points"])
+            for index, other, query_map in zip(own, own[1:] + own[:1], maps, strict=True):
+                whole = _whole(query_map, scene)
+                measures = localisation_metrics(whole, entries[index]["points"])
+                if chance and other != index:
+                    elsewhere.append(localisation_metrics(whole, entries[other]["points"]))
                 rows[index] = {"scene": name, "query": query_map.query, **measures._asdict(),
                                "seconds_of_scene": seconds}  # fmt: skip
                 with atomic_path(folder / f"{index:04d}.png") as temporary:
@@ -79,6 +91,8 @@ def evaluate_annotations(
         "std": dict(zip(names, spread.tolist(), strict=True)),
         "rows": rows,
     }
+    if elsewhere:
+        results["chance"] = dict(zip(names, np.mean(elsewhere, axis=0).tolist(), strict=True))
     write_json(folder / "results.json", results)
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
@@ -94,6 +108,8 @@ def table(results: dict[str, Any]) -> str:
     lines = [f"{'':44}" + "".join(f"{name:>8}" for name in names)]
     rows = [(f"{row['scene']}: {row['query']}", row) for row in results["rows"]]
     rows += [(f"{kind} of {results['queries']} queries", results[kind]) for kind in ("mean", "std")]
+    if "chance" in results:
+        rows.append(("chance: maps of other queries", results["chance"]))
     lines += [
         f"{title[:43]:44}" + "".join(f"{row[name]:8.4f}" for name in names) for title, row in rows
     ]

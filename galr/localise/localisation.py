@@ -19,9 +19,10 @@ from scipy.ndimage import gaussian_filter
 from galr.common.errors import UserError
 from galr.localise.encode import encode_windows
 from galr.localise.regions import Region, find_regions
-from galr.localise.scene import Scene
 from galr.localise.settings import WindowSettings
-from galr.localise.windows import average_over_cover, cover
+from galr.scenes.geography import check_coordinates
+from galr.scenes.scene import Scene
+from galr.scenes.windows import average_over_cover, cover
 from galr.trained_model import TrainedModel
 
 CELLS_A_WINDOW = 32  # across the smallest window: the map's resolution
@@ -56,8 +57,9 @@ def localise(
     for query in queries:
         if not encoder.knows_a_word(query):
             raise UserError(f"--text {query!r}", "holds no word that the model knows", "reword it")
+    check_coordinates(scene)  # before anything is encoded
     windows = cover(scene.width, scene.height, settings.sides, settings.overlap)
-    embeddings = encode_windows(scene, windows, encoder, model_digest, folder)
+    embeddings = encode_windows(scene, windows, encoder, model_digest, folder, dense=settings.dense)
     usable = np.isfinite(embeddings).all(axis=1)
     if not usable.any():
         raise UserError(scene.path, "no window holds enough data", "check its no-data value")

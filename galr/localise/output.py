@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw
 
 from galr.common.atomic import atomic_path, write_json
 from galr.localise.localisation import QueryMap
-from galr.localise.regions import Region, geojson, to_wgs84
-from galr.localise.scene import Scene, import_rasterio
+from galr.localise.regions import Region, geojson
+from galr.scenes.geography import to_lonlat
+from galr.scenes.scene import Scene, import_rasterio
 
 OVERLAY_SIDE = 1600  # pixels of the longer side
 OPACITY = 0.55
@@ -113,12 +114,8 @@ def _described(region: Region, scene: Scene) -> dict[str, Any]:
         "pixel_box": [left, top, right, bottom],
     }
     if scene.crs is not None:
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-        lonlat = to_wgs84({"coordinates": [corners]}, scene)["coordinates"][0]
-        longitudes, latitudes = zip(*lonlat, strict=True)
-        described["bbox_wgs84"] = [
-            min(longitudes), min(latitudes), max(longitudes), max(latitudes)
-        ]  # fmt: skip
+        corners = to_lonlat([(left, top), (right, top), (right, bottom), (left, bottom)], scene)
+        described["bbox_wgs84"] = [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
     return described
 
 

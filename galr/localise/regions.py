@@ -1,4 +1,4 @@
-"""From a map of probabilities to regions: their outlines, scores and coordinates."""
+"""Regions of a map above a threshold: their outlines, scores and coordinates."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from galr.localise.scene import Scene, import_rasterio
-
-WGS84 = "EPSG:4326"
+from galr.scenes.geography import polygon, to_lonlat
+from galr.scenes.scene import Scene, import_rasterio
 
 
 class Region(NamedTuple):
@@ -34,20 +34,20 @@ def find_regions(
     """The connected parts of a map (H, W) of cells of ``cell`` pixels, the best first."""
     rasterio = import_rasterio()
     above = np.nan_to_num(probability, nan=0.0) >= threshold
+    parts, count = ndimage.label(above, structure=np.ones((3, 3)))
+    highest = ndimage.maximum(probability, parts, np.arange(1, count + 1))
+    cells = np.bincount(parts.ravel(), minlength=count + 1)
     regions = []
-    to_pixels = rasterio.Affine.scale(cell)
-    for shape, _ in rasterio.features.shapes(
-        above.astype(np.uint8), mask=above, connectivity=8, transform=to_pixels
+    for shape, part in rasterio.features.shapes(
+        parts.astype(np.int32), mask=above, connectivity=8, transform=rasterio.Affine.scale(cell)
     ):
-        inside = rasterio.features.geometry_mask(
-            [shape], above.shape, transform=to_pixels, invert=True
-        )
         outline = [
             [(min(x, scene.width), min(y, scene.height)) for x, y in ring]
             for ring in shape["coordinates"]
         ]
-        score = float(probability[inside & above].max())
-        regions.append(Region(score, float(inside.sum()) * cell**2, outline))
+        number = int(part)
+        area = float(cells[number]) * cell**2
+        regions.append(Region(float(highest[number - 1]), area, outline))
     return sorted(regions, key=lambda region: -region.score)
 
 
@@ -59,12 +59,15 @@ def geojson(regions: list[tuple[str, Region]], scene: Scene) -> dict[str, Any]:
     """
     features = []
     for query, region in regions:
-        rings = [[list(point) for point in ring] for ring in region.outline]
-        geometry: dict[str, Any] = {"type": "Polygon", "coordinates": rings}
+        rings = [np.array(ring, dtype=np.float64) for ring in region.outline]
+        if scene.crs is None:
+            geometry = {"type": "Polygon", "coordinates": [ring.tolist() for ring in rings]}
+        else:
+            geometry = polygon([to_lonlat(ring, scene) for ring in rings])
         features.append(
             {
                 "type": "Feature",
-                "geometry": geometry if scene.crs is None else to_wgs84(geometry, scene),
+                "geometry": geometry,
                 "properties": {
                     "query": query,
                     "score": region.score,
@@ -75,26 +78,3 @@ def geojson(regions: list[tuple[str, Region]], scene: Scene) -> dict[str, Any]:
         )
     units = "pixels" if scene.crs is None else "WGS84"
     return {"type": "FeatureCollection", "units": units, "features": features}
-
-
-def to_wgs84(geometry: dict[str, Any], scene: Scene) -> dict[str, Any]:
-    """A polygon in pixels -> longitude and latitude, right-handed, with 8 decimals."""
-    rasterio = import_rasterio()
-    t = scene.transform
-    matrix, origin = np.array([[t.a, t.d], [t.b, t.e]]), np.array([t.c, t.f])
-    rings = [(np.array(ring) @ matrix + origin).tolist() for ring in geometry["coordinates"]]
-    moved = rasterio.warp.transform_geom(
-        scene.crs, WGS84, {"type": "Polygon", "coordinates": rings}, precision=8
-    )
-    return {"type": "Polygon", "coordinates": [
-        _wound(ring, outer=number == 0) for number, ring in enumerate(moved["coordinates"])
-    ]}  # fmt: skip
-
-
-def _wound(ring: list[Any], *, outer: bool) -> list[list[float]]:
-    """RFC 7946: the outer ring runs counter-clockwise, holes clockwise."""
-    points = np.array(ring, dtype=np.float64)[:, :2]
-    x, y = points.T
-    area = float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum())
-    result: list[list[float]] = (points if (area > 0) == outer else points[::-1]).tolist()
-    return result

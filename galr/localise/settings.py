@@ -11,8 +11,12 @@ THRESHOLD = 0.75
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Sides in pixels, overlap of neighbours as a share of the side, threshold in 0..1."""
+    """Sides in pixels, overlap of neighbours as a share of the side, threshold in 0..1.
+
+    ``dense``: overlapping windows share the backbone's maps.
+    """
 
     sides: tuple[int, ...] = SIDES
     overlap: float = OVERLAP
     threshold: float = THRESHOLD
+    dense: bool = False

@@ -76,7 +76,7 @@ def localisation_metrics(
     rsu = _salient_area(prob, mask)
     ras, rda = _attention_shift(circles, peaks), _discrete_attention(circles, peaks)
     rmi = WEIGHT_SU * rsu + WEIGHT_AS * (1 - ras) + WEIGHT_DA * rda
-    return LocalisationMetrics(rsu, ras, rda, rmi, *_pixel_measures(prob, mask))
+    return LocalisationMetrics(rsu, ras, rda, rmi, *pixel_measures(prob, mask))
 
 
 def region_mask(shape: tuple[int, int], polygons: Sequence[Points]) -> NDArray[np.bool_]:
@@ -139,16 +139,17 @@ def _distances_within(circle: _Circle, peaks: Points) -> Points:
     return within
 
 
-def _pixel_measures(prob: Map, mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """IoU at the best threshold, and average precision; equal probabilities share a threshold."""
-    order = np.argsort(-prob, axis=None, kind="stable")
-    ranked, right = prob.ravel()[order], mask.ravel()[order]
-    last = np.append(ranked[1:] != ranked[:-1], True)  # the last pixel of each probability
-    hits = np.cumsum(right)[last]
-    chosen = np.flatnonzero(last) + 1
-    total = hits[-1]
-    recall_steps = np.diff(hits, prepend=0) / total
+def pixel_measures(prob: Map, mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """IoU at the best threshold, and average precision; equal probabilities share a threshold.
+
+    Only thresholds that pixels of the mask have can be best, and only there the recall rises.
+    """
+    ranked, right = np.sort(prob, axis=None), np.sort(prob[mask])
+    thresholds = np.unique(right)[::-1]
+    chosen = ranked.size - np.searchsorted(ranked, thresholds)
+    hits = right.size - np.searchsorted(right, thresholds)
+    recall_steps = np.diff(hits, prepend=0) / right.size
     return (
-        float((hits / (chosen + total - hits)).max()),
+        float((hits / (chosen + right.size - hits)).max()),
         float((recall_steps * hits / chosen).sum()),
     )

@@ -32,7 +32,11 @@ def assemble(
     """
     width, drea, name = options.model.embed.embed_dim, options.dataset.drea, options.model.name
     image_encoder = ImageEncoder(
-        trunk, _head(options, trunk), options.dataset.image_size, options.dataset.sides
+        trunk,
+        _head(options, trunk),
+        options.dataset.image_size,
+        options.dataset.sides,
+        options.model.multiscale.average_rotations,
     )
     return RetrievalModel(
         image_encoder,
@@ -44,6 +48,8 @@ def assemble(
             width,
             relu=name in ("GaLR", "AMFMN") and options.model.image_text.name is None,
             projected=options.model.image_text.name is None,
+            standardise=options.model.embed.standardise,
+            dropout=options.model.embed.text_dropout,
         ),
         ATTENTIONS[options.model.cross_attention.att_type](width) if name == "AMFMN" else Cosine(),
     )
@@ -54,7 +60,8 @@ def _head(options: Options, trunk: Trunk) -> nn.Module:
     if options.model.image_text.name is not None:
         return Pooled(unit_length=True)
     if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
-        return PooledProjection(trunk.channels[-1], width)
+        embed, first = options.model.embed, 0 if multiscale.pooled == "all" else -1
+        return PooledProjection(trunk.channels[first:], width, embed.standardise, embed.dropout)
     grid = options.dataset.image_size // trunk.strides[2]
     return MVSA(
         trunk.channels, width, multiscale.multiscale_input_channel, grid,

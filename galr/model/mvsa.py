@@ -27,16 +27,25 @@ class Pooled(nn.Module):
 
 
 class PooledProjection(nn.Module):
-    """The last map alone: its mean over positions, projected."""
+    """The means over positions of the last map or of several, projected."""
 
-    def __init__(self, channels: int, embed_dim: int) -> None:
-        """``channels`` of the last map."""
+    def __init__(
+        self,
+        channels: Sequence[int],
+        embed_dim: int,
+        standardise: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        """``channels`` of the maps that are pooled, the last of which is the trunk's last."""
         super().__init__()
-        self.projection = nn.Linear(channels, embed_dim)
+        self.pooled = len(channels)
+        self.prepare = prepared(sum(channels), standardise, dropout)
+        self.projection = nn.Linear(sum(channels), embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The maps of a ``Trunk``, or their last alone -> (B, D)."""
-        feature: Tensor = self.projection(maps[-1].mean(dim=(2, 3)))
+        """The maps of a ``Trunk``, or those that are pooled alone -> (B, D)."""
+        means = [each.mean(dim=(2, 3)) for each in maps[-self.pooled :]]
+        feature: Tensor = self.projection(self.prepare(torch.cat(means, dim=1)))
         return feature
 
 
@@ -70,7 +79,7 @@ class MVSA(nn.Module):
         """
         super().__init__()
         self.grid, self.unit_length = grid, unit_length
-        self.solo = PooledProjection(of_maps[3], embed_dim)
+        self.solo = PooledProjection(of_maps[3:], embed_dim)
         step = strides[2] // strides[0]
         padding = 1 if step < 3 else 0  # with which the grid is that of the third map
         self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=step, padding=padding)
@@ -101,9 +110,17 @@ class ImageEncoder(nn.Module):
     """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
 
     def __init__(
-        self, trunk: Trunk, head: nn.Module, image_size: int, train_sizes: Sequence[int] = ()
+        self,
+        trunk: Trunk,
+        head: nn.Module,
+        image_size: int,
+        train_sizes: Sequence[int] = (),
+        average_rotations: bool = False,
     ) -> None:
-        """Images have a side of ``image_size`` or, in training, of ``train_sizes``."""
+        """Images have a side of ``image_size`` or, in training, of ``train_sizes``.
+
+        ``average_rotations``: in evaluation the feature is the mean of those of four rotations.
+        """
         super().__init__()
         self.trunk = trunk
         self.head = head
@@ -111,13 +128,18 @@ class ImageEncoder(nn.Module):
         self.sides = {image_size, *train_sizes}
         # a plain function, so that the names of the weights stay (training.compiled)
         self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
-        # of the last map the other heads read the mean alone
+        self.average_rotations = average_rotations
+        # the other heads read the means over positions alone
         self.reads_all_maps = isinstance(head, MVSA)
+        self.pooled = head.pooled if isinstance(head, PooledProjection) else 1
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
-        feature: Tensor = self.head(self.maps(image))
-        return feature
+        if self.training or not self.average_rotations:
+            feature: Tensor = self.head(self.maps(image))
+            return feature
+        features = [self.head(self.maps(torch.rot90(image, k, (2, 3)))) for k in range(4)]
+        return torch.stack(features).mean(dim=0)
 
     def maps(self, image: Tensor) -> Sequence[Tensor]:
         """The four maps of the trunk; arguments as in ``forward``."""
@@ -138,12 +160,19 @@ class ImageEncoder(nn.Module):
         """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
         if not self.reads_all_maps:
-            return maps[-1].mean(dim=(2, 3))
+            return torch.cat([each.mean(dim=(2, 3)) for each in maps[-self.pooled :]], dim=1)
         # by place and then by channel, the order that the head's convolutions are fastest in
         return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
     def feature_of_kept(self, rows: Tensor) -> Tensor:
-        """What ``kept_maps`` gave, (B, L) in any precision -> (B, D) as ``forward``."""
+        """What ``kept_maps`` gave in any precision, (B, L) -> (B, D) as ``forward``.
+
+        Or what it gave of four rotations, upright first, (B, 4, L): of evaluation.
+        """
+        if rows.dim() == 3 and self.average_rotations:
+            return self.feature_of_kept(rows.flatten(0, 1)).view(*rows.shape[:2], -1).mean(dim=1)
+        if rows.dim() == 3:
+            rows = rows[:, 0]
         if rows.dim() != 2 or rows.shape[1] != self.kept_length:
             raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
         kind, maps, start = next(self.parameters()).dtype, [], 0
@@ -159,11 +188,21 @@ class ImageEncoder(nn.Module):
         """Side and channels of each map that is kept."""
         channels = self.trunk.channels
         if not self.reads_all_maps:
-            return [(1, channels[-1])]
+            return [(1, number) for number in channels[-self.pooled :]]
         return [
             (self.image_size // stride, number)
             for stride, number in zip(self.trunk.strides, channels, strict=True)
         ]
+
+
+def prepared(width: int, standardise: bool, dropout: float) -> nn.Module:
+    """What a feature (B, ``width``) passes before its projection."""
+    parts: list[nn.Module] = []
+    if standardise:
+        parts.append(nn.BatchNorm1d(width, affine=False))
+    if dropout:
+        parts.append(nn.Dropout(dropout))
+    return nn.Sequential(*parts)
 
 
 def _joined(fine: Tensor, coarse: Tensor) -> Tensor:

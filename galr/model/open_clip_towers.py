@@ -135,6 +135,8 @@ def read_towers(options: Options, *, with_weights: bool = True) -> Towers:
     file, tag = _file_or_tag(architecture, weights)
     import open_clip
 
+    heard = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it tells of a random start before a file is read
     try:
         model = open_clip.create_model(architecture, pretrained=tag, force_custom_text=True)
         tokenizer = open_clip.get_tokenizer(architecture)
@@ -145,6 +147,8 @@ def read_towers(options: Options, *, with_weights: bool = True) -> Towers:
             f"open_clip could not make it ({line})",
             f"connect once to let weights be downloaded, or name a local file by {OPTION}.weights",
         ) from None
+    finally:
+        logging.disable(heard)
     if file is not None:
         put_clip_weights(model, file)
     if with_weights:

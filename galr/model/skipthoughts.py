@@ -130,12 +130,32 @@ class BiGRU(BiSkip):
     mean = True
 
 
+class BagOfWords(SentenceEncoder):
+    """The mean of the word vectors, of ``hidden_dim`` numbers; ``dropout`` leaves words out."""
+
+    def __init__(self, words: int, word_dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
+        """``word_dim`` has no effect; the rest as in ``SentenceEncoder``."""
+        nn.Module.__init__(self)
+        self.dropout, self.sentence_dim, self.not_found = dropout, hidden_dim, ()
+        self.embedding = nn.Embedding(words + 1, hidden_dim, padding_idx=0)
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(B, H); a caption whose words are all left out is 0."""
+        kept = tokens > 0
+        if self.training and self.dropout:
+            kept = kept & (torch.rand(tokens.shape, device=tokens.device) >= self.dropout)
+        words = self.embedding(tokens) * kept.unsqueeze(2)
+        mean: Tensor = words.sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp(min=1)
+        return mean
+
+
 KINDS = {
     "UniSkip": UniSkip,
     "DropUniSkip": DropUniSkip,
     "BayesianUniSkip": BayesianUniSkip,
     "BiSkip": BiSkip,
     "BiGRU": BiGRU,
+    "BagOfWords": BagOfWords,
 }
 
 
@@ -170,6 +190,12 @@ def build_skipthoughts(
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join((*KINDS, PRETRAINED))}, got {kind!r}")
     encoder_class = KINDS[kind]
+    if encoder_class is BagOfWords and directory is not None:
+        raise UserError(
+            f"model.seq2vec.type: {kind}",
+            "is read from no skip-thought files",
+            "set model.seq2vec.pretrained=false",
+        )
     if directory is None:
         encoder = encoder_class(len(words), word_dim, hidden_dim, dropout)
     else:

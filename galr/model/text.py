@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from galr.model.mvsa import prepared
 from galr.model.open_clip_towers import ClipSentences
 from galr.model.pretrained_sentences import FrozenSentences, PretrainedSentences
 
@@ -21,11 +22,14 @@ class TextEncoder(nn.Module):
         embed_dim: int,
         relu: bool = True,
         projected: bool = True,
+        standardise: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.sentence_encoder = sentence_encoder
         self.embed_dim = embed_dim
         self.relu = relu
+        self.prepared = prepared(sentence_dim, standardise, dropout)
         self.projection = nn.Linear(sentence_dim, embed_dim) if projected else nn.Identity()
 
     @property
@@ -45,5 +49,5 @@ class TextEncoder(nn.Module):
         sentence = self.sentence_encoder(tokens, lengths)  # (B, sentence_dim)
         if isinstance(self.projection, nn.Linear):
             sentence = sentence.to(self.projection.weight.dtype)  # of frozen vectors
-        feature: Tensor = self.projection(sentence)
+        feature: Tensor = self.projection(self.prepared(sentence))
         return torch.relu(feature) if self.relu else feature

@@ -140,8 +140,9 @@ def _joined(options: Options, of_words: Sentences, words: Sequence[str]) -> Sent
         return of_words
     assert isinstance(of_words, SentenceEncoder)
     sentences = _sentences(options.model)
-    vocabulary = Vocabulary(words, options.dataset.tokenizer)
-    return WordsAndSentence(of_words, sentences, vocabulary, options.dataset.max_words)
+    return WordsAndSentence(
+        of_words, sentences, Vocabulary(words, options.dataset.tokenizer), options.dataset.max_words
+    )
 
 
 def _sentences(options: ModelOptions) -> FrozenSentences | PretrainedSentences:

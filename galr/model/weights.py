@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,6 +22,38 @@ from torch import Tensor, nn
 from galr.common.errors import UserError
 
 State = dict[str, Tensor]
+
+# what checkpoints of others hold beside tensors; none of these runs anything when it is read
+_PLAIN_TYPES: list[Any] = [
+    argparse.Namespace,
+    np.ndarray,
+    np.dtype,
+    *(kind for kind in vars(np.dtypes).values() if isinstance(kind, type)),
+    *(
+        (getattr(multiarray, name), f"{module}.{name}")
+        for name in ("scalar", "_reconstruct")
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    ),
+]
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever was saved
+    """``value`` with numbers of numpy as Python's and namespaces as dicts, in place."""
+    return _plain(value, set())
+
+
+def _plain(value: Any, seen: set[int]) -> Any:  # noqa: ANN401 - as above
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (tuple, list, dict, OrderedDict) and id(value) not in seen:
+        seen.add(id(value))  # a container may hold itself
+        if isinstance(value, tuple):
+            return tuple(_plain(each, seen) for each in value)
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            value[key] = _plain(each, seen)
+    return value
 
 
 def read_bytes(path: str | Path, remedy: str) -> bytes:
@@ -31,6 +67,7 @@ def read_bytes(path: str | Path, remedy: str) -> bytes:
 def read_torch_file(path: str | Path, remedy: str, content: bytes | None = None) -> Any:  # noqa: ANN401 - whatever was saved
     """What ``torch.save`` wrote: tensors and plain containers, on the CPU.
 
+    Numbers of numpy become Python's, and an ``argparse.Namespace`` a dict.
     ``content`` is that of the file at ``path`` where it was read already. Raises UserError, ending
     with ``remedy``, for a file that is missing, damaged or something else, and for one that asks
     for code to be run, which is never done.
@@ -40,7 +77,9 @@ def read_torch_file(path: str | Path, remedy: str, content: bytes | None = None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch remarks about odd files ends in an error
             source = path if content is None else io.BytesIO(content)
-            return torch.load(source, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_PLAIN_TYPES):
+                stored = torch.load(source, map_location="cpu", weights_only=True)
+        return plain(stored)
     except Exception as error:  # noqa: BLE001 - on damaged bytes torch raises nearly anything
         refused = re.search(r"GLOBAL:? ([\w.]+)", str(error))
         if isinstance(error, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from galr.common.cli import with_home
 from galr.common.errors import UserError
 from galr.options.find import find_options
 from galr.options.schema import RELEASED_UNUSED, Options
@@ -38,7 +40,7 @@ def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = 
     for number, override in enumerate(overrides):
         _apply_override(tree, override)
         place = f"{place} with --set" if number == 0 else place
-    tree, unused = _without_unused(tree)
+    tree, unused = _without_unused(_with_home(tree))
     _drop_cross_attention(tree)
     if unused:
         logger.warning("%s: keys without effect here: %s", place, ", ".join(unused))
@@ -59,7 +61,7 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
     for name in bases:
         if not isinstance(name, str):
             raise UserError(path, f"base: expected a file's name, got {name!r}", "name a YAML file")
-        base_path = path.parent / name
+        base_path = path.parent / with_home(name)
         if not base_path.is_file():
             raise UserError(path, f"base: there is no file {base_path}", "correct the path")
         merged = _merged(merged, _read_with_bases(base_path, (*seen, path.resolve())))
@@ -103,6 +105,14 @@ def _apply_override(tree: Tree, override: str) -> None:
         node[part] = dict(child) if isinstance(child, dict) else {}
         node = node[part]
     node[parts[-1]] = value
+
+
+def _with_home(tree: Tree) -> Tree:
+    """``~`` at the start of a text is the home folder."""
+    return {
+        key: _with_home(value) if isinstance(value, dict) else with_home(value)
+        for key, value in tree.items()
+    }
 
 
 def _without_unused(tree: Tree, prefix: str = "") -> tuple[Tree, list[str]]:
@@ -165,4 +175,10 @@ def _user_error(error: ErrorDetails, place: str | Path) -> UserError:
     if not isinstance(value, dict | BaseModel):
         what += f", got {value!r}"
     where = f"{place}: {path}" if path else str(place)
+    if error["type"] == "string_type" and isinstance(value, bool | int | float | date):
+        remedy = (
+            "put the text in quotes in the file, or twice in a shell, such as "
+            f"--set \"{path}='{value}'\""
+        )
+        return UserError(where, what[0].lower() + what[1:], remedy)
     return UserError(where, what[0].lower() + what[1:], "docs/options.md explains the key")

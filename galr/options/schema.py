@@ -137,7 +137,18 @@ class MultiscaleOptions(Section):
     """MVSA, multiscale visual self-attention (paper, global branch)."""
 
     enabled: bool = Field(
-        True, description="`false`: the pooled last map alone is the global feature"
+        True, description="`false`: pooled maps alone make the global feature, see `pooled`"
+    )
+    pooled: Literal["last", "all"] = Field(
+        "last",
+        description="without MVSA: the means over positions that are projected, of the last map "
+        "or of all four",
+    )
+    average_rotations: bool = Field(
+        False,
+        description="in evaluation, the global feature is the mean of those of the image turned "
+        "by 0, 90, 180 and 270 degrees, at four times the cost; with `backbone.cache_maps` needs "
+        "`cache_views` of 4 or more",
     )
     multiscale_input_channel: PositiveInt = Field(
         3, description="channels of the low and of the high map inside MVSA"
@@ -151,7 +162,13 @@ class Seq2vecOptions(Section):
     """The text encoder."""
 
     type: Literal[
-        "UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "sentence-transformers"
+        "UniSkip",
+        "DropUniSkip",
+        "BayesianUniSkip",
+        "BiSkip",
+        "BiGRU",
+        "BagOfWords",
+        "sentence-transformers",
     ] = Field("BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)")
     pretrained: bool = Field(
         True,
@@ -179,7 +196,7 @@ class Seq2vecOptions(Section):
     )
 
 
-WORD_ENCODERS = ("UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU")
+WORD_ENCODERS = ("UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "BagOfWords")
 
 
 class TextParts(NamedTuple):
@@ -274,6 +291,17 @@ class EmbedOptions(Section):
     """The common space of images and captions."""
 
     embed_dim: PositiveInt = Field(512, description="numbers an embedding")
+    standardise: bool = Field(
+        False,
+        description="pooled image features and sentence vectors get mean 0 and deviation 1 by "
+        "batch normalisation before their projections, which features of frozen encoders need",
+    )
+    dropout: Share = Field(
+        0.0, description="dropout of pooled image features before their projection"
+    )
+    text_dropout: Share = Field(
+        0.0, description="dropout of sentence vectors before their projection"
+    )
 
 
 class ModelOptions(Section):
@@ -324,6 +352,16 @@ class ModelOptions(Section):
                     f"{fusion.mca_MULTI_HEAD} x {fusion.mca_HIDDEN_SIZE_HEAD}; "
                     f"it must be mca_HIDDEN_SIZE, {width}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _rotations_are_cached(self) -> ModelOptions:
+        backbone = self.backbone
+        if self.multiscale.average_rotations and backbone.cache_maps and backbone.cache_views < 4:
+            raise ValueError(
+                "multiscale.average_rotations needs backbone.cache_views of 4 or more, the number "
+                f"of rotations, and not {backbone.cache_views}"
+            )
         return self
 
     @property

@@ -208,6 +208,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         val_into_train=arguments.val_into_train,
         scaling=Scaling.of(arguments),
         tokenizer=arguments.tokenizer or "nltk",
+        skip_bad=arguments.skip_bad,
     )
     sys.stdout.write("\n".join(said) + "\n")
 

@@ -16,7 +16,10 @@ from galr.options.find import find_options
 from galr.preparation.own_data import Choices
 
 # best first; a recipe that starts from a package's weights counts where the package is installed
-CPU_RECIPES = (("recipes/cpu_30min", "a processor: from random weights, small pictures"),)
+CPU_RECIPES = (
+    ("recipes/pretrained", "a processor: from the frozen encoders of two installed packages"),
+    ("recipes/cpu_30min", "a processor: from random weights, small pictures"),
+)
 GPU_RECIPE = ("recipes/gpu_1h", "a GPU: from ImageNet's weights, an hour for 10,000 pictures")
 # a picture once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
 SECONDS_A_PICTURE = 0.01
@@ -36,11 +39,13 @@ class Entry(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """base: the shipped options to start from; why: in words; changes: what the amount asks for."""
+    """base: the shipped options to start from; why: in words; changes: what the amount asks for;
+    is_frozen: whether the encoders are, so that there is no local branch and epochs are cheap."""
 
     base: str
     why: str
     changes: list[Entry]
+    is_frozen: bool
 
 
 def choose_recipe(images: int, *, has_gpu: bool) -> Recipe:
@@ -50,30 +55,36 @@ def choose_recipe(images: int, *, has_gpu: bool) -> Recipe:
         if has_gpu
         else next(recipe for recipe in CPU_RECIPES if _has_its_packages(recipe[0]))
     )
-    changes = []
-    if not has_gpu:
+    changes: list[Entry] = []
+    is_frozen = base == "recipes/pretrained"  # its epochs cost little: features are computed once
+    if not has_gpu and not is_frozen:
         seconds = min(HALF_AN_HOUR, max(60, round(PASSES * SECONDS_A_PICTURE * images, -1)))
         seconds = max(seconds, round(3 * SECONDS_A_PICTURE * images, -1))
         passes = seconds / (SECONDS_A_PICTURE * images)
         said = f"of processor time: about {passes:.0f} times each of {images:,} pictures"
         changes.append(Entry("optim", "budget_seconds", int(seconds), said))
     if images < FEW:
+        size = 128 if is_frozen else 64
         changes += [
-            Entry("dataset", "batch_size", 64, "pictures a step, so that a pass has a few"),
+            Entry("dataset", "batch_size", size, "pictures a step, so that a pass has a few"),
             Entry("k_fold", "validation_share", 0.1, "of the training pictures, to choose by"),
         ]
-    if images > MANY:
+    if images > MANY and is_frozen:
+        changes.append(Entry("optim", "epochs", 30, "passes over so many pictures"))
+    elif images > MANY:
         share = float(f"{min(0.05, VALIDATED / images):.2g}")
         changes += [
             Entry("dataset", "workers", min(cores(), 8), "processes that read pictures"),
             Entry("logs", "eval_step", 1, "passes between validations"),
             Entry("k_fold", "validation_share", share, f"of the training pictures: {VALIDATED:,}"),
         ]
-    return Recipe(base, why, changes)
+    return Recipe(base, why, changes, is_frozen)
 
 
 def _has_its_packages(recipe: str) -> bool:
-    names = re.findall(r"package:([\w-]+)", find_options(recipe).read_text(encoding="utf-8"))
+    text = find_options(recipe).read_text(encoding="utf-8")
+    names = re.findall(r"package:([\w-]+)|\b(timm|sentence-transformers):\w", text)
+    names = [packaged or library for packaged, library in names]
     return all(importlib.util.find_spec(name.replace("-", "_")) for name in names)
 
 

@@ -13,6 +13,7 @@ from galr.common.scaling import Scaling
 from galr.data.image_folder import found_names, list_images
 from galr.data.images import AS_IT_IS, measured
 from galr.data.vocabulary import build_vocabulary, check_words
+from galr.local_features.names import NameIndex
 from galr.preparation.karpathy import Described, read_karpathy
 from galr.preparation.survey import Survey, survey_images
 
@@ -28,6 +29,7 @@ def prepare(
     val_into_train: bool = False,
     scaling: Scaling = AS_IT_IS,
     tokenizer: str = "nltk",
+    skip_bad: bool = False,
 ) -> list[str]:
     """Checks JSON and images, writes the annotation files and the vocabulary; what was found.
 
@@ -35,9 +37,19 @@ def prepare(
     before everything is checked. Raises UserError for a JSON that is not in the Karpathy layout,
     an unknown split, an image that is missing or damaged, or another data set in ``out``.
     """
-    images, others = _with_files(read_karpathy(json_path), image_folder, json_path)
+    images = read_karpathy(json_path)
+    left_out: list[str] = []
+    if skip_bad:
+        images, left_out = _without_missing(images, image_folder)
+    images, others = _with_files(images, image_folder, json_path)
     parts = _parts(images, json_path, val_into_train=val_into_train)
-    said = _check_images(images, image_folder, json_path, scaling)
+    said, bad = _check_images(images, image_folder, json_path, scaling, skip_bad=skip_bad)
+    parts = _parts(
+        [image for image in images if image.name not in bad],
+        json_path,
+        val_into_train=val_into_train,
+    )
+    said += [f"left out: {line}" for line in (*left_out, *bad.values())]
     if others:
         said.append(f"{image_folder}: {others} images are not named by {json_path}")
     out = Path(out)
@@ -87,7 +99,13 @@ def link_images(out: Path, image_folder: str | Path) -> list[str]:
     """Makes ``out``/images a link to the folder of the images, unless it is that already."""
     if (out / "images").exists():
         return []
-    os.symlink(os.path.abspath(image_folder), out / "images")
+    try:
+        os.symlink(os.path.abspath(image_folder), out / "images")
+    except OSError as error:  # some file systems have none
+        return [
+            f"{out}/images: no link to {image_folder} can be made ({error.strerror}); name the "
+            "folder by dataset.image_path"
+        ]
     return [f"{out}/images: a link to {image_folder}"]
 
 
@@ -115,6 +133,16 @@ def _parts(
     return {split: part for split, part in parts.items() if part}
 
 
+def _without_missing(
+    images: list[Described], folder: str | Path
+) -> tuple[list[Described], list[str]]:
+    """The images that have a file, and a line for each other one."""
+    index = NameIndex(list_images(folder, "name it by --images").names)
+    kept = [image for image in images if index.rows(image.name)]
+    missing = [image.name for image in images if not index.rows(image.name)]
+    return kept, [f"there is no image {Path(folder) / name}" for name in missing]
+
+
 def _with_files(
     images: list[Described], folder: str | Path, json_path: str | Path
 ) -> tuple[list[Described], int]:
@@ -127,19 +155,26 @@ def _with_files(
 
 
 def _check_images(
-    images: list[Described], folder: str | Path, json_path: str | Path, scaling: Scaling
-) -> list[str]:
+    images: list[Described],
+    folder: str | Path,
+    json_path: str | Path,
+    scaling: Scaling,
+    *,
+    skip_bad: bool,
+) -> tuple[list[str], dict[str, str]]:
+    """What is said of the images, and what is wrong with bad ones, by name, where these are left
+    out; UserError where they are not."""
     names = [image.name for image in images]
     training = [image.name for image in images if image.split == "train"]
     scaling = measured(scaling, folder, training, folder)
     survey = survey_images(folder, names, scaling)
-    if survey.bad:
+    if survey.bad and not (skip_bad and len(survey.bad) < len(names)):
         first = survey.bad[min(survey.bad)]
         others = len(survey.bad) - 1
         raise UserError(
             folder,
             f"{first} ({others} other images are bad)" if others else first,
-            "then run this again",
+            "then run this again, or leave them out by --skip-bad",
         )
     captions = [caption for image in images for caption in image.captions]
     said = [
@@ -150,7 +185,7 @@ def _check_images(
     if empty:
         without = sum(not any(image.captions) for image in images)
         said.append(f"left out: {empty} empty captions; {without} images have no caption otherwise")
-    return said
+    return said, {names[index]: what for index, what in sorted(survey.bad.items())}
 
 
 def about_survey(

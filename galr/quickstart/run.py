@@ -17,7 +17,7 @@ from galr.common.atomic import write_text
 from galr.common.errors import UserError
 from galr.common.progress import WholeProgress, whole_progress
 from galr.options import load_options
-from galr.preparation.options_file import Entry, choose_recipe, write_options
+from galr.preparation.options_file import Entry, Recipe, choose_recipe, write_options
 from galr.preparation.own_data import Choices, prepare_own
 from galr.quickstart.regions import find_regions_in_time
 from galr.quickstart.state import State
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 # what test, report and archive take: seconds, a share of the minutes, and the pictures once more,
 # which are decoded as they were when the data were prepared
 SECONDS_AFTER, SHARE_AFTER, PASSES_AFTER = 10.0, 0.08, 2.0
+# frozen encoders: their features of a picture, and the epochs on them
+SECONDS_A_FROZEN_PICTURE = 0.1
 LEAST_TRAINING = 10.0  # seconds
 ARCHIVE, LOCAL = "archive.index", "local_features.h5"
 
@@ -100,8 +102,9 @@ def _archive_of(request: Request, state: State) -> Path:
 def _run(request: Request, state: State, whole: WholeProgress) -> Path:
     out = request.out
     parts = _prepared(request, state)["images"]
-    local = _regions(request, state)
-    _options(request, state, whole, parts, local)
+    recipe = choose_recipe(parts["train"], has_gpu=torch.cuda.is_available())
+    local = _regions(request, state, recipe)
+    _options(request, state, whole, parts, recipe, local)
     options = load_options(out / "options.yaml")
     trainer = Trainer(options)
     if "training" not in state.stages:
@@ -144,10 +147,14 @@ def _prepared(request: Request, state: State) -> dict[str, Any]:
     return state.stages["prepare"]
 
 
-def _regions(request: Request, state: State) -> Path | None:
+def _regions(request: Request, state: State, recipe: Recipe) -> Path | None:
     """The store of local features; None where there was no time for it."""
     out = request.out
     store = out / LOCAL
+    if "regions" not in state.stages and recipe.is_frozen:
+        why = "without regions: the encoders of the recipe have no local branch"
+        state.done("regions", classes=[], why=why)
+        say(why)
     if "regions" not in state.stages:
         detections = out / "detections"
         shutil.rmtree(detections, ignore_errors=True)  # of a run that was stopped
@@ -164,6 +171,7 @@ def _options(
     state: State,
     whole: WholeProgress,
     parts: dict[str, int],
+    recipe: Recipe,
     local: Path | None,
 ) -> None:
     """Writes options.yaml with the seconds that are left for training, once."""
@@ -181,15 +189,18 @@ def _options(
             f"report and archive take about {after:.0f}",
             f"give --minutes {(whole.passed + after) / 30 + 1:.0f} or more",
         )
-    recipe = choose_recipe(parts["train"], has_gpu=torch.cuda.is_available())
     more = [
-        Entry("optim", "budget_seconds", int(seconds), f"what {request.minutes:g} minutes leave"),
-        Entry("optim", "budget_clock", "wall", "seconds that pass"),
         Entry("logs", "ckpt_save_path", str(out / "checkpoint"), "results"),
         Entry("k_fold", "experiment_name", "model", "its folder there"),
         Entry("k_fold", "nums", 1, "folds"),
         Entry("dataset", "image_cache", str(out / "image_cache"), "decoded pictures"),
     ]
+    if not recipe.is_frozen or SECONDS_A_FROZEN_PICTURE * parts["train"] > seconds:
+        left = f"what {request.minutes:g} minutes leave"
+        more += [
+            Entry("optim", "budget_seconds", int(seconds), left),
+            Entry("optim", "budget_clock", "wall", "seconds that pass"),
+        ]
     if local is not None:
         classes = state.stages["regions"]["classes"]
         more += [
@@ -205,4 +216,4 @@ def _options(
     text = (out / "options.yaml").read_text(encoding="utf-8")
     write_text(out / "options.yaml", text + seed)
     state.done("options", seconds=int(seconds))
-    say(f"training for {seconds:.0f} seconds, for {recipe.why}")
+    say(f"training for at most {seconds:.0f} seconds, for {recipe.why}")

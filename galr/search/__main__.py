@@ -6,10 +6,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.errors import UserError
+from galr.search import tile_arguments
 
 if TYPE_CHECKING:
     from galr.search.archive import Match
@@ -74,6 +76,18 @@ def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
     )
     parser.add_argument("--local", metavar="FILE", help="store of the images' local features")
     parser.add_argument(
+        "--tiles", type=tile_arguments.sides, metavar="S,S,...",
+        help="cut the images into tiles of these sides in pixels: scenes, as GeoTIFF or others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--overlap", type=tile_arguments.overlap, metavar="X",
+        help="of neighbouring tiles, as a share of their side, 0 to 0.95 (default: 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bands", type=tile_arguments.bands, metavar="R,G,B",
+        help="bands of the scenes from 1, three or one (default: the first three, or the first)",
+    )  # fmt: skip
+    parser.add_argument(
         "--captions", metavar="FILE", help="a caption a line, for rerank (train_caps.txt)"
     )
     parser.add_argument(
@@ -113,6 +127,13 @@ def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
         "the paper's, among the k), inverted_softmax, qb_norm, csls, nnn, ... (docs/rerank.md)",
     )  # fmt: skip
     parser.add_argument("--sheet", metavar="FILE", help="write the images on one sheet, a PNG")
+    parser.add_argument(
+        "--bbox", type=tile_arguments.box, metavar="W,S,E,N",
+        help="tiles alone that share ground with this box, in degrees (--bbox=-5,40,3,44)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--geojson", metavar="FILE", help="write the tiles found as GeoJSON, for a GIS"
+    )
     parser.set_defaults(run=_query)
 
 
@@ -148,9 +169,16 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 
 def _index(arguments: argparse.Namespace) -> None:
     from galr.search.build import build_archive
+    from galr.search.storage import Tiling
 
     values = {key: value for key, value in vars(arguments).items() if key != "run"}
-    built = build_archive(**values)
+    sides, overlap, bands = (values.pop(key) for key in ("tiles", "overlap", "bands"))
+    if sides is None and (overlap is not None or bands is not None):
+        raise UserError("--overlap, --bands", "are of tiles", "add --tiles 256, or leave them out")
+    tiles = None
+    if sides is not None:
+        tiles = Tiling(sides=sides, overlap=0.5 if overlap is None else overlap, bands=bands)
+    built = build_archive(**values, tiles=tiles)
     line = f"{arguments.out}: {built.images} images, {built.encoded} of them encoded now"
     if built.unreadable:
         line += f"; {len(built.unreadable)} could not be read and were left out"
@@ -158,7 +186,9 @@ def _index(arguments: argparse.Namespace) -> None:
 
 
 def _query(arguments: argparse.Namespace) -> None:
+    from galr.common.atomic import write_json
     from galr.search.archive import Archive
+    from galr.search.tiles import geojson
 
     archive = Archive.open(arguments.index, images=arguments.images)
     text, rerank = arguments.text, arguments.rerank
@@ -176,7 +206,14 @@ def _query(arguments: argparse.Namespace) -> None:
         k=arguments.k,
         weight=arguments.weight,
         rerank=rerank,
+        box=arguments.bbox,
     )
+    if arguments.geojson is not None:
+        if archive.tiles is None:
+            raise UserError("--geojson", "needs an archive of tiles", "index with --tiles")
+        features = [(each.rank, each.score, each.tile) for each in matches if each.tile]
+        asked = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
+        write_json(Path(arguments.geojson), geojson(features, asked))
     unknown = archive.encoder.unknown_words(text or "")
     if unknown:
         logger.warning("words that the model has not learned: %s", ", ".join(unknown))
@@ -204,7 +241,9 @@ def _table(matches: Sequence[Match]) -> str:
     for match in matches:
         why = match.why
         was, decided = (f"{why.was:>5}", f"  {why.score:6.4f}") if why else ("", "")
-        lines.append(f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {match.name}")
+        lines.append(
+            f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {match.tile or match.name}"
+        )
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -58,6 +58,15 @@ def write_index(path: Path, kind: Literal["hnsw", "ivfpq"], embeddings: Floats) 
         faiss.write_index(index, str(temporary))
 
 
+def too_few(images: int) -> UserError:
+    """The error for an index of ``ivfpq`` that has nothing to train its codes on."""
+    return UserError(
+        "--kind ivfpq",
+        f"{images} images are too few for it (at least {LEAST_IVFPQ})",
+        "take --kind flat, which is exact and fast for so few",
+    )
+
+
 class Approximate:
     """Searches a file of ``write_index``; the embeddings (I, D) are those it was made of."""
 
@@ -108,11 +117,7 @@ def _hnsw(faiss: Any, embeddings: Floats) -> Any:  # noqa: ANN401 - a module wit
 def _ivfpq(faiss: Any, embeddings: Floats) -> Any:  # noqa: ANN401 - a module without types
     images, dim = embeddings.shape
     if images < LEAST_IVFPQ:
-        raise UserError(
-            "--kind ivfpq",
-            f"{images} images are too few for it (at least {LEAST_IVFPQ})",
-            "take --kind flat, which is exact and fast for so few",
-        )
+        raise too_few(images)
     cells = 1 << round(math.log2(2 * math.sqrt(images)))
     codes = next(number for number in range(min(MOST_CODES, dim), 0, -1) if dim % number == 0)
     index = faiss.index_factory(dim, f"IVF{cells},PQ{codes}", faiss.METRIC_INNER_PRODUCT)

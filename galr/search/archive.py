@@ -35,8 +35,11 @@ from galr.search.storage import (
     read_rows,
     read_statistics,
     statistics_name,
+    tiles_name,
     write_statistics,
 )
+from galr.search.tile_arguments import Box
+from galr.search.tiles import Tile, Tiles, read_scene, read_tile, window_of
 from galr.trained_model import TrainedModel, load
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
@@ -78,6 +81,7 @@ class Match(NamedTuple):
     name: str  # relative to the folder of images
     score: float  # cosine similarity with the query
     why: Why | Corrected | None = None  # with re-ranking
+    tile: Tile | None = None  # in an archive of tiles
 
 
 class Archive:
@@ -147,6 +151,7 @@ class Archive:
         k: int = 20,
         weight: float = 0.5,
         rerank: bool | str = False,
+        box: Box | None = None,
     ) -> list[Match]:
         """The k images nearest to a sentence, to an image, or to both, best first.
 
@@ -154,11 +159,16 @@ class Archive:
         Where a sentence comes with an image, ``weight`` (0 to 1) is the sentence's share.
         ``rerank``, for a sentence alone: True or ``multivariate`` orders the k by the paper's score
         (``reranked``), another method of ``postprocessing.methods`` all images (``corrected``).
+        In an archive of tiles, overlapping ones are one match, the best of them, and ``box`` (west,
+        south, east, north in degrees) admits those that share ground with it.
         Raises UserError for an empty sentence, no query at all, an image that cannot be decoded, or
         a method that cannot be used for a single query.
         """
         if k < 1 or not 0 <= weight <= 1:
             raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
+        if box is not None and (self.tiles is None or rerank):
+            what = "orders all images" if rerank else "needs an archive of tiles of scenes"
+            raise UserError("--bbox" if not rerank else "--rerank", what, "leave --bbox out")
         query = self.embed(text, image=image, like=like, weight=weight)
         alone = text is not None and image is None and like is None
         if rerank:
@@ -167,13 +177,45 @@ class Archive:
                     "--rerank", "orders what a sentence alone has found", "leave the image out"
                 )
             method = "multivariate" if rerank is True else rerank
-            if method in MULTIVARIATE:
-                return self.reranked(query, k, method)
-            return self.corrected(query, k, method)
+            order = self.reranked if method in MULTIVARIATE else self.corrected
+            return self._places(order(query, k, method))
+        if self.tiles is not None:
+            return self._tiles_near(query, k, box, text=alone)
         rows, scores = self._nearest_to(query, k, text=alone)
         return [
             Match(rank, int(row), self.files[row].name, float(score))
             for rank, (row, score) in enumerate(zip(rows[0], scores[0], strict=True), start=1)
+        ]
+
+    @cached_property
+    def tiles(self) -> Tiles | None:
+        """Where the images lie, in an archive of tiles of scenes."""
+        if self.manifest.tiles is None:
+            return None
+        return Tiles(self.path / tiles_name(self.manifest), self.manifest.tiles)
+
+    def _tiles_near(self, query: Floats, k: int, box: Box | None, *, text: bool) -> list[Match]:
+        assert self.tiles is not None
+        among = None if box is None else self.tiles.within(box)
+        total = len(self) if among is None else len(among)
+        if total == 0:
+            return []
+        found = self.tiles.distinct(
+            lambda most: self._nearest_to(query, most, text=text, among=among), k, total
+        )
+        return [
+            Match(rank, row, self.files[row].name, score, tile=self.tiles.of(row, merged))
+            for rank, (row, score, merged) in enumerate(found, start=1)
+        ]
+
+    def _places(self, matches: list[Match]) -> list[Match]:
+        """The matches, of overlapping tiles the first."""
+        if self.tiles is None:
+            return matches
+        kept, counts = self.tiles.merged(np.array([match.number for match in matches], np.int64))
+        return [
+            matches[one]._replace(rank=rank, tile=self.tiles.of(matches[one].number, merged))
+            for rank, (one, merged) in enumerate(zip(kept, counts, strict=True), start=1)
         ]
 
     @cached_property
@@ -187,14 +229,19 @@ class Archive:
         images = self.embeddings if rows is None else self.embeddings[rows]
         return FeatureProduct(images, texts, self._compare).T
 
-    def _nearest_to(self, query: Floats, k: int, *, text: bool) -> Found:
-        """``nearest`` of one embedding (D,), of a sentence or of an image."""
+    def _nearest_to(
+        self, query: Floats, k: int, *, text: bool, among: NDArray[np.int64] | None = None
+    ) -> Found:
+        """``nearest`` of one embedding (D,), of a sentence or an image, ``among`` some images."""
         if self._compare is None:
+            if among is not None:
+                return Exact(self.embeddings, among=among).search(query[None], k)
             return self.nearest(query[None], k)
-        images = self._with_texts(query[None])
+        rows = np.arange(len(self)) if among is None else among
+        images = self._with_texts(query[None], among)
         if not text:
-            images = FeatureProduct(query[None], self.embeddings, alike)
-        return best(np.arange(len(self))[None], images[:].numpy(), k)
+            images = FeatureProduct(query[None], self.embeddings[rows], alike)
+        return best(rows[None], images[:].numpy(), k)
 
     def nearest(self, queries: Floats, k: int) -> Found:
         """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
@@ -331,8 +378,8 @@ class Archive:
         return self._numbers[name]
 
     def image_path(self, number: int) -> Path:
-        """The file of an image; UserError where it has gone."""
-        name = self.files[self._checked(number)].name
+        """The file of an image, or of a tile's scene; UserError where it has gone."""
+        name, _ = window_of(self.files[self._checked(number)].name)
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise UserError(self.path, "names a file outside its folder of images", DAMAGED)
         path = self.folder / name
@@ -342,7 +389,18 @@ class Archive:
 
     def image(self, number: int) -> Image.Image:
         """An image of the archive as RGB."""
-        return decode_image(self.image_path(number), self.encoder.scaling)
+        path = self.image_path(number)
+        if self.tiles is not None:
+            tile = self.tiles.of(number)
+            return read_tile(path, self.tiles.scenes[tile.scene], tile.window)
+        return decode_image(path, self.encoder.scaling)
+
+    def scene(self, number: int, longest: int) -> Image.Image:
+        """The scene of a tile, its longer side reduced to at most ``longest`` pixels."""
+        if self.tiles is None:
+            raise ValueError("an archive of whole images has no scenes")
+        facts = self.tiles.scenes[self.tiles.of(self._checked(number)).scene]
+        return read_scene(self.image_path(number), facts, longest)
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self):

@@ -6,23 +6,26 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.common.progress import Progress
+from galr.common.scaling import Scaling
 from galr.data.image_folder import list_images
 from galr.data.images import decode_image, resize_to_square
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.comparison import Cosine
 from galr.model.exported import WEIGHTS, is_exported
-from galr.search.approximate import import_faiss, write_index
+from galr.search.approximate import LEAST_IVFPQ, import_faiss, too_few, write_index
 from galr.search.kept_model import keep_model
 from galr.search.storage import (
     MANIFEST,
@@ -33,13 +36,16 @@ from galr.search.storage import (
     Kind,
     Manifest,
     Rows,
+    Tiling,
     only_builder,
     read_manifest,
     read_rows,
+    tiles_name,
     write_captions,
     write_manifest,
     write_rows,
 )
+from galr.search.tiles import Cut, NoData
 from galr.trained_model import TrainedModel, load
 
 logger = logging.getLogger(__name__)
@@ -70,6 +76,7 @@ def build_archive(
     batch_size: int = 64,
     device: str = "auto",
     overwrite: bool = False,
+    tiles: Tiling | None = None,
 ) -> Built:
     """Encodes the images below the folder ``images`` into the archive ``out``.
 
@@ -79,22 +86,33 @@ def build_archive(
     checkpoint that does not hold its vocabulary and options. Where ``out`` is an archive of the
     same model and store, only images that are new or changed are encoded, and those that are gone
     leave it; so a build that was killed goes on. Images that cannot be decoded are left out and
-    reported. Raises UserError for what does not fit together.
+    reported. ``tiles`` cuts the images into tiles, which are images of the archive then. Raises
+    UserError for what does not fit together.
     """
     folder, out = Path(images), Path(out)
+    if tiles is not None and local is not None:
+        raise UserError(local, "tiles have no local features", "leave --local out")
     if kind in ("hnsw", "ivfpq"):
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
-    files = image_files(folder)
-    manifest = _started(out, folder, Path(checkpoint), local, overwrite)
+    listed = files = image_files(folder)
+    cut = None if tiles is None else Cut(folder, listed, tiles)
+    if cut is not None:
+        files = cut.files
+        if not files:
+            raise cut.problems[0]
+    if kind == "ivfpq" and len(files) < LEAST_IVFPQ:
+        raise too_few(len(files))
+    manifest = _started(out, folder, Path(checkpoint), local, overwrite, tiles)
     with only_builder(out):
         fresh = not (out / MANIFEST).is_file()
         if fresh:
-            names = [file.name for file in files]
-            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=(folder, names))
+            # a scene has a range of numbers of its own, a folder of images one of them all
+            of = None if cut else (folder, [file.name for file in files])
+            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=of)
         sources = _sources(out, manifest)
         todo, batches = _to_encode(files, sources, manifest, batch_size)
-        unreadable: list[UserError] = []
+        problems: list[UserError] = []
         encoder: TrainedModel | None = None
         if todo or reference is not None:
             encoder = load(out / MODEL, device)
@@ -105,21 +123,30 @@ def build_archive(
                     "%d of %d images are in the archive", len(files) - len(todo), len(files)
                 )
             matrices = _local_features(encoder, local, todo)
+            # the parts, and the file that they are joined to
+            check_room(out, 2 * 4 * len(files) * encoder.model.embed_dim)
             if fresh:  # from here on a build can go on
                 write_manifest(out, manifest)
-            unreadable = _encode(encoder, folder, batches, matrices, out)
-            if len(unreadable) == len(files):
-                raise unreadable[0]
-            for problem in unreadable[:10]:
-                logger.warning("left out: %s", problem)
+            picture = cut.picture if cut else _decoder(folder, encoder.scaling)
+            problems = _encode(encoder, picture, batches, matrices, out)
+            if len(problems) == len(files):
+                raise problems[0]
+        unreadable = [] if cut is None else cut.problems
+        unreadable += [problem for problem in problems if not isinstance(problem, NoData)]
+        for problem in unreadable[:10]:
+            logger.warning("left out: %s", problem)
         del sources
+        files = files if cut is None else [*files, *listed]  # a scene may be unreadable as a whole
         manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
         if reference is not None and encoder is not None:
             manifest = _with_captions(
                 out, manifest, reference, encoder.encode_texts(reference).numpy()
             )
+        kept = read_rows(out / str(manifest.images)).files
+        if cut is not None:
+            cut.write(out / tiles_name(manifest), kept)
         write_manifest(out, manifest)
-    return Built(len(files) - len(unreadable), len(todo) - len(unreadable), manifest.unreadable)
+    return Built(len(kept), len(todo) - len(problems), manifest.unreadable)
 
 
 def image_files(folder: Path) -> list[ImageFile]:
@@ -130,7 +157,12 @@ def image_files(folder: Path) -> list[ImageFile]:
 
 
 def _started(
-    out: Path, folder: Path, checkpoint: Path, local: str | Path | None, overwrite: bool
+    out: Path,
+    folder: Path,
+    checkpoint: Path,
+    local: str | Path | None,
+    overwrite: bool,
+    tiles: Tiling | None,
 ) -> Manifest:
     """The manifest of ``out``, which is made where it is not there; checked against the inputs."""
     fresh = Manifest(
@@ -140,6 +172,7 @@ def _started(
             "name a checkpoint of train.py (best.pth)",
         ),
         local=None if local is None else _digest(Path(local), "name a store, or leave --local out"),
+        tiles=tiles,
     )
     if out.is_file():
         raise UserError(out, "is a file, and an archive is a folder", "give another --out")
@@ -153,7 +186,7 @@ def _started(
         return fresh
     if overwrite:
         with only_builder(out):
-            for pattern in (MANIFEST, MODEL, "*.h5", "*.faiss", "*.tmp"):
+            for pattern in (MANIFEST, MODEL, "*.h5", "*.npz", "*.faiss", "*.tmp"):
                 for path in out.glob(pattern):
                     path.unlink()
         return fresh
@@ -161,6 +194,7 @@ def _started(
     for before, now, what in (
         (manifest.checkpoint, fresh.checkpoint, "another checkpoint"),
         (manifest.local, fresh.local, "other local features"),
+        (manifest.tiles, fresh.tiles, "other tiles (--tiles, --overlap, --bands)"),
     ):
         if before != now:
             raise UserError(
@@ -222,7 +256,7 @@ def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
 
 def _encode(
     encoder: TrainedModel,
-    folder: Path,
+    picture: Callable[[ImageFile], Image.Image],
     batches: Sequence[Sequence[ImageFile]],
     local: LocalFeatures | None,
     out: Path,
@@ -233,7 +267,7 @@ def _encode(
     part = _Part(out)
     with Progress("index", total=len(files), unit="images") as progress:
         try:
-            for start, decoded in _decoded(folder, batches, encoder):
+            for start, decoded in _decoded(picture, batches, encoder.side):
                 problems += [one for one in decoded if isinstance(one, UserError)]
                 kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
                 if kept:
@@ -278,8 +312,12 @@ class _Part:
 Decoded = list[NDArray[np.uint8] | UserError]
 
 
+def _decoder(folder: Path, scaling: Scaling) -> Callable[[ImageFile], Image.Image]:
+    return lambda file: decode_image(folder / file.name, scaling)
+
+
 def _decoded(
-    folder: Path, batches: Sequence[Sequence[ImageFile]], encoder: TrainedModel
+    picture: Callable[[ImageFile], Image.Image], batches: Sequence[Sequence[ImageFile]], side: int
 ) -> Iterator[tuple[int, Decoded]]:
     """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
 
@@ -288,7 +326,7 @@ def _decoded(
 
     def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
         try:
-            return resize_to_square(decode_image(folder / file.name, encoder.scaling), encoder.side)
+            return resize_to_square(picture(file), side)
         except UserError as error:
             return error
 

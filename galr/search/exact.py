@@ -22,20 +22,30 @@ class Found(NamedTuple):
 class Exact:
     """The K embeddings of largest inner product; ties in the order of rows.
 
-    embeddings (I, D) may be mapped into memory: beside them a block's scores are held.
+    embeddings (I, D) may be mapped into memory: beside them a block's scores are held. ``among``:
+    the rows that may be found, all where it is None.
     """
 
-    def __init__(self, embeddings: Floats, block_rows: int = BLOCK_ROWS) -> None:
-        self.embeddings, self.block_rows = embeddings, block_rows
+    def __init__(
+        self,
+        embeddings: Floats,
+        block_rows: int = BLOCK_ROWS,
+        among: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.embeddings, self.block_rows, self.among = embeddings, block_rows, among
 
     def search(self, queries: Floats, k: int) -> Found:
         """queries (Q, D) -> K = min(k, I) rows of each."""
         rows = np.empty((len(queries), 0), dtype=np.int64)
         scores = np.empty((len(queries), 0), dtype=np.float32)
-        for start in range(0, len(self.embeddings), self.block_rows):
-            block = self.embeddings[start : start + self.block_rows]
+        admitted = self.embeddings if self.among is None else self.among
+        for start in range(0, len(admitted), self.block_rows):
+            block = admitted[start : start + self.block_rows]
+            numbers = np.arange(start, start + len(block))
+            if self.among is not None:
+                numbers, block = self.among[numbers], self.embeddings[block]
             own = queries @ block.T  # (Q, b)
-            numbers = np.broadcast_to(np.arange(start, start + len(block)), own.shape)
+            numbers = np.broadcast_to(numbers, own.shape)
             more = best(numbers, own, k)
             rows = np.concatenate([rows, more.rows], axis=1)
             rows, scores = best(rows, np.concatenate([scores, more.scores], axis=1), k)

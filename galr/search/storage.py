@@ -6,6 +6,7 @@
 ``KIND-STAMP.faiss``   the approximate index of that very file, where there is one
 ``captions-STAMP.h5``  the captions that rerank compares with, where there are any
 ``rerank-STAMP.npz``   what re-ranking methods read of each image's similarities with these captions
+``tiles-STAMP.npz``    where the tiles of scenes lie, in an archive of tiles
 ``part-NUMBER.h5``     images that a build has done so far, in the format of ``images``
 
 A build never changes a file that the last archive.json names, so that whoever has the archive open
@@ -43,6 +44,16 @@ FILE_NAME = r"^[a-z]+-[0-9a-f]+\.(h5|faiss)$"
 Floats = NDArray[np.float32]
 
 
+class Tiling(BaseModel):
+    """How scenes are cut into tiles: sides in pixels, overlap as a share of the side, bands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sides: tuple[int, ...]
+    overlap: float
+    bands: tuple[int, ...] | None = None
+
+
 class Manifest(BaseModel):
     """What ``archive.json`` says."""
 
@@ -57,6 +68,7 @@ class Manifest(BaseModel):
     images: str | None = Field(None, pattern=FILE_NAME)
     approximate: str | None = Field(None, pattern=FILE_NAME)
     captions: str | None = Field(None, pattern=FILE_NAME)
+    tiles: Tiling | None = None  # None for an archive of whole images
     unreadable: tuple[str, ...] = ()  # image files that could not be decoded
 
 
@@ -122,9 +134,10 @@ def write_manifest(archive: Path, manifest: Manifest) -> None:
     write_json(archive / MANIFEST, manifest.model_dump(mode="json"))
     if manifest.images is None:
         return
-    kept = {manifest.images, manifest.approximate, manifest.captions, statistics_name(manifest)}
+    kept = {manifest.images, manifest.approximate, manifest.captions, statistics_name(manifest),
+            tiles_name(manifest)}  # fmt: skip
     for pattern in (
-        "images-*.h5", "captions-*.h5", "rerank-*.npz", "*.faiss", "part-*.h5", "*.tmp",
+        "images-*.h5", "captions-*.h5", "*.npz", "*.faiss", "part-*.h5", "*.tmp",
     ):  # fmt: skip
         for path in archive.glob(pattern):
             if path.name not in kept:
@@ -186,6 +199,11 @@ def statistics_name(manifest: Manifest) -> str:
     return f"rerank-{stamp[:16]}.npz"
 
 
+def tiles_name(manifest: Manifest) -> str:
+    """The file that says where the tiles of these images lie."""
+    return f"tiles-{Path(manifest.images or '').stem.removeprefix('images-')}.npz"
+
+
 def read_statistics(path: Path) -> dict[str, NDArray[np.generic]]:
     """Arrays by name; none where there is no file, or one that is damaged: it is made again."""
     try:
@@ -216,10 +234,12 @@ def only_builder(archive: Path) -> Iterator[None]:
             stack.callback(os.close, handle)  # which also unlocks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise UserError(
                     archive, "another run is building this archive", "wait for it, or stop it"
                 ) from None
+            except OSError:  # a file system without locks
+                pass
         yield
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from galr.common import distributed
-from galr.common.atomic import write_text
+from galr.common.atomic import check_room, write_text
 from galr.common.errors import RunError, UserError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
@@ -190,6 +190,8 @@ class FoldTrainer:
             # resolved: base files may be elsewhere
             resolved = {**self.options.model_dump(mode="json"), "base": None}
             write_text(self.folder / "options.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            # best.pth, last.pth with two moments, and one of them again while it is replaced
+            check_room(self.folder, 7 * sum(each.nbytes for each in self.model.parameters()))
             self._save_last()  # an interruption in the first epoch resumes from here
 
     def _restore(self) -> bool:

@@ -181,3 +181,26 @@ def test_hashes_tell_a_copy_from_another_scene(tmp_path):
             copies.append(perceptual_hash(copy))
     pairs = near_pairs(np.stack([perceptual_hash(scene) for scene in scenes]), np.stack(copies))
     assert sorted(map(tuple, pairs[:, :2].tolist())) == [(n, n) for n in range(20)]
+
+
+def test_skip_bad_goes_on_without_what_is_missing_or_damaged(tmp_path, published):
+    (tmp_path / "pictures" / "scene_1.png").unlink()
+    (tmp_path / "pictures" / "scene_2.png").write_bytes(b"no image")
+    assert prepare(tmp_path, published).returncode == 2
+    done = prepare(tmp_path, published, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "left out: there is no image" in done.stdout
+    assert "scene_2.png: is not an image of a known kind" in done.stdout
+    images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
+    assert images == ("scene_0.png", "scene_3.png", "scene_4.png")
+
+
+def test_the_folder_of_an_image_may_stand_apart(tmp_path, published):
+    (tmp_path / "pictures" / "train2014").mkdir()
+    for image in published["images"][:5]:
+        name = image["filename"]
+        (tmp_path / "pictures" / name).rename(tmp_path / "pictures" / "train2014" / name)
+        image["filepath"] = "train2014"
+    assert prepare(tmp_path, published).returncode == 0
+    images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
+    assert images[0] == "train2014/scene_0.png"

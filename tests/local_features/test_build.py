@@ -401,3 +401,29 @@ def test_nothing_is_lost_in_silence(tmp_path_factory, kind, content, end):
     if report.left_out:
         with pytest.raises(UserError):
             build_store(*arguments, **stated)
+
+
+def test_ids_of_images_are_found_as_text_or_number(images, detections):
+    listed = [{"id": 1, "file_name": "sub\\A.PNG"}, {"id": "2", "file_name": "c.png"}]
+    (detections / "images.json").write_text(json.dumps({"images": listed}))
+    boxes = [entry(image_id=key, category_id="ship") for key in ("1", 2)]
+    (detections / "results.json").write_text(json.dumps(boxes))
+    store = build("coco", detections, images)
+    found = store.features.adjacency.any(axis=(1, 2))
+    assert [name for name, any_there in zip(store.names, found, strict=True) if any_there] == [
+        "a.png", "c.tif"
+    ]  # fmt: skip
+
+
+def test_class_folders_give_one_store_by_names_with_their_folder(images, detections):
+    for folder in ("airport", "beach"):
+        (images / folder).mkdir()
+        (detections / folder).mkdir()
+        shutil.copy(images / "a.png", images / folder / "001.png")
+        write_lines(detections / folder / "001.txt", ["ship 0.5 1 2 3 4"])
+        (images / folder / "._001.png").write_bytes(b"\x00\x05\x16\x07")
+        (detections / folder / "._001.txt").write_bytes(b"\x00\x05\x16\x07")
+    store = build("paddledet", detections, images)
+    assert {"airport/001.png", "beach/001.png", "a.png"} <= set(store.names)
+    rows = [store.names.index(f"{folder}/001.png") for folder in ("airport", "beach")]
+    assert store.features.representation[rows].any(axis=(1, 2)).all()

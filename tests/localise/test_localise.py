@@ -8,7 +8,8 @@ from PIL import Image
 
 from galr.common import cli
 from galr.localise.__main__ import main
-from galr.localise.windows import average_over_cover, cover
+from galr.scenes.scene import Scene
+from galr.scenes.windows import average_over_cover, cover
 from tests.search.conftest import learned as learned
 
 rasterio = pytest.importorskip("rasterio")
@@ -116,11 +117,11 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
                  learned.checkpoint, "--windows", SIDE, "--out", out]  # fmt: skip
     real = encode._encoded
 
-    def stopping(scene, windows, encoder):
-        if len(encoded) == 2:
+    def stopping(read, encoder, dense):
+        if len(encoded) == 1:
             raise KeyboardInterrupt
-        encoded.append(len(windows))
-        return real(scene, windows, encoder)
+        encoded.append(len(read.usable))
+        return real(read, encoder, dense)
 
     monkeypatch.setattr(encode, "_encoded", stopping)
     assert run(capsys, *arguments)[0] == 130
@@ -129,7 +130,8 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
     result = (tmp_path / "out" / "result.json").read_text()
     assert json.loads((tmp_path / "out" / "regions.geojson").read_text())["units"] == "pixels"
     windows = len(cover(5 * SIDE, 4 * SIDE, (SIDE,)))
-    assert len(encoded) == -(-windows // 16)
+    assert windows == 63
+    assert encoded == [56, 1]  # what lies on the grid as one block, and the last column or row
     whole = [word if word != tmp_path / "out" else tmp_path / "whole" for word in arguments]
     assert run(capsys, *whole)[0] == 0
     assert (tmp_path / "whole" / "result.json").read_text() == result
@@ -150,11 +152,22 @@ def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
     assert row["iou"] > 0.3
     assert row["ap"] > 0.3
     assert "mean of 1 queries" in told.out
+    other = {
+        **entries[0],
+        "caption": learned.pairs[3][0],
+        "points": [[[0, 0], [SIDE, 0], [0, SIDE]]],
+    }
+    (tmp_path / "anno.json").write_text(json.dumps([*entries, other]))
+    status, told = run(capsys, *arguments, "--out", tmp_path / "two", "--chance")
+    assert status == 0, told.err
+    results = json.loads((tmp_path / "two" / "results.json").read_text())
+    assert results["rows"][0]["ap"] > results["chance"]["ap"]
+    assert "chance: maps of other queries" in told.out
     for change, message in (
         ({"points": [[[1, 1]]]}, "entry 0: points is not a list of polygons"),
         ({"points": [[[900, 900], [950, 900], [950, 950]]]}, "lies outside the scene of 200 x 160"),
         ({"caption": " "}, "entry 0: caption is missing or not text"),
-        ({"jpg_name": "none.png"}, "none.png: there is no such scene"),
+        ({"jpg_name": "none.png"}, "entry 0: there is no image"),
     ):
         (tmp_path / "anno.json").write_text(json.dumps([{**entries[0], **change}]))
         status, told = run(capsys, *arguments, "--out", tmp_path / "bad")
@@ -191,6 +204,72 @@ def test_bad_input_is_one_line(learned, tmp_path, capsys, monkeypatch, arguments
     assert message in told.err
     assert "Traceback" not in told.err
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_a_reference_system_that_is_not_of_the_earth_is_refused(learned, tmp_path, capsys):
+    caption, scene = pixels(learned)
+    local = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+    transform = rasterio.transform.from_origin(100, 200, 1, 1)
+    write_tiff(tmp_path / "scene.tif", scene, crs=local, transform=transform)
+    status, told = run(
+        capsys, "--image", tmp_path / "scene.tif", "--text", caption, "--checkpoint",
+        learned.checkpoint, "--windows", SIDE, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 2, told.err
+    assert "cannot be related to WGS84" in told.err
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def encoder_of(learned):
+    from galr.trained_model import load
+
+    return load(learned.checkpoint)
+
+
+def test_windows_in_blocks_are_the_windows_alone(learned, tmp_path):
+    from galr.localise.encode import encode_windows
+
+    _, scene = pixels(learned)
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    encoder = encoder_of(learned)
+    windows = cover(5 * SIDE, 4 * SIDE, (32, 64))
+    with Scene(tmp_path / "scene.png") as opened:
+        found = encode_windows(opened, windows, encoder, "", tmp_path / "a")
+        shared = encode_windows(opened, windows[:0:-1], encoder, "", tmp_path / "b")
+    cut = [scene[top:bottom, left:right] for left, top, right, bottom in windows.tolist()]
+    alone = encoder.encode_images(cut).numpy()
+    same = windows[:, 2] - windows[:, 0] == encoder.side  # nothing is resized
+    np.testing.assert_allclose(found[same], alone[same], atol=1e-5)
+    assert (found * alone).sum(axis=1).min() > 0.99
+    np.testing.assert_allclose(shared, found[:0:-1], atol=1e-3)
+
+
+def test_dense_windows_of_one_picture_are_the_windows(learned):
+    from galr.localise.dense import encode_grid
+
+    encoder = encoder_of(learned)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (encoder.side, encoder.side, 3), dtype=np.uint8)
+    alone = encoder.encode_pixels(picture[None]).numpy()
+    np.testing.assert_allclose(encode_grid(encoder, picture, 32).numpy(), alone, atol=1e-5)
+    # of one value everywhere, windows that the border does not reach are alike
+    flat = np.full((32 * 17, 32 * 18, 3), 90, dtype=np.uint8)
+    grid = encode_grid(encoder, flat, 32).numpy().reshape(17, 18, -1)
+    np.testing.assert_allclose(grid[8, 8], grid[8, 9], atol=1e-5)
+    assert np.abs(grid[8, 8] - grid[0, 0]).max() > 1e-3
+
+
+def test_dense_runs_where_windows_lie_on_the_grid(learned, tmp_path, capsys):
+    caption, scene = pixels(learned)
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    arguments = ["--image", tmp_path / "scene.png", "--text", caption, "--dense", "--checkpoint",
+                 learned.checkpoint, "--out", tmp_path / "out", "--windows", 64]  # fmt: skip
+    status, told = run(capsys, *arguments, "--overlap", 0)
+    assert status == 0, told.err
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["dense"] is True
+    status, told = run(capsys, *arguments, "--overlap", 0.4)
+    assert status == 2
+    assert "do not lie on the backbone's last map" in told.err
 
 
 def test_windows_cover_a_scene_to_its_border():

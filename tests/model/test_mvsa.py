@@ -43,7 +43,7 @@ def test_mvsa_is_its_equations_at_every_position():
 
 
 def test_pooled_projection_ignores_where_things_are():
-    head = PooledProjection(512, 5).double()
+    head = PooledProjection((512,), 5).double()
     maps = random_maps()
     mirrored = [each.flip(-1) for each in maps]
     torch.testing.assert_close(head(mirrored), head(maps), rtol=1e-12, atol=1e-14)
@@ -51,7 +51,7 @@ def test_pooled_projection_ignores_where_things_are():
 
 @pytest.mark.parametrize("shape", [(2, 3, 64, 32), (2, 1, 32, 32), (3, 32, 32), (2, 3, 48, 48)])
 def test_images_of_another_shape_are_refused_with_both_shapes(shape):
-    encoder = ImageEncoder(Backbone(), PooledProjection(512, 5), image_size=32)
+    encoder = ImageEncoder(Backbone(), PooledProjection((512,), 5), image_size=32)
     with pytest.raises(ValueError, match=r"must be \(B, 3, 32, 32\), got \(") as error:
         encoder(torch.zeros(shape))
     assert str(shape) in str(error.value)
@@ -76,3 +76,27 @@ def test_a_flat_attention_is_the_same_on_every_grid():
         for side in (64, 32)
     )  # fmt: skip
     torch.testing.assert_close(mvsa(same), mvsa(half))
+
+
+def test_pooled_maps_of_all_levels_are_standardised_and_projected_side_by_side():
+    head = PooledProjection(CHANNELS, 5, standardise=True).double()
+    maps = random_maps(6)
+    means = torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1)
+    standard = (means - means.mean(dim=0)) / (means.var(dim=0, unbiased=False) + 1e-5).sqrt()
+    expected = standard @ head.projection.weight.T + head.projection.bias
+    torch.testing.assert_close(head(maps), expected)
+
+
+@torch.no_grad()
+def test_in_evaluation_alone_the_feature_is_the_mean_over_four_rotations():
+    head = PooledProjection(CHANNELS, 5)
+    encoder = ImageEncoder(Backbone(), head, image_size=32, average_rotations=True).eval()
+    upright = ImageEncoder(encoder.trunk, head, image_size=32).eval()
+    image = torch.randn(2, 3, 32, 32)
+    turned = [torch.rot90(image, k, (2, 3)) for k in range(4)]
+    features = torch.stack([upright(each) for each in turned])
+    torch.testing.assert_close(encoder(image), features.mean(dim=0))
+    assert not torch.allclose(features[0], features.mean(dim=0))
+    kept = torch.stack([encoder.kept_maps(each) for each in turned], dim=1)
+    torch.testing.assert_close(encoder.feature_of_kept(kept), features.mean(dim=0))
+    torch.testing.assert_close(upright.feature_of_kept(kept), features[0])

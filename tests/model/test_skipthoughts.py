@@ -66,7 +66,8 @@ def test_bi_kinds_are_two_directions_side_by_side(folder, kind, pool):
 def test_without_files_the_sizes_are_the_arguments(kind):
     encoder = build_skipthoughts(kind, words=WORDS, word_dim=5, hidden_dim=8).eval()
     assert encoder.sentence_dim == 8
-    assert encoder.embedding.weight.shape == (len(WORDS) + 1, 5)
+    width = 8 if kind == "BagOfWords" else 5  # its word vectors are as long as their mean
+    assert encoder.embedding.weight.shape == (len(WORDS) + 1, width)
     assert not encoder.embedding.weight[0].any()
     assert encoder(TOKENS, LENGTHS).shape == (4, 8)
 
@@ -162,3 +163,27 @@ def test_gives_the_reference_vectors(parity_root, tmp_path):
             with torch.inference_mode():
                 vectors = encoder(tokens, lengths)
             np.testing.assert_allclose(vectors, golden[kind], rtol=0, atol=1e-5)
+
+
+def test_a_bag_of_words_is_the_mean_of_those_that_are_not_left_out():
+    torch.manual_seed(0)
+    encoder = build_skipthoughts("BagOfWords", None, WORDS, dropout=0.5, hidden_dim=3)
+    table = encoder.embedding.weight.detach()
+    whole = torch.stack(
+        [table[row[:length]].mean(dim=0) for row, length in zip(TOKENS, LENGTHS, strict=True)]
+    )
+    torch.testing.assert_close(encoder.eval()(TOKENS, LENGTHS), whole)
+    seen = torch.cat([encoder.train()(TOKENS[:1], LENGTHS[:1]) for _ in range(200)])
+    subsets = [
+        table[TOKENS[0, :3]][[bool(number >> i & 1) for i in range(3)]].sum(dim=0)
+        / max(1, number.bit_count())
+        for number in range(8)
+    ]
+    nearest = torch.cdist(seen, torch.stack(subsets)).min(dim=1)
+    assert nearest.values.max() < 1e-3
+    assert set(nearest.indices.tolist()) == set(range(8))
+
+
+def test_a_bag_of_words_is_read_from_no_files(folder):
+    with pytest.raises(UserError, match=r"set model\.seq2vec\.pretrained=false"):
+        build_skipthoughts("BagOfWords", folder, WORDS)

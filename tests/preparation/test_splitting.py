@@ -144,8 +144,12 @@ def test_the_command_writes_options_and_says_what_comes_next(own):
 
 
 @pytest.mark.parametrize("images", [10, 300, 4_000, 50_000, 1_000_000])
-def test_a_recipe_for_each_amount(images):
+def test_a_recipe_for_each_amount(images, monkeypatch):
     recipe = choose_recipe(images, has_gpu=False)
+    assert recipe.is_frozen
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    recipe = choose_recipe(images, has_gpu=False)
+    assert not recipe.is_frozen
     changes = {entry.key: entry.value for entry in recipe.changes}
     assert 60 <= changes["budget_seconds"] <= 0.03 * max(images, 60_000)
     assert "gpu" in choose_recipe(images, has_gpu=True).base

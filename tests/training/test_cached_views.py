@@ -55,7 +55,8 @@ def test_views_are_the_turned_and_mirrored_image(yaml):
             found = kept.batch([index], np.array([(view + 0.5) / 8]))
             expected = encoder.kept_maps(normalise(turned))
             torch.testing.assert_close(found.float(), expected, rtol=2e-3, atol=1e-3)
-    assert torch.equal(kept.batch([3]), kept.batch([3], np.array([0.0])))
+    turned = [kept.batch([3], np.array([view / 8])) for view in range(4)]
+    assert torch.equal(kept.batch([3]), torch.stack(turned, dim=1))  # in evaluation
 
 
 def test_crops_are_a_function_of_the_seed(yaml):

@@ -22,19 +22,20 @@ from galr.search.serve.guard import Guard, Hosts
 from galr.search.serve.limits import Limits, Question, Refused, read_body
 from galr.search.serve.objects import Objects
 from galr.search.serve.pictures import Pictures, View, read_upload
+from galr.search.serve.places import collection, described, outlines, tile_of
 from galr.search.serve.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("page.js", "ask.js", "details.js", "elements.js", "scene.js")
+SCRIPTS = ("page.js", "ask.js", "details.js", "elements.js", "places.js", "scene.js")
 FILES = {  # address: file and its kind
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     **{f"/{name}": (name, "text/javascript") for name in SCRIPTS},
 }
-VIEWS: dict[str, View] = {"thumb": "thumb", "large": "large"}
+VIEWS: dict[str, View] = {"thumb": "thumb", "large": "large", "scene": "scene"}
 SAMPLE, EXAMPLES = 12, 3  # images and captions that are shown before the first search
 
 
@@ -59,6 +60,8 @@ class Site:
             "exact": self.archive.manifest.approximate is None,
             "rerank": bool(captions),
             "objects": self.archive.manifest.local is not None,  # which an image sent has not
+            "tiles": self.archive.tiles is not None,
+            "outlines": outlines(self.archive),
             "sample": [self._image(number) for number in numbers.tolist()],
             "examples": short[step // 2 :: step][:EXAMPLES],
             "limits": self.limits._asdict(),
@@ -79,10 +82,12 @@ class Site:
             k=question.k,
             weight=question.weight,
             rerank=question.rerank,
+            box=question.box,
         )
         encoder = self.archive.encoder
         return {
             "results": [self._match(match) for match in found],
+            "geojson": collection(found, text or ""),
             "unknown": encoder.unknown_words(text or "")[:20],
             "understood": text is None or encoder.knows_a_word(text),
             "seconds": round(time.monotonic() - started, 4),
@@ -110,16 +115,23 @@ class Site:
             raise Refused(422, "Write a sentence or choose an image.")
         if question.rerank and (has_image or question.like is not None):
             raise Refused(422, "Rerank orders what a sentence alone has found.")
+        if question.box is not None and (question.rerank or self.archive.tiles is None):
+            raise Refused(422, "A box is for tiles of scenes, without rerank.")
         if question.rerank and not self.archive.captions[0]:
             raise Refused(422, "This archive holds no captions for rerank to compare with.")
 
     def _match(self, match: Match) -> dict[str, Any]:
         why = None if match.why is None else match.why._asdict()
-        return {"rank": match.rank, "score": match.score, "why": why, **self._image(match.number)}
+        image = self._image(match.number)
+        if match.tile is not None:
+            image["tile"] = described(self.archive, match.tile)
+        return {"rank": match.rank, "score": match.score, "why": why, **image}
 
     def _image(self, number: int) -> dict[str, Any]:
         there = self.pictures.is_there(number)
-        return {"number": number, "name": self.archive.files[number].name, "there": there}
+        name = self.archive.files[number].name
+        tile = tile_of(self.archive, number)
+        return {"number": number, "name": name, "there": there, "tile": tile}
 
 
 def create_app(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import NamedTuple
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from galr.search.tile_arguments import Box, box
 
 PATIENCE = 4  # times the limit of a body
 
@@ -41,6 +44,7 @@ class Question(BaseModel):
     k: int = Field(default=24, ge=1)
     weight: float = Field(default=0.5, ge=0, le=1)  # the sentence's share beside an image
     rerank: bool = False
+    bbox: str = Field(default="", max_length=120)  # W,S,E,N in degrees, of an archive of tiles
 
     @classmethod
     def from_json(cls, body: bytes, limits: Limits) -> Question:
@@ -63,6 +67,14 @@ class Question(BaseModel):
         """The text in one line without control characters; None where nothing is left."""
         shown = "".join(letter if letter.isprintable() else " " for letter in self.text)
         return " ".join(shown.split()) or None
+
+    @property
+    def box(self) -> Box | None:
+        """The box in degrees; None without one. Raises Refused for what is none."""
+        try:
+            return box(self.bbox) if self.bbox.strip() else None
+        except ArgumentTypeError:
+            raise Refused(422, "A box is west,south,east,north in degrees.") from None
 
     def _within(self, limits: Limits) -> Question:
         if len(self.text) > limits.sentence:

@@ -16,9 +16,10 @@ from galr.common.scaling import Scaling
 from galr.data.images import AS_IT_IS, FORMATS, decode_image
 from galr.search.archive import Archive
 from galr.search.serve.limits import Limits, Refused, shown_bytes
+from galr.search.tiles import window_of
 
-View = Literal["thumb", "large"]
-SIDES: dict[View, int] = {"thumb": 360, "large": 1600}  # pixels, at most
+View = Literal["thumb", "large", "scene"]  # the last is of the whole scene that a tile is of
+SIDES: dict[View, int] = {"thumb": 360, "large": 1600, "scene": 1600}  # pixels, at most
 CACHE_BYTES = 64 << 20
 GONE = "This image is no longer where it was indexed."
 
@@ -50,17 +51,17 @@ class Pictures:
 
     def tag(self, number: int, view: View) -> str:
         """Changes with the image: by it a browser knows its copy again. Refused as in ``get``."""
-        return f'"{self._stamp(number)}-{view}"'
+        return f'"{self._stamp(number, view)}-{view}"'
 
     def get(self, number: int, view: View) -> Picture:
         """Refused: 404 for a number that is none, 410 for a file that has gone or is damaged."""
-        key = (self._stamp(number), view)
+        key = (self._stamp(number, view), view)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         try:
-            image = self.archive.image(number)
+            image = self._image(number, view)
         except UserError:
             raise Refused(410, GONE) from None
         width, height = image.size
@@ -69,10 +70,19 @@ class Pictures:
         self._keep(key, picture)
         return picture
 
-    def _stamp(self, number: int) -> str:
+    def _image(self, number: int, view: View) -> Image.Image:
+        if view == "scene":
+            return self.archive.scene(number, SIDES[view])
+        return self.archive.image(number)
+
+    def _stamp(self, number: int, view: View = "thumb") -> str:
         if not 0 <= number < len(self.archive):
             raise Refused(404, "There is no image of that number.")
         name = self.archive.files[number].name
+        if view == "scene":  # one picture for all tiles of a scene
+            name, window = window_of(name)
+            if window is None:
+                raise Refused(404, "There is nothing here.")
         try:
             stat = os.stat(self.archive.image_path(number))
         except (OSError, UserError):

@@ -2,6 +2,7 @@
 
 import { ask } from "./ask.js";
 import { byId, element, picture, score } from "./elements.js";
+import { tileFacts, tileName } from "./places.js";
 import { colours, overlay } from "./scene.js";
 
 const dialog = byId("details");
@@ -23,7 +24,7 @@ async function show(at) {
   place = at;
   const image = shown[at];
   const mine = ++turn;
-  byId("name").textContent = image.name;
+  byId("name").textContent = image.tile ? tileName(image.tile) : image.name;
   byId("previous").disabled = at === 0;
   byId("next").disabled = at === shown.length - 1;
   byId("overlay-row").hidden = true;
@@ -49,6 +50,7 @@ function complete(image, details) {
     const shownImage = byId("figure").querySelector("img");
     if (shownImage) shownImage.alt = `Image ${image.name}. The caption that the model finds nearest: ${details.captions[0].text}`;
   }
+  if (image.tile) facts.append(...tileFacts(image));
   if (details.scene) scene(details);
 }
 

@@ -3,8 +3,12 @@
 import { ask, search } from "./ask.js";
 import { open } from "./details.js";
 import { byId, element, picture, score } from "./elements.js";
+import { PlaceMap, save, tileName } from "./places.js";
 
-const [text, k, weight, rerank] = ["text", "k", "weight", "rerank"].map(byId);
+const [text, k, weight, rerank, bbox] = ["text", "k", "weight", "rerank", "bbox"].map(byId);
+const map = new PlaceMap((index) => cards[index].click(), (box) => { bbox.value = box; rerank.checked = false; again(); });
+let cards = []; // of the images that are shown
+let geojson = null; // of the latest results
 let about = null;
 let file = null; // an image of the reader's
 let like = null; // or one of the archive
@@ -13,8 +17,9 @@ let running = new AbortController();
 async function start() {
   about = await ask("/api/archive");
   const count = about.images.toLocaleString("en");
-  byId("about").textContent = `${count} images, ${about.exact ? "every one compared" : "approximate search"}`;
+  byId("about").textContent = `${count} ${about.tiles ? "tiles" : "images"}, ${about.exact ? "every one compared" : "approximate search"}`;
   byId("rerank-row").hidden = !about.rerank;
+  byId("bbox-row").hidden = !about.tiles;
   text.maxLength = about.limits.sentence;
   byId("examples").append(...about.examples.map(example));
   byId("examples").hidden = !about.examples.length;
@@ -84,6 +89,7 @@ async function run({ remember = true } = {}) {
   const has = file !== null || like !== null;
   const question = {
     text: text.value, k: Number(k.value), weight: Number(weight.value), rerank: rerank.checked && !has,
+    ...(bbox.value.trim() ? { bbox: bbox.value } : {}),
     ...(like === null ? {} : { like: like.number }),
   };
   showState();
@@ -111,8 +117,10 @@ async function run({ remember = true } = {}) {
   byId("found").removeAttribute("aria-busy");
 }
 
-function show({ results, unknown, understood, seconds }, question) {
-  const count = results.length === 1 ? "1 image" : `${results.length} images`;
+function show({ results, unknown, understood, seconds, geojson: places }, question) {
+  geojson = places;
+  const what = about.tiles ? "place" : "image";
+  const count = results.length === 1 ? `1 ${what}` : `${results.length} ${what}s`;
   const time = seconds < 1 ? `${Math.ceil(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`;
   const notes = [question.rerank
     ? `${count} in the order of rerank, in ${time}; the numbers are similarities.`
@@ -126,40 +134,45 @@ function show({ results, unknown, understood, seconds }, question) {
 }
 
 function fill(images) {
-  const cards = [];
+  cards = [];
+  const own = cards;
   const items = images.map((image, at) => {
     const item = byId("card").content.cloneNode(true);
     const card = item.querySelector(".card");
-    item.querySelector(".picture").append(picture(image, "thumb", image.name));
-    item.querySelector(".name").textContent = image.name;
-    item.querySelector(".name").title = image.name;
+    const name = image.tile ? tileName(image.tile) : image.name;
+    item.querySelector(".picture").append(picture(image, "thumb", name));
+    item.querySelector(".name").textContent = name;
+    item.querySelector(".name").title = name;
     if (!image.there) item.querySelector(".name").removeAttribute("aria-hidden");
     if (image.rank) {
       item.querySelector(".rank").append(element("span", { class: "unseen" }, "Result "), String(image.rank));
       item.querySelector(".score").append(element("span", { class: "unseen" }, "similarity "), score(image.score));
     }
-    card.addEventListener("click", () => open(images, at, cards, (other) => {
+    card.addEventListener("click", () => open(images, at, own, (other) => {
       chooseLike(other);
       text.value = "";
       run().then(() => { byId("heading").focus(); scrollTo({ top: 0 }); });
     }));
-    cards.push(card);
+    own.push(card);
     return item;
   });
   byId("results").replaceChildren(...items);
+  byId("export").disabled = geojson === null;
+  map.show(about.outlines, images);
 }
 
 const problem = (line) => { byId("problem").textContent = line; };
 
 // ------------------------------------------------------------------ the address, for back and reload
 
-function address({ text: sentence, like: number, k: most, weight: share, rerank: again }) {
+function address({ text: sentence, like: number, k: most, weight: share, rerank: again, bbox: box }) {
   const parts = new URLSearchParams();
   if (sentence.trim()) parts.set("q", sentence);
   if (number !== undefined) parts.set("like", number);
   if (number !== undefined && sentence.trim()) parts.set("weight", share);
   parts.set("k", most);
   if (again) parts.set("rerank", 1);
+  if (box) parts.set("bbox", box);
   return parts;
 }
 
@@ -168,6 +181,7 @@ function restore() {
   text.value = (parts.get("q") || "").slice(0, about.limits.sentence);
   if ([...k.options].some((option) => option.value === parts.get("k"))) k.value = parts.get("k");
   rerank.checked = parts.get("rerank") === "1";
+  bbox.value = (parts.get("bbox") || "").slice(0, 120);
   const share = Number(parts.get("weight") ?? 0.5);
   weight.value = share >= 0 && share <= 1 ? share : 0.5;
   removeImage();
@@ -182,7 +196,8 @@ function restore() {
     running.abort();
     byId("found").removeAttribute("aria-busy");
     byId("status").textContent = "";
-    byId("heading").textContent = "Images of the archive";
+    byId("heading").textContent = about.tiles ? "Tiles of the archive" : "Images of the archive";
+    geojson = null;
     fill(about.sample);
   }
 }
@@ -196,9 +211,9 @@ byId("remove").addEventListener("click", () => {
   byId("file").focus();
   if (text.value.trim()) run();
 });
-for (const input of [k, weight, rerank]) {
-  input.addEventListener("change", () => { if (text.value.trim() || file || like) run(); });
-}
+const again = () => { if (text.value.trim() || file || like) run(); };
+for (const input of [k, weight, rerank, bbox]) input.addEventListener("change", again);
+byId("export").addEventListener("click", () => save(geojson));
 text.addEventListener("input", showState);
 addEventListener("popstate", () => { if (about) restore(); });
 addEventListener("paste", (event) => {

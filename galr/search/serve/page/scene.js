@@ -9,7 +9,8 @@ export function colours(objects) {
   return new Map(labels.map((label, at) => [label, COLOURS[at % COLOURS.length]]));
 }
 
-function shape(tag, attributes, ...children) {
+/** An element of an SVG. */
+export function shape(tag, attributes, ...children) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);

@@ -39,6 +39,38 @@ def _starts(length: int, side: int, step: int) -> NDArray[np.int64]:
     return np.append(np.arange(0, length - side, step), length - side)
 
 
+def step_of(windows: Windows) -> int:
+    """The distance of neighbours among windows of one side; 0 where there is one window."""
+    starts = np.unique(windows[:, :2])
+    return int(starts[1] - starts[0]) if len(starts) > 1 else 0
+
+
+def blocks_of(windows: Windows, side: int, most: int) -> list[NDArray[np.int64]]:
+    """The numbers of windows (W, 4) that form blocks of at most ``most`` in a row and in a column.
+
+    Windows of one block have one side and lie row by row, a step apart that is a whole number of
+    pixels when the windows are resized to ``side``. Others, such as those that end with the scene
+    off the grid of their side, are left out.
+    """
+    blocks = []
+    sides = windows[:, 2] - windows[:, 0]
+    for own_side in np.unique(sides).tolist():
+        own = np.flatnonzero(sides == own_side)
+        step = step_of(windows[own])
+        if step == 0 or step * side % own_side:
+            continue
+        aligned = own[(windows[own][:, :2] % step == 0).all(axis=1)]
+        aligned = aligned[np.lexsort(windows[aligned][:, :2].T)]
+        _, block = np.unique(windows[aligned][:, :2] // (step * most), axis=0, return_inverse=True)
+        blocks += [aligned[block.ravel() == number] for number in range(block.max() + 1)]
+    return [block for block in blocks if _is_full(windows[block])]
+
+
+def _is_full(block: Windows) -> bool:
+    columns, rows = (len(np.unique(block[:, axis])) for axis in (0, 1))
+    return columns * rows == len(block)
+
+
 def average_over_cover(
     windows: Windows, values: NDArray[np.float32], width: int, height: int, cell: int
 ) -> NDArray[np.float32]:

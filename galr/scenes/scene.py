@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from galr.common.errors import RunError, UserError
 
 INSTALL = "pip install -r requirements-scenes.txt"
 PERCENTILES = (2.0, 98.0)
+CACHE_MEGABYTES = 256
 OVERVIEW_SIDE = 2048  # pixels of the overview that percentiles are taken from
 
 Pixels = NDArray[np.uint8]
@@ -51,6 +54,7 @@ class Scene:
     ) -> None:
         self.path = Path(path)
         self._rasterio = import_rasterio()
+        self._overviews: dict[int, tuple[Pixels, Valid]] = {}
         self._file = self._opened()
         try:
             self.width: int = self._file.width
@@ -92,35 +96,63 @@ class Scene:
 
     def overview(self, longest: int) -> tuple[Pixels, Valid]:
         """The whole scene, as ``read``, its longer side reduced to at most ``longest`` pixels."""
-        scale = min(1.0, longest / max(self.width, self.height))
-        shape = max(1, round(self.height * scale)), max(1, round(self.width * scale))
-        return self._read(Window(0, 0, self.width, self.height), shape)
+        if longest not in self._overviews:  # the whole file is read for it
+            scale = min(1.0, longest / max(self.width, self.height))
+            shape = max(1, round(self.height * scale)), max(1, round(self.width * scale))
+            window = Window(0, 0, self.width, self.height)
+            self._overviews[longest] = self._read(window, shape)
+        return self._overviews[longest]
 
     def _read(self, window: Window, shape: tuple[int, int]) -> tuple[Pixels, Valid]:
         values, valid = self._values(window, shape)
-        low, high = self.stretch
-        scaled = np.clip((values.astype(np.float32) - low) * (255 / (high - low)), 0, 255)
-        pixels = np.where(valid, np.rint(scaled), 0).astype(np.uint8)
+        pixels: Pixels = self._shown(values)
+        if not valid.all():
+            pixels = np.where(valid, pixels, np.uint8(0))
         colours = pixels if len(pixels) == 3 else np.repeat(pixels, 3, axis=0)
-        return np.ascontiguousarray(colours.transpose(1, 2, 0)), valid
+        return np.stack(list(colours), axis=-1), valid
 
-    def _values(self, window: Window, shape: tuple[int, int]) -> tuple[NDArray[np.generic], Valid]:
+    def _shown(self, values: NDArray[Any]) -> Pixels:
+        if values.dtype == np.uint8 and self.stretch == (0.0, 255.0):
+            return values
+        if values.dtype in (np.uint8, np.uint16):
+            shades: Pixels = self._shades[values]
+            return shades
+        return self._stretched(values)
+
+    @cached_property
+    def _shades(self) -> Pixels:
+        """The shade of every value of 16 bits without sign: quicker to look up than to compute."""
+        return self._stretched(np.arange(1 << 16))
+
+    def _stretched(self, values: NDArray[Any]) -> Pixels:
+        low, high = self.stretch
+        scaled = (values.astype(np.float32) - low) * (255 / (high - low))
+        stretched: Pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        return stretched
+
+    def _values(self, window: Window, shape: tuple[int, int]) -> tuple[NDArray[Any], Valid]:
         """Values (bands, h, w) as the file has them, and which pixels hold data (h, w)."""
         view = self._rasterio.windows.Window(*window)
         try:
             values = self._file.read(self.bands, window=view, out_shape=(len(self.bands), *shape))
-            masks = self._file.read_masks(self.bands, window=view,
-                                          out_shape=(len(self.bands), *shape))  # fmt: skip
+            valid = self._valid(view, shape)
         except self._rasterio.errors.RasterioError as error:
             raise UserError(
                 self.path, f"cannot be read at {tuple(window)} ({error})",
                 "the file is damaged: get it again",
             ) from None  # fmt: skip
-        valid = (masks > 0).all(axis=0)
         if np.issubdtype(values.dtype, np.floating):
             finite = np.isfinite(values).all(axis=0)
             values, valid = np.where(finite, values, 0), valid & finite
         return values, valid
+
+    def _valid(self, view: Any, shape: tuple[int, int]) -> Valid:  # noqa: ANN401 - no types
+        flags = (self._file.mask_flag_enums[band - 1] for band in self.bands)
+        if all(flag == [self._rasterio.enums.MaskFlags.all_valid] for flag in flags):
+            return np.ones(shape, dtype=bool)
+        masks = self._file.read_masks(self.bands, window=view, out_shape=(len(self.bands), *shape))
+        valid: Valid = (masks > 0).all(axis=0)
+        return valid
 
     def _opened(self) -> Any:  # noqa: ANN401 - rasterio has no types
         if not self.path.is_file():
@@ -170,12 +202,15 @@ class Scene:
 
 def import_rasterio() -> Any:  # noqa: ANN401 - rasterio has no types
     """The package rasterio; raises RunError with the command that installs it."""
+    # GDAL keeps decoded blocks in up to 5 % of the machine's memory, unless it is told
+    os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MEGABYTES))
     try:
         import rasterio
+        import rasterio.enums
         import rasterio.errors
         import rasterio.features
         import rasterio.warp
         import rasterio.windows
     except ImportError:
-        raise RunError("galr.localise", "rasterio is not installed", INSTALL) from None
+        raise RunError("scenes", "rasterio is not installed", INSTALL) from None
     return rasterio
