@@ -12,11 +12,12 @@ from galr.common import cli
 
 # subcommand: the module whose main(argv) it runs, and what it does
 COMMANDS = {
+    "quickstart": ("galr.quickstart.__main__", "from pictures and captions to a search page"),
     "train": ("galr.commands.train", "train over the folds of an experiment"),
     "test": ("galr.commands.test", "evaluate all folds on the test part"),
     "test-single": ("galr.commands.test_single", "evaluate one checkpoint"),
     "vocab": ("galr.commands.vocab", "build the vocabulary of a data set"),
-    "data": ("galr.preparation.command", "prepare and check data folders"),
+    "data": ("galr.preparation.command", "prepare, check and export data folders"),
     "demo": ("galr.demo.__main__", "draw the demo data"),
     "local-features": ("galr.local_features.__main__", "DREA from the output of detectors"),
     "skipthoughts": ("galr.skipthoughts_training.__main__", "train skip-thought vectors"),

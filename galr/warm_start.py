@@ -25,7 +25,7 @@ from galr.model.backbone import empty_backbone
 from galr.options import DatasetOptions, Options, load_options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import MixedPrecisionOptimizer
-from galr.training.schedule import Schedule, cpu_seconds
+from galr.training.schedule import Schedule, clock
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
     width = backbone.channels[3]
     projector = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED))
     optimizer = MixedPrecisionOptimizer((backbone, projector.to(device)), optim, device)
-    schedule = Schedule(optim, device, cpu_seconds())
+    schedule = Schedule(optim, device, clock(optim))
     images = read_split(options, "train").at(options.dataset.resize_size).images
 
     def project(view: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ LAYERS = [
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
     ["galr.localise"],
+    ["galr.quickstart"],
     ["galr.commands"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class Progress:
         self.started = self._last_line = time.monotonic()
         self._figures = ""
         self._bar: tqdm[Any] | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and _whole is None:
             self._bar = tqdm(
                 total=total, desc=title, unit=f" {unit}", leave=False, dynamic_ncols=True
             )
@@ -49,7 +52,9 @@ class Progress:
     def advance(self, items: int) -> None:
         """Counts ``items`` more."""
         self.done += items
-        if self._bar is not None:
+        if _whole is not None:
+            _whole.show(self.title, self.done, self.total)
+        elif self._bar is not None:
             self._bar.update(items)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
@@ -78,3 +83,57 @@ class Progress:
     def rate(self) -> float:
         """Items a second so far."""
         return self.done / max(self.seconds, 1e-9)
+
+
+class WholeProgress:
+    """One bar for several loops in a row, by time: how much of ``seconds`` has passed.
+
+    Use it by ``whole_progress``; ``spent`` are seconds of an earlier run.
+    """
+
+    def __init__(self, seconds: float, spent: float) -> None:
+        self.seconds, self.spent, self.started = seconds, spent, time.monotonic()
+        self._last_line = self.started
+        self._bar: tqdm[Any] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=seconds, initial=spent, leave=False, dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {desc}",
+            )  # fmt: skip
+
+    @property
+    def passed(self) -> float:
+        """Seconds so far, those of earlier runs too."""
+        return self.spent + time.monotonic() - self.started
+
+    def show(self, title: str, done: int, total: int) -> None:
+        """Moves the bar; says what is being done, its share and the time that is left."""
+        left = max(self.seconds - self.passed, 0)
+        text = f"{title} {100 * done // max(total, 1)}%, {left // 60:.0f}:{left % 60:02.0f} left"
+        if self._bar is not None:
+            self._bar.desc = text
+            self._bar.update(min(self.passed, self.seconds) - self._bar.n)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            logger.info("%.0f%%: %s", 100 * min(self.passed / self.seconds, 1), text)
+
+    def close(self) -> None:
+        """Takes the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+_whole: WholeProgress | None = None
+
+
+@contextlib.contextmanager
+def whole_progress(seconds: float, spent: float = 0.0) -> Iterator[WholeProgress]:
+    """Within the block all loops share one bar, which ends after ``seconds``."""
+    global _whole
+    _whole = WholeProgress(seconds, spent)
+    try:
+        with logging_redirect_tqdm():
+            yield _whole
+    finally:
+        _whole.close()
+        _whole = None

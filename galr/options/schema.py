@@ -602,6 +602,11 @@ class OptimOptions(Section):
         "the last validation; the training stops by them in place of `epochs`, and the schedule "
         "is laid over them",
     )
+    budget_clock: Literal["cpu", "wall"] = Field(
+        "cpu",
+        description="what `budget_seconds` counts: `cpu`, processor seconds of all threads and "
+        "loaders, or `wall`, seconds that pass; `log.csv` counts the same",
+    )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW")
     weight_decay: NonNegativeFloat = Field(
         0.0, description="weight decay of matrices and kernels; norms and biases have none"

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from galr.common import cli
+from galr.common.errors import UserError
 from galr.images.scaling import Scaling
+
+if TYPE_CHECKING:
+    from galr.preparation.own_data import Choices
 
 DESCRIPTION = """\
 Makes and checks data folders.
 
+  python -m galr.data prepare --captions captions.csv --images DIR --out data/mine
   python -m galr.data prepare --json dataset_RSITMD.json --images DIR --out data/rsitmd_precomp
-  python -m galr.data check data/rsitmd_precomp
+  python -m galr.data check data/mine
+  python -m galr.data export data/mine --out captions.csv
 """
 
 PREPARE = """\
-Writes a data folder from a folder of images and a JSON in the Karpathy layout.
+Writes a data folder from pictures and captions of your own, or from a published JSON.
 
-RSICD, RSITMD, UCM captions and Sydney captions are published that way (docs/data.md). Every image
-is opened first; nothing is written if one is missing or damaged.
+--captions takes a file or a folder and finds out what it is (docs/own_data.md): a table (CSV with
+any delimiter, JSON Lines, Parquet), a JSON (list, mapping, COCO captions, Karpathy, NWPU-Captions),
+an imagefolder with metadata.csv or .jsonl, WebDataset shards, a .txt beside each picture; with
+--template, folders of classes. It writes the vocabulary and an options file as well, and prints
+the next command.
+
+--json takes the Karpathy layout in which RSICD, RSITMD, UCM captions and Sydney captions are
+published (docs/data.md), and writes pictures and captions in its order.
+
+Every image is opened first; nothing is written if one is missing or damaged.
+"""
+
+EXPORT = """\
+Writes the captions of a data folder as a table: image, caption, split.
 """
 
 CHECK = """\
@@ -33,17 +55,23 @@ and what its parts share: captions, files, images that look the same.
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.data")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{prepare,check}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_prepare(commands)
     _add_check(commands)
+    _add_export(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
 
 def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
     parser = commands.add_parser("prepare", description=PREPARE, help="make a data folder")
-    parser.add_argument("--json", required=True, metavar="FILE", help="the published annotations")
-    parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the images")
+    parser.add_argument(
+        "--captions", metavar="FILE_OR_DIR", help="the captions, in any layout (default: --images)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="published annotations, in their order")
+    parser.add_argument(
+        "--images", metavar="DIR", help="the folder of the images (default: that of the captions)"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="the data folder to write")
     parser.add_argument(
         "--vocab",
@@ -56,12 +84,94 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         action="store_true",
         help="put the images of split val into the training part, as the field does for RSITMD",
     )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out and list what is missing or damaged"
+    own = parser.add_argument_group("with --captions")
+    own.add_argument(
+        "--options",
+        metavar="FILE",
+        help="the options file to write (default: options/NAME_GaLR.yaml)",
+    )
+    add_reading_arguments(own)
+    own.add_argument(
+        "--split",
+        default="80/10/10",
+        metavar="TRAIN/VAL/TEST",
+        help="shares of the images, where the captions name no split (default: %(default)s)",
+    )
+    own.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    own.add_argument(
+        "--keep-duplicates-together",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="images that share a caption or look the same stay in one part (default: they do)",
     )
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
+
+
+def add_reading_arguments(parser: argparse._ArgumentGroup) -> None:
+    """What may be said of captions whose layout does not say it, and of damaged images."""
+    parser.add_argument("--image-column", metavar="NAME", help="the column that names the image")
+    parser.add_argument(
+        "--caption-column",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a column of captions; may be repeated",
+    )
+    parser.add_argument(
+        "--split-column", metavar="NAME", help="the column of the split; none: make a split anew"
+    )
+    parser.add_argument(
+        "--template",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help='a caption for folders of classes, such as "an aerial picture of a {class}"; may be '
+        "repeated",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out missing and damaged images, and list them in left_out.tsv of --out",
+    )
+    parser.add_argument(
+        "--max-bad",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="with --skip-bad: the share of the images beyond which to fail (default: %(default)s)",
+    )
+
+
+def choices_of(arguments: argparse.Namespace) -> Choices:
+    """The choices that ``add_reading_arguments`` and ``cli.add_scaling_arguments`` read."""
+    from galr.preparation.layouts.rows import Wanted
+    from galr.preparation.own_data import Choices
+
+    columns = tuple(arguments.caption_column)
+    return Choices(
+        wanted=Wanted(arguments.image_column, columns, arguments.split_column),
+        templates=tuple(arguments.template),
+        skip_bad=arguments.skip_bad,
+        max_bad=arguments.max_bad,
+        scaling=Scaling.of(arguments),
+        tokenizer=arguments.tokenizer or "nltk",
+    )
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+
+
+def _add_export(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
+    parser = commands.add_parser("export", description=EXPORT, help="captions as a table")
+    parser.add_argument("folder", help="the data folder, for example data/rsitmd_precomp")
+    parser.add_argument("--out", required=True, metavar="FILE", help="a .csv or .tsv to write")
+    parser.set_defaults(run=_export)
 
 
 def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
@@ -79,14 +189,22 @@ def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
+    name = Path(arguments.out).resolve().name.removesuffix("_precomp")
+    vocab = arguments.vocab or f"vocab/{name}_splits_vocab.json"
+    if arguments.json is None:
+        _prepare_own(arguments, name, vocab)
+        return
     from galr.preparation.prepare import prepare
 
-    name = Path(arguments.out).resolve().name.removesuffix("_precomp")
+    if arguments.captions is not None:
+        raise UserError("--json", "is given beside --captions", "give one of both")
+    if arguments.images is None:
+        raise UserError("--images", "is missing", "name the folder of the images")
     said = prepare(
         arguments.json,
         arguments.images,
         arguments.out,
-        arguments.vocab or f"vocab/{name}_splits_vocab.json",
+        vocab,
         val_into_train=arguments.val_into_train,
         scaling=Scaling.of(arguments),
         tokenizer=arguments.tokenizer or "nltk",
@@ -95,9 +213,42 @@ def _prepare(arguments: argparse.Namespace) -> None:
     sys.stdout.write("\n".join(said) + "\n")
 
 
+def _prepare_own(arguments: argparse.Namespace, name: str, vocab: str) -> None:
+    import torch
+
+    from galr.common.atomic import check_writable
+    from galr.preparation.options_file import choose_recipe, write_options
+    from galr.preparation.own_data import prepare_own
+
+    if arguments.captions is None and arguments.images is None:
+        raise UserError("prepare", "there is nothing to read", "give --captions and --images")
+    options = arguments.options or f"options/{name}_GaLR.yaml"
+    check_writable(options)
+    choices = replace(
+        choices_of(arguments),
+        split=arguments.split,
+        seed=arguments.seed,
+        keep_duplicates_together=arguments.keep_duplicates_together,
+        val_into_train=arguments.val_into_train,
+    )
+    prepared = prepare_own(arguments.captions, arguments.images, arguments.out, vocab, choices)
+    recipe = choose_recipe(prepared.images["train"], has_gpu=torch.cuda.is_available())
+    write_options(options, name, arguments.out, vocab, prepared.images, recipe, choices)
+    train = "python train.py" if cli.called_as is None else "galr train"
+    said = [*prepared.said, f"{options}: options, for {recipe.why}", "", "next:"]
+    said.append(f"  {train} --path_opt {shlex.quote(str(options))}")
+    sys.stdout.write("\n".join(said) + "\n")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from galr.preparation.export import export_captions
+
+    count = export_captions(arguments.folder, arguments.out)
+    sys.stdout.write(f"{arguments.out}: {count} captions\n")
+
+
 def _check(arguments: argparse.Namespace) -> None:
     from galr.common.atomic import write_json
-    from galr.common.errors import UserError
     from galr.preparation.check import check_folder, described
 
     images = Path(arguments.images or Path(arguments.folder, "images"))

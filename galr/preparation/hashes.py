@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,3 +40,26 @@ def near_pairs(
         found.append(np.stack([rows + start, columns, distance[rows, columns]], axis=1))
     pairs = np.concatenate(found)
     return pairs[np.argsort(pairs[:, 2], kind="stable")]
+
+
+def near_groups(hashes: NDArray[np.bool_], limit: int = NEAR) -> Iterator[list[int]]:
+    """The images of equal hashes, then each two whose hashes differ in at most ``limit`` bits.
+
+    hashes: (I, 64). Of two hashes that differ in so few bits one of ``limit`` + 1 stretches is
+    equal, so only those that share a stretch are compared.
+    """
+    words = np.packbits(hashes, axis=1).view(np.uint64).ravel()
+    distinct, first, inverse = np.unique(words, return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    for same in np.split(order, np.cumsum(np.bincount(inverse))[:-1]):
+        if len(same) > 1:
+            yield same.tolist()
+    bits = np.unpackbits(distinct[:, None].view(np.uint8), axis=1).astype(np.bool_)
+    for stretch in np.array_split(np.arange(BITS), limit + 1):
+        keys = bits[:, stretch] @ (1 << np.arange(len(stretch), dtype=np.int64))
+        order = np.argsort(keys, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            if len(members) > 1:
+                pairs = near_pairs(bits[members], bits[members], limit)[:, :2]
+                for left, right in members[pairs[pairs[:, 0] < pairs[:, 1]]].tolist():
+                    yield [int(first[left]), int(first[right])]

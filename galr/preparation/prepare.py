@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.common.atomic import write_text
+from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.data.vocabulary import build_vocabulary, check_words
 from galr.images.decoding import AS_IT_IS, measured
@@ -15,7 +15,7 @@ from galr.images.folder import found_names, list_images
 from galr.images.scaling import Scaling
 from galr.local_features.names import NameIndex
 from galr.preparation.karpathy import Described, read_karpathy
-from galr.preparation.survey import survey_images
+from galr.preparation.survey import Survey, survey_images
 
 SPLITS = ("train", "val", "test")
 
@@ -53,7 +53,7 @@ def prepare(
     if others:
         said.append(f"{image_folder}: {others} images are not named by {json_path}")
     out = Path(out)
-    _check_place(out, Path(image_folder))
+    check_place(out, Path(image_folder))
     read_by_released = [
         caption
         for split in ("train", "test")
@@ -62,28 +62,51 @@ def prepare(
     ]
     vocabulary = build_vocabulary(read_by_released, tokenizer=tokenizer)
     check_words(vocabulary, json_path)
-    for split, part in parts.items():
-        # one name a caption: images may then have different numbers of captions
-        names = [image.name for image in part for _ in image.captions]
-        captions = [caption for image in part for caption in image.captions]
-        write_text(out / f"{split}_filename.txt", "".join(f"{name}\n" for name in names))
-        write_text(out / f"{split}_caps.txt", "".join(f"{caption}\n" for caption in captions))
-        said.append(f"{out}/{split}_caps.txt: {len(captions)} captions of {len(part)} images")
-    if not (out / "images").exists():
-        try:
-            os.symlink(os.path.abspath(image_folder), out / "images")
-            said.append(f"{out}/images: a link to {image_folder}")
-        except OSError as error:  # some file systems have none
-            said.append(
-                f"{out}/images: no link to {image_folder} can be made ({error.strerror}); name the "
-                "folder by dataset.image_path"
-            )
+    said += write_parts(parts, out)
+    said += link_images(out, image_folder)
     vocabulary.save(vocab_path)
     said.append(f"{vocab_path}: {len(vocabulary.words)} words of the train and test captions")
     unknown = sum(not vocabulary.knows_a_word(caption) for caption in read_by_released)
     if unknown:
         said.append(f"{out}: {unknown} of these captions have no word of it")
     return said
+
+
+def write_parts(parts: dict[str, list[Described]], out: Path) -> list[str]:
+    """Writes the annotation files of each part, and removes those of a part that is not there."""
+    said = []
+    for split in SPLITS:
+        if split not in parts:
+            for name in ("filename", "caps"):
+                (out / f"{split}_{name}.txt").unlink(missing_ok=True)
+    for split, part in parts.items():
+        # one name a caption: images may then have different numbers of captions
+        for kind, lines in (
+            ("filename", (image.name for image in part for _ in image.captions)),
+            ("caps", (caption for image in part for caption in image.captions)),
+        ):
+            with (
+                atomic_path(out / f"{split}_{kind}.txt") as temporary,
+                temporary.open("w", encoding="utf-8", newline="\n") as file,
+            ):
+                file.writelines(f"{line}\n" for line in lines)
+        captions = sum(len(image.captions) for image in part)
+        said.append(f"{out}/{split}_caps.txt: {captions} captions of {len(part)} images")
+    return said
+
+
+def link_images(out: Path, image_folder: str | Path) -> list[str]:
+    """Makes ``out``/images a link to the folder of the images, unless it is that already."""
+    if (out / "images").exists():
+        return []
+    try:
+        os.symlink(os.path.abspath(image_folder), out / "images")
+    except OSError as error:  # some file systems have none
+        return [
+            f"{out}/images: no link to {image_folder} can be made ({error.strerror}); name the "
+            "folder by dataset.image_path"
+        ]
+    return [f"{out}/images: a link to {image_folder}"]
 
 
 def _parts(
@@ -154,12 +177,26 @@ def _check_images(
             "then run this again, or leave them out by --skip-bad",
         )
     captions = [caption for image in images for caption in image.captions]
-    sizes = survey.sizes[survey.sizes[:, 0] > 0]
     said = [
         f"{json_path}: {len(images)} images, {len(captions)} captions",
-        f"{folder}: all {'other ' * bool(survey.bad)}images are whole, {_span(sizes[:, 0])} x "
-        f"{_span(sizes[:, 1])} pixels",
+        *about_survey(folder, names, survey, scaling),
     ]
+    empty = sum(not caption for caption in captions)
+    if empty:
+        without = sum(not any(image.captions) for image in images)
+        said.append(f"left out: {empty} empty captions; {without} images have no caption otherwise")
+    return said, {names[index]: what for index, what in sorted(survey.bad.items())}
+
+
+def about_survey(
+    folder: str | Path, names: list[str], survey: Survey, scaling: Scaling
+) -> list[str]:
+    """Lines about the whole images of a survey: their sizes, numbers, and flat ones."""
+    sizes = survey.sizes[survey.sizes[:, 0] > 0]
+    if not len(sizes):
+        return []
+    bad = f"{len(survey.bad)} are damaged, the others" if survey.bad else "all images"
+    said = [f"{folder}: {bad} are whole, {_span(sizes[:, 0])} x {_span(sizes[:, 1])} pixels"]
     if scaling.pixel_range is not None:
         low, high = scaling.pixel_range
         said.append(f"{folder}: more than 8 bits, numbers from {low:g} to {high:g} become 0 to 255")
@@ -168,11 +205,7 @@ def _check_images(
             f"{folder}: {len(survey.constant)} images are nearly of one value, for example "
             f"{names[survey.constant[0]]}"
         )
-    empty = sum(not caption for caption in captions)
-    if empty:
-        without = sum(not any(image.captions) for image in images)
-        said.append(f"left out: {empty} empty captions; {without} images have no caption otherwise")
-    return said, {names[index]: what for index, what in sorted(survey.bad.items())}
+    return said
 
 
 def _span(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
@@ -180,7 +213,8 @@ def _span(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
     return str(low) if low == high else f"{low}..{high}"
 
 
-def _check_place(out: Path, image_folder: Path) -> None:
+def check_place(out: Path, image_folder: Path) -> None:
+    """Raises UserError where ``out``/images is another folder."""
     link = out / "images"
     if os.path.lexists(link) and not (link.exists() and link.samefile(image_folder)):
         raise UserError(

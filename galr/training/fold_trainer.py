@@ -34,7 +34,7 @@ class FoldTrainer:
     """Trains fold ``index``, from ``last.pth`` in its folder where there is one.
 
     Writes ``best.pth`` (best validation mR), ``last.pth``, ``options.yaml``, ``log.csv`` and
-    TensorBoard events. ``started``: the reading of ``cpu_seconds`` that a time budget counts from.
+    TensorBoard events. ``started``: the reading of ``clock`` that a time budget counts from.
     """
 
     def __init__(

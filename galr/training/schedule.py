@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import resource
+import time
 from pathlib import Path
 
 import torch
@@ -14,14 +15,16 @@ import torch
 from galr.common import distributed
 from galr.options import OptimOptions
 
+_STARTED = time.monotonic()
+
 
 class Schedule:
     """Progress, learning rate and time budget of a fold.
 
     Progress is the share of the training that is done, in [0, 1]: of the steps of ``optim.epochs``
-    epochs or, with ``optim.budget_seconds``, of CPU seconds since ``started``, a reading of
-    ``cpu_seconds``. Set-up and validation count, except the last validation, and the training may
-    stop in the middle of an epoch. All ranks follow the clock of rank 0.
+    epochs or, with ``optim.budget_seconds``, of the seconds since ``started``, a reading of the
+    clock that ``budget_clock`` names. Set-up and validation count, except the last validation, and
+    the training may stop in the middle of an epoch. All ranks follow the clock of rank 0.
     """
 
     def __init__(self, options: OptimOptions, device: torch.device, started: float = 0.0) -> None:
@@ -33,8 +36,8 @@ class Schedule:
 
     @property
     def seconds(self) -> float:
-        """CPU seconds of the fold so far."""
-        return distributed.from_main(cpu_seconds() - self.started, self.device)
+        """Seconds of the fold so far, by the clock of its budget."""
+        return distributed.from_main(clock(self.options) - self.started, self.device)
 
     @property
     def is_spent(self) -> bool:
@@ -53,7 +56,7 @@ class Schedule:
         limit = self.options.budget_seconds
         if limit is None:
             return min((epoch + share) / self.options.epochs, 1.0)
-        return min((cpu_seconds() - self.started) / limit, 1.0)
+        return min((clock(self.options) - self.started) / limit, 1.0)
 
     def learning_rate(self, epoch: int, share: float = 0.0) -> float:
         """The learning rate of a step when ``share`` of ``epoch`` is done."""
@@ -88,6 +91,12 @@ def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
         return step_schedule(epoch, options.lr, options.lr_update_epoch, options.lr_decay_param)
     after_warmup = (progress - options.warmup) / (1 - options.warmup)
     return cosine_schedule(min(after_warmup, 1.0), options.lr, options.lr_final)
+
+
+def clock(options: OptimOptions) -> float:
+    """A reading of the clock that a time budget is counted by."""
+    # the program starts a moment before this module is imported
+    return cpu_seconds() if options.budget_clock == "cpu" else time.monotonic() - _STARTED
 
 
 def cpu_seconds() -> float:

@@ -18,7 +18,7 @@ from galr.training.checkpoint import TrainerState
 from galr.training.data import read_training_data
 from galr.training.fold_trainer import FoldTrainer
 from galr.training.optimizer import autocast_dtype
-from galr.training.schedule import cpu_seconds
+from galr.training.schedule import clock
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ class Trainer:
         print(trainer.test().table)
 
     ``options``: the options, or their file. ``folder`` receives a folder per fold, which
-    ``galr.load`` opens. A time budget (``optim.budget_seconds``) counts from ``started``, a reading
-    of the CPU clock of the process; by default from now.
+    ``galr.load`` opens. A time budget (``optim.budget_seconds``) counts from ``started``, seconds
+    since the process began; by default from now.
     """
 
     def __init__(self, options: Options | str | Path, *, started: float | None = None) -> None:
         self.options = options if isinstance(options, Options) else load_options(options)
         self.folder = self.options.experiment_folder
-        self.started = cpu_seconds() if started is None else started
+        self.started = clock(self.options.optim) if started is None else started
 
     def fit(
         self, *, resume: bool = False, overwrite: bool = False, out: str | Path | None = None
@@ -64,7 +64,7 @@ class Trainer:
             started = self.started
             for index in range(len(data.folds)):
                 state = FoldTrainer(data, index, device, started).fit()
-                started = cpu_seconds()
+                started = clock(options.optim)
                 summary.append({"fold": index, "validation": self._best(index, state)})
                 states.append(state)
             if out is not None and distributed.is_main():

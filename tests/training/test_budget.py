@@ -202,3 +202,13 @@ def test_epochs_that_were_never_validated_are_an_error(yaml):
             Trainer(options).fit()
     with pytest.raises(UserError, match="none of the 2 epochs of fold 0 was validated"):
         train(yaml, *plain, "optim.epochs=2", resume=True)
+
+
+def test_a_budget_may_count_the_seconds_that_pass(yaml, monkeypatch):
+    monkeypatch.setattr(schedule, "cpu_seconds", lambda: pytest.fail("is the other clock"))
+    options = load_options(yaml, ["optim.budget_seconds=10", "optim.budget_clock=wall"]).optim
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: schedule._STARTED + 7)
+    plan = schedule.Schedule(options, torch.device("cpu"), started=2.0)
+    assert plan.progress() == pytest.approx(0.5)
+    plan.resume(5)
+    assert plan.is_spent

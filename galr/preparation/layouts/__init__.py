@@ -1,0 +1,1 @@
+"""The layouts that captions come in, each read as a stream of rows."""
