@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import batch_norm, interpolate
 
 from galr.encoders.torchvision_maps import STRIDES
 from galr.encoders.trunk import Trunk
@@ -195,11 +195,22 @@ class ImageEncoder(nn.Module):
         ]
 
 
+class Standardise(nn.BatchNorm1d):
+    """Batch normalisation that takes a batch of one, which has no deviation, by the running one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, width) -> (B, width)."""
+        if len(input) == 1:
+            return batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+        normalised: Tensor = super().forward(input)
+        return normalised
+
+
 def prepared(width: int, standardise: bool, dropout: float) -> nn.Module:
     """What a feature (B, ``width``) passes before its projection."""
     parts: list[nn.Module] = []
     if standardise:
-        parts.append(nn.BatchNorm1d(width, affine=False))
+        parts.append(Standardise(width, affine=False))
     if dropout:
         parts.append(nn.Dropout(dropout))
     return nn.Sequential(*parts)
