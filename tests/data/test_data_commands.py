@@ -129,7 +129,7 @@ def test_another_folder_of_images_is_not_replaced(tmp_path, published):
     link.mkdir()
     done = prepare(tmp_path, published)
     assert done.returncode == 2
-    assert "images: is there already" in done.stderr
+    assert "images: already exists" in done.stderr
 
 
 def test_check_counts_what_the_parts_hold_and_share(tmp_path, published):
