@@ -17,6 +17,7 @@ COMMANDS = {
     "test": ("galr.commands.test", "evaluate all folds on the test part"),
     "test-single": ("galr.commands.test_single", "evaluate one checkpoint"),
     "vocab": ("galr.commands.vocab", "build the vocabulary of a data set"),
+    "doctor": ("galr.doctor.__main__", "what is wrong with this machine or a planned run"),
     "data": ("galr.preparation.command", "prepare, check and export data folders"),
     "demo": ("galr.demo.__main__", "draw the demo data"),
     "local-features": ("galr.local_features.__main__", "DREA from the output of detectors"),

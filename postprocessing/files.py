@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.errors import UserError
 from galr.metrics.similarities import as_floats
 
@@ -180,12 +181,13 @@ def _read_array(path: Path, ndim: Literal[1, 2]) -> NDArray[np.generic]:
             return _read_tensor(path)
         if path.suffix == ".csv":
             return _read_csv(path, ndim)
-        found = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
     except OSError as error:
         raise UserError(
             path, f"cannot be read ({error.strerror or error})", "name a .npy, .csv or .pt file"
         ) from error
-    except (ValueError, EOFError, TypeError) as error:
+    except DAMAGED_ARRAYS as error:
         raise UserError(
             path, f"is not an array of numbers ({error})", "write it by numpy.save"
         ) from error

@@ -31,7 +31,7 @@ LAYERS = [
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
     ["galr.localise"],
-    ["galr.quickstart"],
+    ["galr.quickstart", "galr.doctor"],
     ["galr.commands"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -61,14 +61,19 @@ def test_folds_differ_in_images_and_in_weights(trained):
 def test_evaluation_prints_the_table_and_writes_results(trained):
     done = run_script("test.py", "--path_opt", trained, "--save-similarity", trained.parent / "s")
     assert done.returncode == 0, done.stderr
-    assert "mean, with rerank" in done.stdout
+    assert "mean of 2, with rerank" in done.stdout
     page = trained.parent / "checkpoint" / "tiny" / "report.html"
     assert done.stdout.splitlines()[-1] == f"report: {page}"
     assert page.read_text().startswith("<!doctype html>")
     results = json.loads((trained.parent / "checkpoint" / "tiny" / "results.json").read_text())
     assert results["dataset"] == "tiny"
     assert len(results["folds"]) == 2
-    assert results["folds"][0]["split"]["test_images"] == 6
+    split = results["folds"][0]["split"]
+    assert split["test_images"] == 6
+    # the tiny captions repeat: all of the test's are in training
+    assert split["test_captions_in_train"] == 1.0
+    assert 0 < split["validation_captions_in_test"] <= 1
+    assert results["runs"] == 2
     assert set(results["mean"]["without_rerank"]) >= {"i2t_r1", "t2i_meanr", "mR"}
     saved = {path.name for path in (trained.parent / "s").iterdir()}
     assert "1_validation_similarity.npy" in saved

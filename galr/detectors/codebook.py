@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.detectors.segments import DESCRIPTORS
@@ -46,9 +46,9 @@ class Codebook:
     def load(cls, path: str | Path) -> Codebook:
         """UserError for a file that is no codebook."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 parts = [np.asarray(file[key], np.float64) for key in ("mean", "scale", "centres")]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        except DAMAGED_ARRAYS as error:
             raise UserError(
                 path, f"is no codebook of segments ({error})", "fit one by detect --fit-on"
             ) from None

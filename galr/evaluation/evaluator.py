@@ -28,6 +28,7 @@ from galr.evaluation.trained_fold import (
     TrainedFold,
     checkpoint_tokenizer,
     read_trained_fold,
+    shared_captions,
     untrained_fold,
 )
 from galr.options import Options, yaml_value
@@ -187,7 +188,7 @@ def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
     for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
-    return described
+    return described | shared_captions(fold, test.annotations)
 
 
 def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str, float]:

@@ -98,6 +98,7 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
             }
             for fold in folds
         ],
+        "runs": len(folds),
         **_over_variants([fold.metrics.standard for fold in folds]),
         "duplicate_aware": _over_variants([fold.metrics.duplicate_aware for fold in folds]),
         "methods": {
@@ -178,19 +179,20 @@ def results_table(results: dict[str, Any]) -> str:
         f"{'':28}{'image to text':^22}{'text to image':^22}",
         f"{'':28}" + "".join(f"{name:>7}" for name in ("R@1", "R@5", "R@10") * 2) + f"{'mR':>8}",
     ]
+    count = len(results["folds"])
     for variant in RERANK_VARIANTS:
         if results["mean"][variant] is None:
             continue
         title = variant.replace("_", " ")
         rows = [(f"fold {fold['fold']}, {title}", fold[variant]) for fold in results["folds"]]
-        if len(results["folds"]) > 1:
-            rows += [(f"mean, {title}", results["mean"][variant])]
-            rows += [(f"std, {title}", results["std"][variant])]
+        if count > 1:
+            rows += [(f"mean of {count}, {title}", results["mean"][variant])]
+            rows += [(f"std of {count}, {title}", results["std"][variant])]
         aware = results["duplicate_aware"]["mean"][variant]
-        rows += [("mean, same text counts*", aware)]
+        rows += [(f"mean of {count}, same text*", aware)]
         lines += _rows(rows)
     if results["methods"]:
-        lines.append("re-ranking methods, mean of all folds, and what each reads")
+        lines.append(f"re-ranking methods, mean of {count} folds, and what each reads")
         for name, method in results["methods"].items():
             lines += _rows([(name, method["mean"])])
             lines[-1] += f"  {method['reads']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import torch
 
 from galr.common import distributed
 from galr.common.errors import UserError
+from galr.data.annotations import Annotations, read_annotations
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
@@ -65,6 +67,24 @@ class TrainedFold:
             )
         indices = np.array([index[image] for image in self.images[name]], dtype=np.int64)
         return split.at(self.options.dataset.image_size).select(indices)
+
+
+def shared_captions(fold: TrainedFold, test: Annotations) -> dict[str, float]:
+    """Shares of captions that another part has word for word, as far as the parts are known."""
+    dataset, texts = fold.options.dataset, {"test": list(test.captions)}
+    with contextlib.suppress(UserError):  # testing needs no training part
+        train = read_annotations(
+            dataset.data_path, "train", dataset.image_folder, empty_captions=dataset.empty_captions
+        )
+        part_of = {image: part for part, images in fold.images.items() for image in images}
+        for text, image in zip(train.captions, train.caption_to_image.tolist(), strict=True):
+            texts.setdefault(part_of.get(train.images[image], ""), []).append(text)
+    return {
+        f"{part}_captions_in_{other}": sum(map(set(texts[other]).__contains__, texts[part]))
+        / len(texts[part])
+        for part, other in (("validation", "train"), ("validation", "test"), ("test", "train"))
+        if {part, other} <= texts.keys()
+    }
 
 
 def read_trained_fold(

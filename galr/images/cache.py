@@ -94,7 +94,7 @@ class Cache:
         image and NoRoomError where the cache can lie nowhere.
         """
         stamps = self._stamps()
-        paths = [folder / self.file_name for folder in _folders(self.options)]
+        paths = [folder / self.file_name for folder in folders(self.options)]
         for path in paths:
             if (found := self._load(kind, path, stamps)) is not None:
                 return found
@@ -208,7 +208,7 @@ class Cache:
         )
 
 
-def _folders(options: DatasetOptions) -> list[Path]:
+def folders(options: DatasetOptions) -> list[Path]:
     """Where caches may lie, by ``image_cache``, the first choice first."""
     data = Path(options.data_path)
     digest = hashlib.sha256(str(options.image_folder.resolve()).encode()).hexdigest()[:8]

@@ -36,7 +36,11 @@ class Row(NamedTuple):
 def recall_table(files: ReportFiles, outcome: Outcome, dataset: str) -> Html:
     """Every fold, mean and deviation, the paper's rows and chance; also recall.csv."""
     rows = _rows(outcome, dataset)
-    summary = "mean" if len(outcome.folds) > 1 else f"fold {outcome.folds[0].fold}"
+    summary = (
+        f"mean of {len(outcome.folds)}"
+        if len(outcome.folds) > 1
+        else f"fold {outcome.folds[0].fold}"
+    )
     drawn = [row for row in rows if row.part in (summary, "paper")]
     figure = files.figure(
         "recall",
@@ -65,10 +69,12 @@ def _rows(outcome: Outcome, dataset: str) -> list[Row]:
         for fold, values in zip(outcome.folds, folds, strict=True):
             rows.append(Row("here", f"fold {fold.fold}", variant, values.tolist()))
         if len(folds) > 1:
-            rows.append(Row("here", "mean", variant, folds.mean(axis=0).tolist()))
-            rows.append(Row("here", "std", variant, folds.std(axis=0, ddof=1).tolist()))
+            mean, std = folds.mean(axis=0), folds.std(axis=0, ddof=1)
+            rows.append(Row("here", f"mean of {len(folds)}", variant, mean.tolist()))
+            rows.append(Row("here", f"std of {len(folds)}", variant, std.tolist()))
         aware = _metrics(outcome.folds, variant, "duplicate_aware").mean(axis=0)
-        rows.append(Row("here", "same text counts", variant, aware.tolist()))
+        part = "same text counts" + (f", mean of {len(folds)}" if len(folds) > 1 else "")
+        rows.append(Row("here", part, variant, aware.tolist()))
         if variant in paper:
             rows.append(Row("paper", "paper", variant, paper[variant]))
     own_image = outcome.test.annotations.caption_to_image
@@ -161,7 +167,7 @@ def recall_curve(files: ReportFiles, outcome: Outcome) -> Html:
         "recall_at_k",
         figure,
         "How many queries have a right answer among the first k, for every k; higher is better"
-        + (" (mean over folds)." if len(outcome.folds) > 1 else "."),
+        + (f" (mean over {len(outcome.folds)} folds)." if len(outcome.folds) > 1 else "."),
         ["direction", "variant", "k", "recall_percent"],
         rows,
     )

@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, overload
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.atomic import atomic_path, write_json
 from galr.common.errors import RunError, UserError
 
@@ -207,9 +207,9 @@ def tiles_name(manifest: Manifest) -> str:
 def read_statistics(path: Path) -> dict[str, NDArray[np.generic]]:
     """Arrays by name; none where there is no file, or one that is damaged: it is made again."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except DAMAGED_ARRAYS:
         return {}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.scenes.geography import polygon, to_lonlat
@@ -152,12 +152,12 @@ class Tiles:
         """Raises UserError for a file that is missing or damaged."""
         self.tiling = tiling
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
                 self._scene, self._windows = stored["scene"], stored["windows"]
                 self._footprints = stored["footprints"]
                 facts = json.loads(stored["scenes"].tobytes())
             self.scenes = {name: SceneFacts(*rest) for name, *rest in facts}
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except DAMAGED_ARRAYS:
             raise UserError(path, "is missing or damaged", DAMAGED) from None
         self._names = list(self.scenes)
 

@@ -29,9 +29,9 @@ def cost_table(planned: Mapping[str, Sequence[Run]], baseline: str) -> str:
     """Parameters, CPU seconds of training a fold, milliseconds of a search, difference in mR."""
     reference = _tested(planned[baseline])
     lines = [
-        "| options | million parameters | training s | image ms | caption ms | search ms "
+        "| options | folds | million parameters | training s | image ms | caption ms | search ms "
         f"| mR minus that of {baseline}, 95 % interval, p |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, runs in planned.items():
         if not runs:
@@ -41,7 +41,12 @@ def cost_table(planned: Mapping[str, Sequence[Run]], baseline: str) -> str:
         seconds = np.mean([_seconds(run, fold["fold"]) for run in runs for fold in
                            _results(run)["folds"]])  # fmt: skip
         told = "-" if name == baseline else _told(_difference(_tested(runs), reference))
-        cells = [f"{parameters / 1e6:.2f}", f"{seconds:.0f}", *(f"{time:.3f}" for time in times)]
+        cells = [
+            str(len(folds)),
+            f"{parameters / 1e6:.2f}",
+            f"{seconds:.0f}",
+            *(f"{time:.3f}" for time in times),
+        ]
         lines.append(f"| {name} | " + " | ".join([*cells, told]) + " |")
     lines += ["", "Times are of this machine: encoding one image or caption, comparing one caption "
               "with all test images. The interval: a paired bootstrap over test images with their "

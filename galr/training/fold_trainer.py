@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 
 import torch
 import yaml
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from galr.common import distributed
 from galr.common.atomic import check_room, write_text
-from galr.common.errors import RunError, UserError
+from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.dataset import training_loader
@@ -26,6 +26,7 @@ from galr.training.data import TrainingData
 from galr.training.loss import Criterion
 from galr.training.schedule import Schedule
 from galr.training.step import TrainingStep
+from galr.training.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ class FoldTrainer:
             validation=images.select(fold.validation).images,
         )
         self.is_resumed = self._restore()
+        self.watch = Watch(
+            self.checkpoint.identity["fold"]["train"], self.training.optimizer, options.optim.lr
+        )
+        self._spread = math.inf
         self.model.text_encoder.prepare(data.training.annotations.captions)
         self.data = data
         self._reads_features: bool | None = None
@@ -139,19 +144,25 @@ class FoldTrainer:
                 if step > 0 and schedule.is_spent:
                     break
                 lr = schedule.learning_rate(epoch, step / steps)
-                total += self.training.step(batch.to(self.device), lr, derive_seed(seed, step))
+                batch = batch.to(self.device)
+                total += (loss := self.training.step(batch, lr, derive_seed(seed, step)))
+                self.watch.add(loss, batch.image_index)
                 progress.advance(distributed.rows_of_all(batch.image_index))
                 if step % options.logs.print_freq == 0:  # reading the loss waits for the device
-                    progress.show(loss=_mean_loss(total, progress))
-            loss, rate = _mean_loss(total, progress), progress.rate
+                    self.watch.check(progress.title)
+                    progress.show(loss=total.item() / progress.done)
+            rate = progress.rate
         for model in dict.fromkeys((self.model, self.training.averaged_model)):
             distributed.share_statistics(model.buffers())
-        return {"loss": loss, "images_per_second": rate, "lr": lr}
+        self.watch.check(progress.title, weights=[*self.model.state_dict().values()])
+        return {"loss": total.item() / progress.done, "images_per_second": rate, "lr": lr}
 
     def validate(self) -> dict[str, float]:
         """Recall@k, median and mean rank on the validation part, and mR."""
         model = self.training.averaged_model
         similarity = encode_similarity(model, self.validation, self.tokenizer, self.options.dataset)
+        self.watch.check(f"fold {self.index}", similarities=[similarity])
+        self._spread = float(similarity.std())
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
 
     def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
@@ -166,6 +177,8 @@ class FoldTrainer:
         if events is None:
             return
         self._report(row, events)
+        warming = self.schedule.own_progress(epoch, 1) < self.options.optim.warmup
+        self.watch.warn(self.state.history, self._spread, warming)
         if is_best:
             best = {"model": self.training.averaged_model}
             self.checkpoint.save(self.folder / "best.pth", best, self.state)
@@ -238,14 +251,3 @@ class FoldTrainer:
         if self.state.epoch < 0:
             done = "no epoch was finished"
         return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
-
-
-def _mean_loss(total: Tensor, progress: Progress) -> float:
-    """Over the pairs so far; raises RunError where it is NaN or infinite."""
-    if not torch.isfinite(total):
-        raise RunError(
-            progress.title,
-            f"the loss is {total.item()} after {progress.done} pairs",
-            "lower optim.lr or set optim.grad_clip; the last checkpoint is unchanged",
-        )
-    return total.item() / max(progress.done, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def _open_table(path: Path) -> Array:
     """The table of word vectors (words, word_dim), mapped into memory and not read."""
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED_ARRAYS as error:
         raise _unreadable(path, error) from None
     if not isinstance(table, np.ndarray):
         raise _unreadable(path, "it is an archive, not one array")
@@ -152,7 +152,9 @@ def _read_grus(path: Path, layout: str, word_dim: int) -> tuple[GruWeights, ...]
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _unreadable(path, "it is not an archive of arrays")
             grus = tuple(_read_gru(archive, prefix, path, word_dim) for prefix in PREFIXES[layout])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except DAMAGED_ARRAYS as error:
         raise _unreadable(path, error) from None
     if len({gru.recurrent_weight.shape for gru in grus}) > 1:
         raise UserError(path, "its two directions have different sizes", "take another copy")
@@ -188,7 +190,9 @@ def _read_array(
         array = archive[key]
     except KeyError:
         raise UserError(path, f"has no array {key}", _REMEDY) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except DAMAGED_ARRAYS as error:
         raise _unreadable(f"{path}: {key}", error) from None
     _check_array(array, shape, f"{path}: {key}")
     _check_finite(array, f"{path}: {key}")

@@ -38,6 +38,7 @@ def test_results_hold_what_makes_a_number_reproducible(tmp_path):
     assert [each["fold"] for each in stored["folds"]] == [0, 1, 2]
     assert stored["folds"][1]["checkpoint"] == "1/best.pth"
     assert stored["folds"][1]["with_rerank"]["mR"] == 21.0
+    assert stored["runs"] == 3
     assert stored["mean"]["without_rerank"]["mR"] == 30.0
     assert stored["mean"]["with_rerank"]["t2i_meanr"] == 31.0
     assert stored["std"]["without_rerank"]["mR"] == pytest.approx(math.sqrt(700.0))
@@ -54,8 +55,8 @@ def test_the_table_has_a_row_a_fold_and_variant():
     lines = results_table(results).splitlines()
     row = next(line for line in lines if line.startswith("fold 1, with rerank"))
     assert row.split()[-7:] == ["21.00"] * 7
-    assert any(line.startswith("mean, without rerank") and "15.00" in line for line in lines)
-    assert any(line.startswith("std, without rerank") and "7.07" in line for line in lines)
+    assert any(line.startswith("mean of 2, without rerank") and "15.00" in line for line in lines)
+    assert any(line.startswith("std of 2, without rerank") and "7.07" in line for line in lines)
 
 
 def test_without_rerank_the_table_and_the_file_say_so():

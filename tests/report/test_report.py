@@ -104,7 +104,7 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
         rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
     for variant in ("without_rerank", "with_rerank"):
         for part in ("mean", "std"):
-            row = rows[part, variant]
+            row = rows[f"{part} of 2", variant]
             for name in ("i2t_r1", "t2i_r10", "mR"):
                 assert float(row[name]) == pytest.approx(results[part][variant][name], abs=1e-9)
 
@@ -121,7 +121,7 @@ def test_another_method_with_a_bank_has_the_recalls_of_the_test(experiment, tmp_
         rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
     for name in ("i2t_r1", "i2t_r5", "t2i_r1", "t2i_r5", "mR"):
         expected = results["mean"]["with_rerank"][name]
-        assert float(rows["mean", "with_rerank"][name]) == pytest.approx(expected, abs=1e-9)
+        assert float(rows["mean of 2", "with_rerank"][name]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_bad_input_is_told_in_one_line(capsys, experiment, tmp_path):

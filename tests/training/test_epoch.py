@@ -24,12 +24,14 @@ def make(yaml, *changes):
     return FoldTrainer(read_training_data(load_options(yaml, [*settings, *changes]), CPU), 0, CPU)
 
 
-def run(trainer, losses, epoch=0, after_step=lambda: None):
+def run(trainer, losses, epoch=0, after_step=lambda: None, batches=None):
     """The figures of an epoch, and the learning rates and seeds of its steps."""
     seen, given = [], iter(losses)
+    batches = [] if batches is None else batches
 
     def step(batch, lr, seed):
         seen.append((lr, seed))
+        batches.append(batch)
         after_step()
         return torch.tensor(next(given))
 
@@ -65,8 +67,39 @@ def test_ends_where_the_budget_is_spent_but_not_before_its_first_step(yaml, monk
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize(("print_freq", "pairs"), [(1, 28), (2, 32), (10, 32)])
-def test_a_loss_that_is_nan_is_an_error_when_it_is_read(yaml, print_freq, pairs):
+@pytest.mark.parametrize("print_freq", [1, 2, 10])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_names_the_images_of_its_batch(yaml, print_freq, number):
     trainer = make(yaml, f"logs.print_freq={print_freq}")
-    with pytest.raises(RunError, match=f"fold 0 epoch 0: the loss is nan after {pairs} pairs"):
-        run(trainer, [8.0, float("nan"), 3.0])
+    batches = []
+    with pytest.raises(RunError, match="fold 0 epoch 0: NaN or infinity in the loss") as caught:
+        run(trainer, [8.0, number, 3.0], batches=batches)
+    names = trainer.checkpoint.identity["fold"]["train"]
+    of_batch = list(dict.fromkeys(names[i] for i in batches[1].image_index.tolist()))
+    assert f"{len(of_batch)} images that begins with {', '.join(of_batch[:5])}" in str(caught.value)
+
+
+def test_weights_that_are_no_numbers_stop_the_epoch_though_its_losses_are_fine(yaml):
+    trainer = make(yaml)
+    bias = next(iter(trainer.model.parameters()))
+
+    def spoil():
+        bias.data.fill_(float("inf"))
+
+    with pytest.raises(RunError, match="NaN or infinity in the weights"):
+        run(trainer, [8.0, 4.0, 3.0], after_step=spoil)
+
+
+def test_a_stopped_run_keeps_its_last_good_checkpoint(yaml, monkeypatch):
+    trainer = make(yaml, "optim.epochs=3", "k_fold.experiment_name=kept")
+    step = trainer.training.step
+
+    def steps(batch, lr, seed):
+        return step(batch, lr, seed) * (float("nan") if trainer.state.epoch == 0 else 1.0)
+
+    monkeypatch.setattr(trainer.training, "step", steps)
+    with pytest.raises(RunError, match="last checkpoint is unchanged"):
+        trainer.fit()
+    kept = torch.load(trainer.last, weights_only=True)
+    assert kept["epoch"] == 0
+    assert all(bool(torch.isfinite(x).all()) for x in kept["model"].values())

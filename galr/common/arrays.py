@@ -1,0 +1,23 @@
+"""What numpy raises on files that are damaged, or are none of its own."""
+
+import struct
+import tokenize
+import zipfile
+import zlib
+
+# the header is parsed as Python, a shape in it may ask for any memory, and .npz is a zip archive
+DAMAGED_ARRAYS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,  # an array where an archive is expected
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    RuntimeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)

@@ -1,0 +1,29 @@
+"""One line of the doctor: what was looked at, what was found, and whether that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from galr.common.errors import UserError
+
+
+class Finding(NamedTuple):
+    """``problem`` is empty where nothing is wrong."""
+
+    name: str
+    found: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        mark = "wrong" if self.problem else "ok"
+        text = "; ".join(part for part in (self.found, self.problem) if part)
+        return f"{mark:6} {self.name:15} {text}"
+
+
+def finding(name: str, look: Callable[[], str]) -> Finding:
+    """What ``look`` returns; the UserError that it raises is the problem."""
+    try:
+        return Finding(name, look())
+    except UserError as error:
+        return Finding(name, "", str(error))
