@@ -17,8 +17,8 @@ from galr.model.build import build_model, load_model
 from galr.options import load_options
 from galr.trained_model import load
 from galr.training.trainer import Trainer
-from tests.model.test_pretrained_sentences import CAPTIONS, LENGTHS, TOKENS
-from tests.model.test_pretrained_sentences import folder as folder
+from tests.encoders.test_pretrained_sentences import CAPTIONS, LENGTHS, TOKENS
+from tests.encoders.test_pretrained_sentences import folder as folder
 from tests.model.tiny import WORDS, tiny_options
 from tests.tiny import make_data
 
