@@ -204,3 +204,10 @@ def test_the_folder_of_an_image_may_stand_apart(tmp_path, published):
     assert prepare(tmp_path, published).returncode == 0
     images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
     assert images[0] == "train2014/scene_0.png"
+
+
+def test_restval_is_training(tmp_path, published):
+    published["images"][3]["split"] = "restval"
+    assert prepare(tmp_path, published).returncode == 0
+    images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
+    assert "scene_3.png" in images
