@@ -109,7 +109,7 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--dense", action="store_true",
-        help="faster: overlapping windows share feature maps; similarities differ slightly",
+        help="faster: overlapping windows share feature maps; similarities differ somewhat",
     )  # fmt: skip
     add(
         "--threshold", type=_share, default=THRESHOLD, metavar="X",
