@@ -130,7 +130,7 @@ def test_a_disk_without_room_is_told_of_at_once(tmp_path):
 
 
 def test_too_few_images_for_an_index_are_told_of():
-    assert f"5 images are too few for it (at least {LEAST_IVFPQ})" in str(too_few(5))
+    assert f"needs at least {LEAST_IVFPQ} images, got 5" in str(too_few(5))
 
 
 def test_a_blank_last_line_of_captions_is_named(tmp_path):

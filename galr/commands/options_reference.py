@@ -14,20 +14,20 @@ from galr.options.schema import RELEASED_UNUSED, Options
 INTRODUCTION = """\
 # Options
 
-An experiment is a YAML file. Later wins: the defaults below, the file that `base:` names, the file
-itself, then each `--set key=value` of the command line:
+An experiment is a YAML file. Later settings override earlier ones, in this order: the defaults
+below, the file named by `base:`, the file itself, each `--set key=value` on the command line:
 
 ```bash
 python train.py --path_opt options/RSITMD_GaLR.yaml --set optim.lr=1e-4 --set k_fold.nums=1
 ```
 
-A key that is not in this list, a value of the wrong type or an impossible one ends the run with one
-line that names the file and the key, before anything is written. Paths are relative to the folder
-that a script is started in; `base:` is relative to the file that names it. The resolved options are
-written as `options.yaml` beside every checkpoint and stand in every `results.json`.
+An unknown key, a value of the wrong type or an invalid value ends the run with one line that names
+the file and the key, before anything is written. Paths are relative to the working directory;
+`base:` is relative to the file that contains it. The resolved options are written to
+`options.yaml` next to every checkpoint and included in every `results.json`.
 
-This page is made from the schema (`python -m galr.options > docs/options.md`), and a test compares
-the two.
+This page is generated from the schema (`python -m galr.options > docs/options.md`); a test keeps
+the two in sync.
 """
 
 
@@ -45,9 +45,9 @@ def options_reference() -> str:
         lines.append("")
     unused = ", ".join(f"`{key}`" for key in sorted(RELEASED_UNUSED))
     lines += [
-        "## Keys of the released code that nothing reads",
+        "## Unused keys of the released code",
         "",
-        f"Accepted, so that its files load unchanged, and reported once: {unused}.",
+        f"Accepted, so that its files load unchanged, but without effect (logged once): {unused}.",
         "",
     ]
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from galr.common import cli
 DESCRIPTION = """\
 Evaluates the best checkpoint of each fold on the test split, without and with re-ranking.
 
-Prints a row per fold, mean and standard deviation. Writes results.json, and report.html about it,
-to the folder of the experiment (or to --out and beside it).
+Prints a row per fold, mean and standard deviation. Writes results.json and report.html to the
+experiment folder (or results to --out, with the report next to it).
 
   python test.py checkpoint/rsitmd_GaLR
   python test.py checkpoint/rsitmd_GaLR --set rerank.k=50 --out k50.json --no-report
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "experiment",
         metavar="EXPERIMENT",
         nargs="?",
-        help="the folder of an experiment, whose checkpoints hold its options and vocabulary "
-        "(default: the one that the options of --path_opt name)",
+        help="folder of an experiment, whose checkpoints hold its options and vocabulary "
+        "(default: the one named by the options of --path_opt)",
     )
     cli.add_options_arguments(parser, None, f"those in EXPERIMENT, or {cli.OPTIONS_FILE}")
     parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     own = arguments.experiment is not None
     if own and arguments.path_opt is not None:
-        parser.error("EXPERIMENT has options of its own; leave it or --path_opt out")
+        parser.error("EXPERIMENT has its own options; omit either it or --path_opt")
     options = (
         experiment_options(arguments.experiment, arguments.overrides)
         if own

@@ -11,10 +11,10 @@ from galr.common import cli
 DESCRIPTION = """\
 Evaluates one checkpoint on the test split, without and with re-ranking.
 
-The checkpoint is one of train.py, a folder of galr.export, or one of the released code, which holds
-no options and needs --path_opt. Prints the table and writes results.json beside the checkpoint (or
-to --out). Without --resume the model of model.image_text is evaluated as it is, zero-shot
-(docs/encoders.md).
+The checkpoint is from train.py, from galr.export (a folder), or from the released code, which
+stores no options and therefore needs --path_opt. Prints the table and writes results.json
+next to the checkpoint (or to --out). Without --resume, the model in model.image_text is evaluated
+zero-shot (docs/encoders.md).
 
   python test_single.py --resume checkpoint/ucm_GaLR/0/best.pth
   python test_single.py --resume GaLR_rsitmd.pth.tar --path_opt options/RSITMD_GaLR.yaml
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--resume",
         metavar="CHECKPOINT",
-        help="the checkpoint to evaluate, or the folder of its fold",
+        help="checkpoint to evaluate, or its fold folder",
     )
     parser.add_argument("--out", metavar="FILE", help="write the results to FILE")
     parser.add_argument(

@@ -14,7 +14,7 @@ Writes best.pth, last.pth, options.yaml, log.csv and TensorBoard events of each 
 <logs.ckpt_save_path>/<k_fold.experiment_name>/<fold>/. Evaluate the folds with test.py.
 
   python train.py --path_opt options/RSITMD_GaLR.yaml
-  python train.py --path_opt options/RSITMD_GaLR.yaml --resume      continues an interrupted run
+  python train.py --path_opt options/RSITMD_GaLR.yaml --resume      resumes an interrupted run
   python train.py --set optim.lr=1e-4 --set k_fold.experiment_name=lr_1e-4
 """
 
@@ -26,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue an earlier run of the experiment from its last checkpoints",
+        help="resume an earlier run of the experiment from its last checkpoints",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="delete the checkpoints of an earlier run of the experiment and start again",
+        help="delete the checkpoints of an earlier run of the experiment and start over",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help="also write the best validation of each fold, as JSON"
+        "--out", metavar="FILE", help="also write the best validation results of each fold, as JSON"
     )
     arguments = parser.parse_args(argv)
     if arguments.resume and arguments.overwrite:

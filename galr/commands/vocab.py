@@ -11,9 +11,9 @@ from galr.common import cli
 DESCRIPTION = """\
 Builds the vocabulary of a data set from its captions.
 
-The defaults give exactly the vocabulary of the released code: the words that occur at least five
-times in the captions of the training and test splits, without English stop words. A protocol
-without test data needs --training-only, which does not read the test captions.
+The defaults reproduce the vocabulary of the released code exactly: words that occur at least five
+times in the training and test captions, without English stop words. For a protocol that must not
+use test data, add --training-only.
 
   python vocab.py --path_opt options/RSITMD_GaLR.yaml
   python vocab.py --data_path data --data_name rsitmd_precomp --out vocab/rsitmd_splits_vocab.json
@@ -27,22 +27,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data_path",
         metavar="DIR",
-        help="the folder of the data sets (default: dataset.data_path of the options)",
+        help="folder of the data sets (default: dataset.data_path of the options)",
     )
     parser.add_argument(
-        "--data_name", metavar="NAME", default="", help="the folder of the data set in --data_path"
+        "--data_name", metavar="NAME", default="", help="folder of the data set inside --data_path"
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="the JSON file (default: dataset.vocab_path of the options or, with --data_name, "
+        help="JSON file to write (default: dataset.vocab_path of the options or, with --data_name, "
         "vocab/NAME_splits_vocab.json)",
     )
     parser.add_argument(
         "--threshold",
         type=cli.at_least_1,
         default=5,
-        help="how often a word must occur (default: %(default)s)",
+        help="minimum word frequency (default: %(default)s)",
     )
     parser.add_argument("--keep-stop-words", action="store_true", help="keep English stop words")
     cli.add_tokenizer_argument(parser)

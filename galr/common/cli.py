@@ -60,8 +60,8 @@ def add_options_arguments(
         "--path_opt",
         metavar="FILE",
         default=default,
-        help="the options, a file or the name of a shipped one such as UCM_GaLR "
-        f"(default: {said}); docs/options.md explains every key",
+        help="options file, or the name of a shipped one such as UCM_GaLR "
+        f"(default: {said}); see docs/options.md",
     )
     parser.add_argument(
         "--set",
@@ -69,7 +69,7 @@ def add_options_arguments(
         action="append",
         default=[],
         dest="overrides",
-        help="override an option, for example --set optim.lr=1e-4; may be repeated",
+        help="override an option, for example --set optim.lr=1e-4 (repeatable)",
     )
 
 
@@ -81,20 +81,20 @@ def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="the numbers that become black and white (default: percentiles 1 and 99)",
+        help="values mapped to black and white (default: 1st and 99th percentile)",
     )
     group.add_argument(
         "--bands",
         nargs="+",
         type=int,
         metavar="N",
-        help="the bands of red, green and blue, or of grey, from 1 (default: what a file states)",
+        help="bands for red, green and blue, or for grey, from 1 (default: as stated in the file)",
     )
     group.add_argument(
         "--no-data",
         type=float,
         metavar="X",
-        help="the number of pixels without data (default: what a GeoTIFF states)",
+        help="nodata value (default: the one stated in a GeoTIFF)",
     )
 
 

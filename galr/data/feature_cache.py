@@ -20,9 +20,9 @@ from torch import Tensor
 from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed
-from galr.data.cache import Cache, CachedRows, NoRoomError
 from galr.data.image_cache import ImageFiles
 from galr.data.transforms import PLACING, place, rotate_and_crop
+from galr.images.cache import Cache, CachedRows, NoRoomError
 from galr.images.decoding import decode_image, resize_to_square
 from galr.options import DatasetOptions
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from galr.common.errors import RunError, UserError
 from galr.common.parallel import in_processes
 from galr.data.annotations import Annotations
-from galr.data.cache import Cache, CachedRows
+from galr.images.cache import Cache, CachedRows
 from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
 from galr.images.scaling import Scaling
 from galr.options import DatasetOptions

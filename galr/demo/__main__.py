@@ -12,9 +12,9 @@ from galr.demo.folder import DemoOptions, make_demo
 from galr.demo.large_scene import make_large_scene
 
 DESCRIPTION = """\
-Draws a small data set of aerial scenes (airports, harbors, courts, ...): images, five captions an
-image, a training and a test part, and what a detector would find. The same seed gives the same
-data. A folder that already holds it is left as it is.
+Generates a small synthetic data set of aerial scenes (airports, harbors, courts, ...): images, five
+captions per image, a training and a test part, and simulated detections. The same seed gives the
+same data. A folder that already holds it is left unchanged.
 
   python -m galr.demo --out data/demo_precomp
   python -m galr.demo --large-scene --out data/demo_scene   # for python -m galr.localise evaluate
@@ -29,13 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--out",
         metavar="DIR",
         default="data/demo_precomp",
-        help="the folder to make (default: %(default)s)",
+        help="folder to write (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=_seed,
         default=default.seed,
-        help="another seed gives other pictures (default: %(default)s)",
+        help="seed of the generator (default: %(default)s)",
     )
     for part, images in (("train", default.train), ("test", default.test)):
         parser.add_argument(
@@ -43,17 +43,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             metavar="N",
             type=cli.at_least_1,
             default=images,
-            help=f"images of the {part} part (default: %(default)s)",
+            help=f"images in the {part} part (default: %(default)s)",
         )
     parser.add_argument(
         "--small-objects",
         action="store_true",
-        help="other scenes, whose captions depend on objects of a few pixels on the same ground",
+        help="different scenes, whose captions depend on objects a few pixels in size",
     )
     parser.add_argument(
         "--large-scene",
         action="store_true",
-        help="instead of all this, one scene of 4000 x 3000 pixels and the polygons of its places",
+        help="instead, one scene of 4000 x 3000 pixels with annotated polygons",
     )
     arguments = parser.parse_args(argv)
     if arguments.large_scene:

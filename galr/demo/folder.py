@@ -44,9 +44,7 @@ def make_demo(folder: str | Path, options: DemoOptions) -> bool:
     if found == stamp and _complete(folder, options):
         return False
     if found is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            folder, "exists and is not demo data", "name another place by --out, or remove it"
-        )
+        raise UserError(folder, "exists and is not demo data", "choose another --out, or remove it")
     with _replacing(folder) as temporary:
         kinds: Counter[str] = Counter()
         for split, images in (("train", options.train), ("test", options.test)):
@@ -124,7 +122,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
         raise RunError(
             folder,
             f"cannot be written ({error.strerror or error})",
-            "check that its parent folder may be written to and has free space",
+            "check that its parent folder is writable and has free space",
         ) from error
     finally:
         for leftover in (temporary, old):

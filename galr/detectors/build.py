@@ -46,11 +46,11 @@ class Report:
         repeated = self.detections - len(self.left_out) - self.weak - self.kept
         lines = [
             f"{self.images} images, {self.with_objects} with objects; "
-            f"{self.detections} detections: {self.kept} kept, {self.weak} below the lowest score, "
-            f"{repeated} repeat a kept one or are beyond the most kept, "
-            f"{len(self.left_out)} bad ones left out",
+            f"{self.detections} detections: {self.kept} kept, {self.weak} below the minimum score, "
+            f"{repeated} duplicates or beyond the maximum number, "
+            f"{len(self.left_out)} invalid ones skipped",
             *self._unknown_classes(),
-            f"{self.seconds:.1f} s, {self.images / max(self.seconds, 1e-9):.0f} images a second",
+            f"{self.seconds:.1f} s, {self.images / max(self.seconds, 1e-9):.0f} images/s",
         ]
         return "\n".join(lines)
 
@@ -58,7 +58,7 @@ class Report:
         names = Counter(fault.unknown_class for fault in self.left_out if fault.unknown_class)
         counts = [f"{name} {count}" for name, count in names.most_common(MOST_CLASSES)]
         more = ", ..." if len(names) > MOST_CLASSES else ""
-        return [f"of classes that the store does not have: {', '.join(counts)}{more}"] * bool(names)
+        return [f"of classes not in the store: {', '.join(counts)}{more}"] * bool(names)
 
 
 class _Built(NamedTuple):
@@ -115,7 +115,7 @@ def build_store(
 def _first_of(bad: list[Fault]) -> UserError:
     more = f" (and {len(bad) - 1} more are bad)" if len(bad) > 1 else ""
     return UserError(
-        bad[0].place, bad[0].what + more, "correct it, or leave out what is bad by --skip-bad"
+        bad[0].place, bad[0].what + more, "correct it, or skip invalid entries with --skip-bad"
     )
 
 

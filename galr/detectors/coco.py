@@ -70,9 +70,9 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - JSON is any value
             "name a folder with results.json and images.json, or both files",
         ) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "mend it") from None
+        raise UserError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "correct it") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(path, f"not JSON that can be read ({error})", "mend it") from None
+        raise UserError(path, f"not readable as JSON ({error})", "correct it") from None
 
 
 def _images(listed: Any, path: Path) -> dict[Key, CocoImage]:  # noqa: ANN401 - JSON
@@ -91,7 +91,7 @@ def _images(listed: Any, path: Path) -> dict[Key, CocoImage]:  # noqa: ANN401 - 
         ):
             raise UserError(place, "has no id and file_name", "write both")
         if entry["id"] in by_id:
-            raise UserError(place, f"the id {entry['id']} stands twice", "give each its own")
+            raise UserError(place, f"duplicate id {entry['id']}", "make the ids unique")
         by_id[entry["id"]] = CocoImage(entry["file_name"], _size(entry, place))
     return by_id
 
@@ -118,8 +118,7 @@ def _numbering(
             raise UserError(
                 results,
                 f"holds class numbers (category_id), and {images} has no categories that name them",
-                "add these, or say what the numbers mean by --first-category and --classes: "
-                + CHOICES,
+                "add these, or define the numbers with --first-category and --classes: " + CHOICES,
             )
         return stated
     if stated is not None:
@@ -128,10 +127,10 @@ def _numbering(
         isinstance(entry, dict) and isinstance(entry.get("name"), str) and _is_key(entry.get("id"))
         for entry in categories
     ):
-        raise UserError(images, "its categories are not a list of id and name", "mend them")
+        raise UserError(images, "its categories are not a list of id and name", "correct them")
     named = {entry["id"]: entry["name"] for entry in categories}
     if len(named) < len(categories):
-        raise UserError(images, "an id of its categories stands twice", "give each its own")
+        raise UserError(images, "its categories have duplicate ids", "make the ids unique")
     return named
 
 

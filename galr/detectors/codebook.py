@@ -71,7 +71,7 @@ def fit_codebook(descriptors: Floats, classes: int, seed: int) -> Codebook:
     if len(descriptors) < classes:
         raise UserError(
             "detect",
-            f"found {len(descriptors)} regions to make {classes} pseudo-classes of",
+            f"found only {len(descriptors)} regions for {classes} pseudo-classes",
             "give more images, or lower --segment-classes",
         )
     rng = np.random.default_rng(seed)

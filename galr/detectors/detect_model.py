@@ -61,7 +61,7 @@ def detect_with_model(
 def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional package
     # ultralytics would look for a missing file on the internet, and install packages by itself
     if not Path(weights).is_file():
-        raise UserError(weights, "there is no such file", "name a model file by --weights")
+        raise UserError(weights, "there is no such file", "name a model file with --weights")
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     try:
         from ultralytics import YOLO
@@ -69,7 +69,7 @@ def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional
         raise UserError(
             "detect --weights",
             f"needs the package ultralytics ({error})",
-            "install it by pip install ultralytics",
+            "install it with pip install ultralytics",
         ) from None
     try:
         return YOLO(str(weights))
@@ -90,7 +90,7 @@ def _matched(
         raise UserError(
             weights,
             f"knows classes that are not in the list: {', '.join(strange)}",
-            "give the model's classes by --classes FILE, or leave the others out by --skip-bad",
+            "give the model's classes with --classes FILE, or skip the others with --skip-bad",
         )
     return {number: classes[index] for number, index in found.items() if index is not None}
 
@@ -110,7 +110,7 @@ def _predict(
         raise RunError(
             "detect",
             f"ultralytics failed on a batch of {len(pictures)} images ({error})",
-            "check --device, and that torchvision fits torch; or lower --batch or --image-size",
+            "check --device and that torchvision matches torch, or lower --batch or --image-size",
         ) from None
     return results
 

@@ -39,7 +39,9 @@ def detect_segments(
     folder = ImageFolder(images)
     known = Codebook.load(codebook) if codebook is not None and Path(codebook).exists() else None
     if known is not None and fit_on is not None:
-        raise UserError(str(codebook), "exists already, and --fit-on is given", "give one of both")
+        raise UserError(
+            str(codebook), "exists already, but --fit-on is given", "give only one of them"
+        )
     chosen = None if known is not None else _training_images(folder, fit_on)
     writer = DetectionFolder(out, folder)
     paths = [folder.folder / name for name in folder.names]
@@ -71,8 +73,8 @@ def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int
         beside = folder.folder.resolve().parent / "train_filename.txt"
         if not beside.is_file():
             logger.warning(
-                "pseudo-classes are fitted on all images of %s; name the training images by "
-                "--fit-on, so that test images take no part",
+                "fitting pseudo-classes on all images of %s; list the training images with "
+                "--fit-on to exclude test images",
                 folder.folder,
             )
             return None
@@ -80,7 +82,7 @@ def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int
     try:
         listed = Path(fit_on).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(fit_on, f"cannot be read ({error})", "list an image a line") from None
+        raise UserError(fit_on, f"cannot be read ({error})", "list one image per line") from None
     names = list(dict.fromkeys(line.strip() for line in listed if line.strip()))
     index = NameIndex(folder.names)
     rows = [index.rows(name) for name in names]
@@ -93,7 +95,7 @@ def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int
             else "lists no images",
             "list images of the folder, one a line",
         )
-    logger.info("pseudo-classes are fitted on the %d images of %s", len(names), fit_on)
+    logger.info("fitting pseudo-classes on the %d images of %s", len(names), fit_on)
     return [found[0] for found in rows]
 
 

@@ -29,7 +29,7 @@ class DetectionFolder:
     def __init__(self, folder: str | Path, images: ImageFolder) -> None:
         self.folder = Path(folder)
         if self.folder.is_dir() and any(self.folder.iterdir()):
-            raise UserError(folder, "holds files already", "name a new folder by --out")
+            raise UserError(folder, "is not empty", "choose a new folder with --out")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

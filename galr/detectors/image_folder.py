@@ -27,7 +27,7 @@ class ImageFolder:
             return rows[0]
         if not rows:
             raise BadEntry(f"there is no image {name} in {self.folder}")
-        raise BadEntry(f"{name} may be {' or '.join(self.names[row] for row in rows)}")
+        raise BadEntry(f"{name} is ambiguous: {' or '.join(self.names[row] for row in rows)}")
 
 
 def header_size(path: Path) -> tuple[int, int]:

@@ -52,9 +52,10 @@ def store_lines(store: Store) -> list[str]:
     filled = representation.any(axis=2)
     counts = filled.sum(axis=1)
     lines = [
-        f"{store.path}: {images} images, {objects} objects of {features} numbers each at most",
+        f"{store.path}: {images} images, at most {objects} objects per image, "
+        f"{features} features each",
         f"source: {store.source or 'unknown'}",
-        f"objects an image: {_spread(counts)}",
+        f"objects per image: {_spread(counts)}",
         f"images without objects: {int((counts == 0).sum())}",
     ]
     lines += ["", "objects  images  class"]
@@ -76,10 +77,10 @@ def _spread(counts: NDArray[np.int64]) -> str:
 
 def _options(store: Store) -> list[str]:
     if store.drea is None:
-        return ["The options behind the matrices are unknown."]
+        return ["The options that these matrices were made with are unknown."]
     tree = {"dataset": {"drea": store.drea.model_dump(mode="json")}}
     return [
-        "An options file for it holds:",
+        "Matching options file:",
         *yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).splitlines(),
     ]
 

@@ -68,13 +68,15 @@ def read_jobs(
             raise UserError(path, "there is no such file or folder", "correct --detections")
     if len(paths) > (2 if kind == "coco" else 1):
         raise UserError(
-            "--detections", f"{len(paths)} paths for format {kind}", "name one folder or file"
+            "--detections",
+            f"got {len(paths)} paths, but format {kind} takes one",
+            "name one folder or file",
         )
     if classes.numbering is not None and kind not in NUMBERED:
         raise UserError(
             "--classes",
-            f"says what class numbers mean, and format {kind} holds names",
-            "leave it out; --store-classes lists the classes that the store has",
+            f"defines class numbers, but format {kind} has class names",
+            "omit it; --store-classes lists the classes of the store",
         )
     if kind == "coco":
         return _coco_jobs(paths, images, classes)
@@ -84,8 +86,8 @@ def read_jobs(
     if kind == "yolo" and classes.numbering is None:
         raise UserError(
             paths[0],
-            "holds class numbers, and nothing says what they mean",
-            f"say it by --classes: {CHOICES}",
+            "contains class numbers whose meaning is not defined",
+            f"define it with --classes: {CHOICES}",
         )
     return _image_jobs(paths[0], files, images)
 
@@ -186,7 +188,7 @@ def _coco_jobs(
         try:
             row = images.find(image.file_name)
             if jobs[row].found is not None:
-                raise BadEntry(f"{image.file_name} stands twice in the list of images")
+                raise BadEntry(f"{image.file_name} is listed twice in the list of images")
             jobs[row] = Job(jobs[row].image, found=found, size=image.size)
         except BadEntry as error:
             strangers += [Fault(shown_place(place), str(error)) for place in found.places]

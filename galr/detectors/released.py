@@ -49,7 +49,7 @@ def read_released(path: str | Path) -> Released:
         reason = f"it is damaged ({str(error) or type(error).__name__:.100})"
     raise UserError(
         path,
-        f"is refused, and nothing in it was run: {reason}",
+        f"is refused, and none of its code was run: {reason}",
         "give the released file of local_rep and adj_matrix",
     )
 

@@ -58,9 +58,9 @@ def read_scenes(
     origin = store.origin or Origin("", (), "")
     folder = images or origin.images
     if not folder:
-        raise UserError(store.path, "does not say where the images lie", "name them by --images")
+        raise UserError(store.path, "does not record the image folder", "name it with --images")
     if (kind is None) != (detections is None):
-        raise UserError("--format and --detections", "one is missing", "give both or neither")
+        raise UserError("--format and --detections", "belong together", "give both or neither")
     # files that have moved still have the numbering that the store was built with
     numbering = origin.numbering if kind in (None, origin.format) else None
     origin = Origin(

@@ -24,7 +24,7 @@ def draw(scenes: Sequence[Scene], out: str | Path, edges: int = 10) -> None:
     """Writes one scene with a list of its objects, or several as a contact sheet."""
     kind = Path(out).suffix.lower().removeprefix(".")
     if kind not in ("png", "jpg", "jpeg", "pdf", "svg"):
-        raise UserError(out, "is not the name of a picture", "end it with .png")
+        raise UserError(out, "is not a PNG file name", "end it with .png")
     figure = _one(scenes[0], edges) if len(scenes) == 1 else _sheet(scenes, edges)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format=kind, dpi=110)

@@ -1,1 +1,1 @@
-"""Image files as people have them: folders, formats, bit depths, and damaged ones."""
+"""Image files as people have them: folders, formats, bit depths, damaged ones, and caches."""

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 Commands = argparse._SubParsersAction
 
 DESCRIPTION = """\
-Makes local features (docs/drea.md), the objects of each image as the model sees them.
+Builds local features (docs/drea.md): the objects of each image, as input to the model.
 
   python -m galr.local_features build --format paddledet --detections DIR --images DIR --out F.h5
   python -m galr.local_features convert released.npy --out F.h5
@@ -37,59 +37,59 @@ Makes local features (docs/drea.md), the objects of each image as the model sees
 BUILD = """\
 Turns a detector's output for a folder of images into a store of local features.
 
-Formats (pixels from the top left corner, if nothing else is said):
+Formats (in pixels from the top left corner, unless stated otherwise):
   paddledet   an image.txt for each image: class score xmin ymin width height
               (or eight coordinates of a polygon after the score)
-  yolo        an image.txt for each image, with class numbers (--classes says what they mean):
-              class cx cy width height score, or class, eight coordinates, score, all as
-              shares of the image (ultralytics: save_txt=True save_conf=True)
+  yolo        an image.txt for each image, with class numbers (defined by --classes):
+              class cx cy width height score, or class, eight coordinates, score, all relative
+              to the image size (ultralytics: save_txt=True save_conf=True)
   dota        Task1_<class>.txt: image score x1 y1 x2 y2 x3 y3 x4 y4
               Task2_<class>.txt: image score xmin ymin xmax ymax
   coco        results.json (image_id, category_id, bbox, score) and images.json (id, file_name,
-              width, height; with categories, where there are any): their folder, or both files;
-              category_id is a name, a number that categories name, or one that --classes and
-              --first-category name
+              width, height; optionally categories): their folder, or both files; category_id is
+              a name, a number defined by categories, or a number defined by --classes and
+              --first-category
 
-Class numbers have no meaning of their own. --classes states it, as one of:
-  FILE        one class per line, the first being number 0
-  FILE.yaml   names: [plane, ...] or names: {0: plane, ...}, as the data file of a detector has it
+The meaning of class numbers is defined by --classes, as one of:
+  FILE        one class per line, starting with number 0
+  FILE.yaml   names: [plane, ...] or names: {0: plane, ...}, as in a detector's data file
   NAME        dota, dota-v1.5, dota-v2.0 (the order of DOTA's development kit),
               ultralytics-dota, ultralytics-dota-v1.5, ultralytics-dota-v2.0 (the order of the
-              data files of ultralytics, which is another), coco80, coco91
-Classes are then matched by name with those of the store; capitals, "-", "_" and spaces make no
-difference. A detection of a class that the store does not have is a bad one, as any other that
-does not fit: an error, or left out by --skip-bad, which counts them by class.
+              data files of ultralytics, which differs), coco80, coco91
+Classes are then matched by name with those of the store, ignoring case, "-", "_" and spaces. A
+detection of a class that is not in the store, or one that is otherwise invalid, is an error;
+--skip-bad skips these and counts them by class.
 
-An image without detections has none; that is no error. Anything else that does not fit is.
+An image without detections is valid.
 """
 
 CONVERT = """\
-Turns a file of matrices that the released code reads into a store.
+Converts a matrix file of the released code into a store.
 
-Nothing in the file is run: it may hold arrays of numbers and plain containers, and anything else is
-refused. The options behind the matrices are unknown, so a model is held only to their shape.
+No code in the file is run: it may contain numeric arrays and plain containers; anything else is
+refused. The options that the matrices were made with are unknown, so only their shape is checked.
 """
 
 INSPECT = """\
-Prints what a store holds: images, objects, classes, and the options it was made with.
+Prints the contents of a store: images, objects, classes, and the options it was made with.
 """
 
 SHOW = """\
-Draws images with their objects: kept ones in the colour of their class with class, score and
-prominence, dropped detections faint and dashed, the strongest edges of the adjacency as white
-lines. Several images make a contact sheet.
+Draws images with their objects: kept ones in their class colour with class, score and prominence,
+dropped detections faint and dashed, the strongest edges of the adjacency matrix as white lines.
+Several images give a contact sheet.
 """
 
 DETECT = """\
-Writes detections of a folder of images, a text file an image, for build --format paddledet.
+Detects objects in a folder of images; writes one text file per image for build --format paddledet.
 
-  --weights model.pt   by a model of ultralytics, oriented or not (pip install -r
-                       requirements-detect.txt). Such a file is a pickle and may run anything when
-                       it is read: use files that you trust.
-  --method segments    without any detector: regions that differ from their surroundings, their
-                       contrast as the score, and pseudo-classes by k-means over colour, texture
-                       and shape. These are fitted on the training images and kept in a codebook,
-                       which --codebook uses again for other images.
+  --weights model.pt   with an ultralytics model, oriented or not (pip install -r
+                       requirements-detect.txt). Such a file is a pickle and can run arbitrary
+                       code when loaded: use only files that you trust.
+  --method segments    without a detector: regions that differ from their surroundings, scored by
+                       contrast, with pseudo-classes from k-means over colour, texture and shape.
+                       These are fitted on the training images and saved in a codebook, which
+                       --codebook reuses for other images.
 """
 
 
@@ -110,31 +110,31 @@ def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
     from galr.detectors.reading import FORMATS
 
     parser = commands.add_parser("build", description=BUILD, help="detections to local features")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="of the detections")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="format of the detections")
     parser.add_argument(
         "--detections",
         required=True,
         nargs="+",
         metavar="DIR_OR_FILE",
-        help="what the detector wrote; with coco also two files: results and list of images",
+        help="output of the detector; for coco, also two files: results and image list",
     )
     parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the images")
     parser.add_argument("--out", required=True, metavar="FILE", help="the store to write (HDF5)")
     parser.add_argument(
         "--skip-bad",
         action="store_true",
-        help="leave out detections that are wrong, list them and go on",
+        help="skip and list invalid detections",
     )
     parser.add_argument(
         "--classes",
         metavar="FILE_OR_NAME",
-        help="what class numbers in the detections mean (above)",
+        help="meaning of the class numbers (see above)",
     )
     parser.add_argument(
         "--first-category",
         type=int,
         metavar="NUMBER",
-        help="with coco and --classes: the category_id of its first class, 0 or 1 as a rule",
+        help="with coco and --classes: category_id of the first class, usually 0 or 1",
     )
     add_drea_arguments(parser)
     parser.set_defaults(run=_build)
@@ -152,8 +152,8 @@ def _add_convert(commands: Commands[cli.ArgumentParser]) -> None:
 def _add_detect(commands: Commands[cli.ArgumentParser]) -> None:
     parser = commands.add_parser("detect", description=DETECT, help="images to detections")
     way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--weights", metavar="FILE", help="a model of ultralytics")
-    way.add_argument("--method", choices=("segments",), help="a way that needs no model")
+    way.add_argument("--weights", metavar="FILE", help="ultralytics model")
+    way.add_argument("--method", choices=("segments",), help="method that needs no model")
     parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the images")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     model = parser.add_argument_group("with --weights")
@@ -162,43 +162,51 @@ def _add_detect(commands: Commands[cli.ArgumentParser]) -> None:
         metavar="FILE_OR_NAME",
         help="classes to keep, matched by name; as build --store-classes (default: DOTA's 15)",
     )
-    model.add_argument("--skip-bad", action="store_true", help="leave other classes out")
+    model.add_argument("--skip-bad", action="store_true", help="skip other classes")
     model.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     model.add_argument(
-        "--batch", type=cli.at_least_1, default=16, help="images at a time (default: 16)"
+        "--batch", type=cli.at_least_1, default=16, help="images per batch (default: 16)"
     )
     model.add_argument(
         "--image-size",
         type=cli.at_least_1,
         default=1024,
-        help="pixels that the longer side is scaled to (default: 1024)",
+        help="longer side after resizing, in pixels (default: 1024)",
     )
     model.add_argument(
-        "--min-score", type=_number, default=0.05, help="lowest score written (default: 0.05)"
+        "--min-score",
+        type=_number,
+        default=0.05,
+        help="minimum score of a detection (default: 0.05)",
     )
     segments = parser.add_argument_group("with --method segments")
     segments.add_argument(
         "--codebook",
         metavar="FILE.npz",
-        help="pseudo-classes: used if the file exists, else fitted and written (default: "
+        help="pseudo-classes: loaded if the file exists, else fitted and saved (default: "
         "codebook.npz inside --out)",
     )
     segments.add_argument(
         "--fit-on",
         metavar="FILE",
-        help="list of the training images, one a line (default: train_filename.txt beside "
+        help="list of training images, one per line (default: train_filename.txt next to "
         "--images, else all images)",
     )
     segments.add_argument(
-        "--segment-classes", type=cli.at_least_1, default=15, help="pseudo-classes (default: 15)"
+        "--segment-classes",
+        type=cli.at_least_1,
+        default=15,
+        help="number of pseudo-classes (default: 15)",
     )
-    segments.add_argument("--seed", type=int, default=0, help="of the fit (default: 0)")
+    segments.add_argument("--seed", type=int, default=0, help="seed of the fit (default: 0)")
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_detect)
 
 
 def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = commands.add_parser("inspect", description=INSPECT, help="say what is in a store")
+    parser = commands.add_parser(
+        "inspect", description=INSPECT, help="print the contents of a store"
+    )
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
     parser.add_argument("--image", metavar="NAME", help="the objects of one image")
     parser.set_defaults(run=_inspect)
@@ -210,13 +218,11 @@ def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
     parser = commands.add_parser("show", description=SHOW, help="draw the objects of images")
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
     parser.add_argument(
-        "--image", required=True, nargs="+", metavar="NAME", help="an image, or several"
+        "--image", required=True, nargs="+", metavar="NAME", help="one or more images"
     )
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture to write")
     parser.add_argument("--edges", type=int, default=10, help="edges drawn (default: %(default)s)")
-    origin = parser.add_argument_group(
-        "files", "where they are no longer where the store was built from"
-    )
+    origin = parser.add_argument_group("files", "if moved since the store was built")
     origin.add_argument("--images", metavar="DIR", help="the folder of the images")
     origin.add_argument("--format", choices=FORMATS, help="of the detections")
     origin.add_argument("--detections", nargs="+", metavar="DIR_OR_FILE", help="the detections")
@@ -226,12 +232,13 @@ def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
 def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
     """A flag for every option of DREA, over those of an options file."""
     group = parser.add_argument_group(
-        "options of DREA", "over those of --path_opt (dataset.drea), over the defaults"
+        "options of DREA",
+        "override those of --path_opt (dataset.drea), which override the defaults",
     )
     group.add_argument(
         "--path_opt",
         metavar="FILE",
-        help="an options file with dataset.drea, or a checkpoint (.pth), which holds its own",
+        help="options file with dataset.drea, or a checkpoint (.pth) with its own",
     )
     group.add_argument(
         "--set",
@@ -244,8 +251,8 @@ def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--store-classes",
         metavar="FILE_OR_NAME",
-        help="the classes that the store has, in the order of their one-hot numbers, from the same "
-        "sources as --classes (default: DOTA's 15)",
+        help="classes of the store, in one-hot order, given in the same ways as --classes "
+        "(default: the 15 classes of DOTA)",
     )
     for name, field in DreaOptions.model_fields.items():
         if name == "classes":
@@ -274,7 +281,7 @@ def drea_options(arguments: argparse.Namespace) -> DreaOptions:
     from galr.local_features.numbering import read_classes
 
     if arguments.overrides and arguments.path_opt is None:
-        raise UserError("--set", "changes an options file, and there is none", "add --path_opt")
+        raise UserError("--set", "overrides an options file, but none is given", "add --path_opt")
     drea = DreaOptions()
     if arguments.path_opt is not None:
         if arguments.path_opt.endswith(".pth"):
@@ -300,12 +307,12 @@ def _numbering(arguments: argparse.Namespace) -> Numbering | None:
 
     classes, first = arguments.classes, arguments.first_category
     if first is not None and (arguments.format != "coco" or classes is None):
-        raise UserError("--first-category", "goes with --format coco and --classes", "omit it")
+        raise UserError("--first-category", "needs --format coco and --classes", "omit it")
     if arguments.format == "coco" and classes is not None and first is None:
         raise UserError(
             "--classes",
-            "does not say which category_id its first class has",
-            "say it by --first-category: 1 as COCO counts, 0 as many others do",
+            "does not define the category_id of its first class",
+            "add --first-category: 1 as in COCO, 0 as in many other tools",
         )
     return None if classes is None else read_numbering(classes, first)
 
@@ -335,7 +342,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     write_local_features(arguments.out, *released, None, f"converted from {arguments.released}")
     images, objects, features = released.representation.shape
     sys.stdout.write(
-        f"{arguments.out}: {images} images, {objects} objects of {features} numbers each\n"
+        f"{arguments.out}: {images} images, {objects} objects with {features} features each\n"
     )
 
 
@@ -374,7 +381,7 @@ def _detect(arguments: argparse.Namespace) -> None:
     for reason, count in written.left_out.items():
         logger.warning("left out: %d detections: %s", count, reason)
     sys.stdout.write(
-        f"{arguments.out}: {written.detections} detections in {written.images} images; go on with\n"
+        f"{arguments.out}: {written.detections} detections in {written.images} images; next:\n"
         f"  python -m galr.local_features build --format paddledet --detections {out} "
         f"--store-classes {out}/{CLASSES_FILE} --images {shlex.quote(arguments.images)} "
         "--out FILE.h5\n"

@@ -132,17 +132,17 @@ def read_store(path: str | Path) -> Store:
         raise UserError(
             path,
             "there is no such store of local features",
-            f"make it by {BUILD} (docs/drea.md), or set dataset.local_path=null for the global "
-            "branch alone",
+            f"build it with {BUILD} (docs/drea.md), or set dataset.local_path=null to use the "
+            "global branch only",
         )
     if not h5py.is_hdf5(path):
         released = path.suffix == ".npy"
         raise UserError(
             path,
             "is not an HDF5 file",
-            f"convert it by python -m galr.local_features convert {path} --out FILE.h5"
+            f"convert it with python -m galr.local_features convert {path} --out FILE.h5"
             if released
-            else f"make the store by {BUILD}",
+            else f"build the store with {BUILD}",
         )
     try:
         store = _read(path)
@@ -152,7 +152,9 @@ def read_store(path: str | Path) -> Store:
     except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = "its options are not DREA's" if isinstance(error, ValidationError) else error
         raise UserError(
-            path, f"is not a whole store of local features ({reason})", f"make it again by {BUILD}"
+            path,
+            f"is not a complete store of local features ({reason})",
+            f"rebuild it with {BUILD}",
         ) from None
     return store
 
@@ -230,10 +232,10 @@ def _check_options(store: Store, drea: DreaOptions) -> None:
         if shape != (drea.objects, drea.features):
             raise UserError(
                 store.path,
-                f"holds {shape[0]} objects of {shape[1]} numbers an image, and the options "
-                f"dataset.drea.objects and dataset.drea.classes make that {drea.objects} of "
+                f"holds {shape[0]} objects of {shape[1]} features per image, but "
+                f"dataset.drea.objects and dataset.drea.classes imply {drea.objects} of "
                 f"{drea.features}",
-                f"set dataset.drea.objects={shape[0]} and as many classes as numbers less five",
+                f"set dataset.drea.objects={shape[0]} and {shape[1] - 5} classes",
             )
         return
     made_with, wanted = store.drea.model_dump(), drea.model_dump()
@@ -247,7 +249,7 @@ def _check_options(store: Store, drea: DreaOptions) -> None:
         raise UserError(
             store.path,
             f"was made with other options: {told}",
-            f"make it again by {BUILD} --path_opt with your options file, or set the options to "
+            f"rebuild it with {BUILD} --path_opt and your options file, or set the options to "
             "those of the store",
         )
 

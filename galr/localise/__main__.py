@@ -20,22 +20,22 @@ from galr.scenes.scene import Scene, import_rasterio
 from galr.trained_model import TrainedModel, load
 
 DESCRIPTION = """\
-Finds the places of a scene that a sentence describes, and writes a map, regions and overlays.
+Locates what a sentence describes in a scene, and writes a map, regions and overlays.
 
   python -m galr.localise --image scene.tif --text "white planes beside a terminal" \\
       --checkpoint best.pth --out result/
   python -m galr.localise evaluate --annotations anno.json --images DIR --checkpoint best.pth
 
 The scene is cut into overlapping windows of several sizes, each window is compared with the
-sentence, and every pixel gets the mean of the windows that cover it, scaled to 0..1.
+sentence, and every pixel gets the mean similarity of the windows that cover it, scaled to 0..1.
 
-Written to --out: an overlay (NN_words.png) and a map (NN_words.tif, with the scene's coordinates)
-for each --text, regions.geojson (WGS84 where the scene has coordinates, else pixels), result.json.
+Written to --out: an overlay (NN_words.png) and a map (NN_words.tif, georeferenced like the scene)
+for each --text, regions.geojson (WGS84 if the scene is georeferenced, else pixels), result.json.
 """
 
 EVALUATE = """\
-Measures localisation on annotated scenes: Rsu, Ras, Rda and Rmi of the published evaluation, the
-best IoU and the average precision of pixels; a row per query, mean and standard deviation.
+Evaluates localisation on annotated scenes: Rsu, Ras, Rda and Rmi of the published evaluation, and
+pixel-wise best IoU and average precision; one row per query, mean and standard deviation.
 
 The annotations are a JSON list: [{"jpg_name": ..., "caption": ..., "points": [[[x, y], ...]]}].
 """
@@ -55,7 +55,7 @@ def _localise(argv: Sequence[str]) -> None:
     add = parser.add_argument
     add("--image", required=True, metavar="FILE", help="the scene: GeoTIFF, PNG or JPEG")
     add("--text", required=True, action="append", metavar="SENTENCE", help="the query; repeatable")
-    add("--out", required=True, metavar="DIR", help="folder of the results")
+    add("--out", required=True, metavar="DIR", help="folder for the results")
     _add_shared_arguments(parser)
     arguments = parser.parse_args(argv)
     settings = _settings(arguments)
@@ -70,7 +70,7 @@ def _localise(argv: Sequence[str]) -> None:
         left, top, right, bottom = own.regions[0].box
         sys.stdout.write(
             f"{own.query}: {len(own.regions)} regions, "
-            f"the best at x {left:.0f}-{right:.0f}, y {top:.0f}-{bottom:.0f}\n"
+            f"the best one at x {left:.0f}-{right:.0f}, y {top:.0f}-{bottom:.0f}\n"
         )
     sys.stdout.write(f"results: {out}\n")
 
@@ -80,10 +80,10 @@ def _evaluate(argv: Sequence[str]) -> None:
     add = parser.add_argument
     add("--annotations", required=True, metavar="FILE", help="JSON as above")
     add("--images", required=True, metavar="DIR", help="folder of the scenes")
-    add("--out", required=True, metavar="DIR", help="folder of results.json, table.csv, overlays")
+    add("--out", required=True, metavar="DIR", help="folder for results.json, table.csv, overlays")
     add(
         "--chance", action="store_true",
-        help="also measure each map against the polygons of another query of its scene",
+        help="also score each map against the polygons of another query of the same scene",
     )  # fmt: skip
     _add_shared_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -98,31 +98,31 @@ def _evaluate(argv: Sequence[str]) -> None:
 
 def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--checkpoint", required=True, metavar="FILE", help="best.pth of train.py")
+    add("--checkpoint", required=True, metavar="FILE", help="best.pth from train.py")
     add(
         "--windows", type=_sides, default=SIDES, metavar="S,S,...",
-        help=f"sides of the windows in pixels (default: {','.join(map(str, SIDES))})",
+        help=f"window sides in pixels (default: {','.join(map(str, SIDES))})",
     )  # fmt: skip
     add(
         "--overlap", type=_share, default=OVERLAP, metavar="X",
-        help="overlap of neighbouring windows, as a share of their side (default: %(default)s)",
+        help="overlap of neighbouring windows, as a fraction of their side (default: %(default)s)",
     )  # fmt: skip
     add(
         "--dense", action="store_true",
-        help="faster: overlapping windows share the backbone's maps; similarities differ somewhat",
+        help="faster: overlapping windows share feature maps; similarities differ slightly",
     )  # fmt: skip
     add(
         "--threshold", type=_share, default=THRESHOLD, metavar="X",
-        help="probability from which a pixel belongs to a region (default: %(default)s)",
+        help="minimum probability of a pixel in a region (default: %(default)s)",
     )  # fmt: skip
     add(
         "--bands", type=_bands, metavar="R,G,B",
-        help="band numbers from 1, three or one (default: the first three, or the first)",
+        help="three bands or one, counted from 1 (default: the first three, or the first)",
     )  # fmt: skip
     add(
         "--stretch", type=_range, metavar="LOW,HIGH",
-        help="values that become black and white (default: 8-bit bands as they are, others from "
-        "the 2nd to the 98th percentile of the scene)",
+        help="values mapped to black and white (default: none for 8-bit bands, else "
+        "the 2nd and 98th percentile of the scene)",
     )  # fmt: skip
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
@@ -158,7 +158,9 @@ def _numbers(text: str, kind: type) -> list[float]:
 def _sides(text: str) -> tuple[int, ...]:
     sides = tuple(int(side) for side in _numbers(text, int))
     if min(sides) < 16:
-        raise argparse.ArgumentTypeError(f"{text!r}: a window has at least 16 pixels on a side")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the side of a window must be at least 16 pixels"
+        )
     return sides
 
 
@@ -176,7 +178,7 @@ def _range(text: str) -> tuple[float, float]:
 def _share(text: str) -> float:
     value = _numbers(text, float)[0]
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to below 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not in the range [0, 1)")
     return value
 
 

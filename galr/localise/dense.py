@@ -34,9 +34,9 @@ def check_dense(windows: Windows, encoder: TrainedModel) -> None:
             fitting = ", ".join(f"{1 - n / cells:.4g}" for n in range(1, cells))
             raise UserError(
                 "--dense",
-                f"windows of {side} pixels, {step} apart, do not lie on the backbone's last map, "
-                f"which has {cells} places for a window",
-                f"take an --overlap of {fitting or '0'}, and --windows that it divides",
+                f"windows of {side} pixels, {step} apart, do not align with the backbone's last "
+                f"feature map, which has {cells} cells per window",
+                f"use an --overlap of {fitting or '0'}, and --windows that it divides",
             )
 
 
@@ -75,5 +75,5 @@ def _trunk(encoder: TrainedModel) -> tuple[Backbone, bool]:
     images = encoder.model.image_encoder
     if isinstance(images, ImageEncoder) and isinstance(images.trunk, Backbone):
         return images.trunk, images.reads_all_maps
-    what = "the model has no ResNet of torchvision, whose maps windows can share"
-    raise UserError("--dense", what, "leave --dense out")
+    what = "needs a torchvision ResNet as backbone, whose feature maps windows can share"
+    raise UserError("--dense", what, "omit --dense")

@@ -137,7 +137,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
             entry["points"] = [_polygon(points) for points in entry["points"]]
         except (KeyError, TypeError, ValueError):
             raise UserError(
-                location, "points is not a list of polygons of at least 3 points [x, y]",
+                location, "points is not a list of polygons with at least 3 points [x, y] each",
                 f"write {FORMAT}",
             ) from None  # fmt: skip
         if not entry["points"]:

@@ -56,13 +56,15 @@ def localise(
     """
     for query in queries:
         if not encoder.knows_a_word(query):
-            raise UserError(f"--text {query!r}", "holds no word that the model knows", "reword it")
+            raise UserError(
+                f"--text {query!r}", "contains no word that the model knows", "rephrase it"
+            )
     check_coordinates(scene)  # before anything is encoded
     windows = cover(scene.width, scene.height, settings.sides, settings.overlap)
     embeddings = encode_windows(scene, windows, encoder, model_digest, folder, dense=settings.dense)
     usable = np.isfinite(embeddings).all(axis=1)
     if not usable.any():
-        raise UserError(scene.path, "no window holds enough data", "check its no-data value")
+        raise UserError(scene.path, "no window contains enough data", "check its nodata value")
     stored = torch.from_numpy(embeddings[usable])
     similarity = encoder.similarity(stored, encoder.encode_texts(queries)).T.numpy()
     smallest = int((windows[:, 2] - windows[:, 0]).min())

@@ -64,57 +64,58 @@ class Section(BaseModel):
 
 
 class BackboneOptions(Section):
-    """The network that gives maps of four levels (the paper's is ResNet-18; docs/encoders.md)."""
+    """The image backbone, which yields feature maps at four levels (ResNet-18 in the paper)."""
 
     name: str = Field(
         "resnet18",
         pattern=r"^(timm:[\w.]+|\w+)$",
-        description="its name in torchvision, or `timm:NAME`; MVSA's channels and grids follow "
-        "from it",
+        description="torchvision model name, or `timm:NAME` (docs/encoders.md); the channels and "
+        "grid sizes of MVSA follow from it",
     )
     head: bool = Field(
         False,
-        description="with `timm:NAME`: the last map is what the network's own classifier pools, "
-        "such as the 1280 channels of an EfficientNet; `false`: its last stage, as in timm's "
-        "`features_only`",
+        description="with `timm:NAME`: take the last feature map from where the network's own "
+        "classifier pools it, such as the 1280 channels of an EfficientNet; `false`: from the "
+        "last stage, as with timm's `features_only`",
     )
     train: Literal["none", "layer4", "layer3", "layer2", "all"] = Field(
         "all",
-        description="which of its weights are trained: none, those that its last map alone depends "
-        "on (`layer4`), its last two (`layer3`) or three maps, or all",
+        description="which weights are trained: `none`, those that only the last feature map "
+        "depends on (`layer4`), only the last two (`layer3`) or the last three (`layer2`), or "
+        "`all`",
     )
     batch_norm: Literal["batch", "frozen"] = Field(
         "batch",
-        description="its batch normalisation in training: by the `batch`, or `frozen`, by the "
+        description="batch normalisation during training: `batch` statistics, or `frozen` at the "
         "statistics of `weights`",
     )
     unfreeze_at: Share = Field(
         0.0,
-        description="share of the training in which none of its weights are trained; from the "
-        "next epoch on those of `train` are",
+        description="fraction of training during which the whole backbone is frozen; from the "
+        "next epoch on, the weights selected by `train` are trained",
     )
     cache_maps: bool = Field(
         False,
-        description="keep the maps that the frozen backbone makes of the training images on disk, "
-        "beside the cached images and within `dataset.image_cache_gb`, and train the rest of the "
-        "network on them alone, until `unfreeze_at` where that is given; `dataset.resize_size`, "
-        "`rotation_degrees` and `augment` play no part in what is cached but for `cache_views`. "
-        "Needs `batch_norm: frozen`, and `train: none` or an `unfreeze_at`",
+        description="cache the frozen backbone's feature maps of the training images on disk, "
+        "next to the image cache and within `dataset.image_cache_gb`, and train the rest of the "
+        "network on them (until `unfreeze_at`, if set). `dataset.resize_size`, `rotation_degrees` "
+        "and `augment` do not affect the cached maps, except through `cache_views`. Requires "
+        "`batch_norm: frozen` and either `train: none` or an `unfreeze_at`",
     )
     cache_views: PositiveInt = Field(
         1,
-        description="with `cache_maps`: views kept of an image, of which an epoch draws one. The "
-        "first is that of evaluation; up to 4, turned by right angles; up to 8, mirrored too; "
-        "further ones are crops of `dataset.resize_size` by `augment.crop_scale`, turned and "
-        "mirrored",
+        description="with `cache_maps`: views cached per image, one of which is drawn each epoch. "
+        "The first is the evaluation view; up to 4, rotated by right angles; up to 8, also "
+        "mirrored; beyond that, crops of `dataset.resize_size` by `augment.crop_scale`, rotated "
+        "and mirrored",
     )
     weights: str | None = Field(
         "imagenet",
-        description="its start: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once to "
-        "`TORCH_HOME`, or timm's), another of torchvision's names such as `IMAGENET1K_V2`, the "
-        "path of a file with its weights under the library's names or in one of the layouts of "
-        "docs/encoders.md (`.pth` or `.safetensors`), `package:NAME` for the file that an "
-        "installed package carries, or `null` for a random start",
+        description="initial weights: `imagenet` (torchvision's `IMAGENET1K_V1`, downloaded once "
+        "to `TORCH_HOME`, or timm's), another torchvision name such as `IMAGENET1K_V2`, the path "
+        "of a weight file (`.pth` or `.safetensors`) with the library's parameter names or in one "
+        "of the layouts of docs/encoders.md, `package:NAME` for the file shipped with an "
+        "installed package, or `null` for random initialisation",
     )
 
     @model_validator(mode="after")
@@ -137,24 +138,26 @@ class MultiscaleOptions(Section):
     """MVSA, multiscale visual self-attention (paper, global branch)."""
 
     enabled: bool = Field(
-        True, description="`false`: pooled maps alone make the global feature, see `pooled`"
+        True,
+        description="`false`: compute the global feature from pooled feature maps only, see "
+        "`pooled`",
     )
     pooled: Literal["last", "all"] = Field(
         "last",
-        description="without MVSA: the means over positions that are projected, of the last map "
-        "or of all four",
+        description="without MVSA: project the spatial mean of the `last` feature map, or of "
+        "`all` four",
     )
     average_rotations: bool = Field(
         False,
-        description="in evaluation, the global feature is the mean of those of the image turned "
-        "by 0, 90, 180 and 270 degrees, at four times the cost; with `backbone.cache_maps` needs "
-        "`cache_views` of 4 or more",
+        description="test-time augmentation: average the global feature over rotations of the "
+        "image by 0, 90, 180 and 270 degrees, at four times the cost; with `backbone.cache_maps`, "
+        "requires `cache_views` of at least 4",
     )
     multiscale_input_channel: PositiveInt = Field(
-        3, description="channels of the low and of the high map inside MVSA"
+        3, description="channels of the low-level and the high-level map inside MVSA"
     )
     multiscale_output_channel: Literal[1] = Field(
-        1, description="channels of the attended map; the method has one"
+        1, description="channels of the attended map; always 1 in this method"
     )
 
 
@@ -169,30 +172,33 @@ class Seq2vecOptions(Section):
         "BiGRU",
         "BagOfWords",
         "sentence-transformers",
-    ] = Field("BayesianUniSkip", description="kind of sentence encoder (docs/text_encoders.md)")
+    ] = Field("BayesianUniSkip", description="type of sentence encoder (docs/text_encoders.md)")
     pretrained: bool = Field(
         True,
-        description="read the skip-thought files in `dir_st`; `false` starts from random weights "
-        "of the sizes below",
+        description="load the skip-thought files in `dir_st`; `false`: random initialisation, "
+        "with the sizes below",
     )
     dir_st: str | None = Field(
         "seq2vec",
         description="folder of the skip-thought files, or of the sentence-transformers model",
     )
-    dropout: Share = Field(0.25, description="dropout inside the encoder while training")
+    dropout: Share = Field(0.25, description="dropout inside the encoder during training")
     fixed_emb: bool = Field(
         False,
-        description="`true`: word vectors are not trained, nor anything of a "
-        "sentence-transformers model",
+        description="`true`: freeze the word vectors, or all of a sentence-transformers model",
     )
     word_dim: PositiveInt = Field(
-        620, description="numbers a word vector, where no file says (`pretrained: false`)"
+        620,
+        description="dimension of the word vectors, unless set by a file (applies with "
+        "`pretrained: false`)",
     )
     hidden_dim: PositiveInt = Field(
-        2400, description="numbers a sentence vector, where no file says (`pretrained: false`)"
+        2400,
+        description="dimension of the sentence vectors, unless set by a file (applies with "
+        "`pretrained: false`)",
     )
     word_dict: str | None = Field(
-        None, description="old place of `dataset.vocab_path`; used where that is not given"
+        None, description="former place of `dataset.vocab_path`; used if that is not set"
     )
 
 
@@ -212,39 +218,41 @@ class TextParts(NamedTuple):
 
 
 class TextOptions(Section):
-    """A pretrained text encoder (docs/encoders.md), in place of `model.seq2vec` or beside it."""
+    """A pretrained text encoder that replaces or extends `model.seq2vec` (docs/encoders.md)."""
 
     type: str | None = Field(
         None,
         pattern=rf"^(({'|'.join(WORD_ENCODERS)})|(({'|'.join(WORD_ENCODERS)})\+)?"
         r"(sentence-)?transformers:\S.*)$",
-        description="`transformers:PLACE` or `sentence-transformers:PLACE`, a folder, a name on "
-        "the hub or `package:NAME`; a kind of `model.seq2vec.type`; or both, the vectors in a row, "
-        "as `BiGRU+sentence-transformers:PLACE`. `null`: that of `model.seq2vec`, whose other keys "
-        "hold for an encoder of words",
+        description="`transformers:PLACE` or `sentence-transformers:PLACE`, where PLACE is a "
+        "folder, a Hugging Face Hub name or `package:NAME`; one of the types of "
+        "`model.seq2vec.type`; or both with their vectors concatenated, as in "
+        "`BiGRU+sentence-transformers:PLACE`. `null`: the type in `model.seq2vec`. The other keys "
+        "of `model.seq2vec` apply to word-level encoders",
     )
     train: Literal["none", "lora", "all"] = Field(
         "none",
-        description="of the pretrained model: `none`, each distinct caption is encoded once; "
-        "`lora`, small matrices beside its own (package peft); or `all`",
+        description="how the pretrained model is trained: `none` (frozen, each distinct caption "
+        "encoded once), `lora` (low-rank adapters, package peft), or `all`",
     )
-    lora_rank: PositiveInt = Field(8, description="with `lora`: the rank of these matrices")
+    lora_rank: PositiveInt = Field(8, description="with `lora`: rank of the adapters")
 
 
 class ImageTextOptions(Section):
-    """A model of images and texts in place of backbone and text encoder (docs/encoders.md)."""
+    """An image-text model that replaces backbone and text encoder (docs/encoders.md)."""
 
     name: str | None = Field(
         None,
         pattern=r"^open_clip:\S+$",
-        description="`open_clip:ARCHITECTURE`, a name of open_clip's or a JSON file of its kind; "
-        "`model.backbone` then says how its image tower is trained, and `model.text.train` whether "
-        "its text tower is (`none` or `all`). `model: {image_text: open_clip:NAME}` will do",
+        description="`open_clip:ARCHITECTURE`, an architecture known to open_clip or the path of "
+        "a JSON model config; `model.backbone` then controls how the image tower is trained, and "
+        "`model.text.train` whether the text tower is (`none` or `all`). Short form: `model: "
+        "{image_text: open_clip:NAME}`",
     )
     weights: str | None = Field(
         None,
-        description="a file (RemoteCLIP, GeoRSCLIP, open_clip), `package:NAME`, one of open_clip's "
-        "pretrained tags, or `null` for a random start",
+        description="a weight file (RemoteCLIP, GeoRSCLIP, open_clip), `package:NAME`, an "
+        "open_clip pretrained tag, or `null` for random initialisation",
     )
 
     @model_validator(mode="before")
@@ -257,62 +265,58 @@ class FusionOptions(Section):
     """MIDF, multi-level information dynamic fusion (paper, section on fusion)."""
 
     type: Literal["midf", "addition", "concatenation"] = Field(
-        "midf", description="how the global and the local feature become one"
+        "midf", description="how the global and the local feature are combined"
     )
     gate: Literal["paper", "released"] = Field(
         "paper",
         description="`paper`: each branch has its own dynamic weight; `released`: both are "
-        "multiplied by the first, as the released code does and its checkpoints expect",
+        "multiplied by the first, as in the released code and as its checkpoints expect",
     )
     mca_DROPOUT_R: Share = Field(0.1, description="dropout in the attention blocks")
     mca_HIDDEN_SIZE: PositiveInt = Field(
-        512, description="width of the attention blocks; equals `model.embed.embed_dim`"
+        512, description="width of the attention blocks; must equal `model.embed.embed_dim`"
     )
     mca_FF_SIZE: PositiveInt = Field(1024, description="width of their feed-forward layer")
-    mca_MULTI_HEAD: PositiveInt = Field(8, description="heads of the attention")
+    mca_MULTI_HEAD: PositiveInt = Field(8, description="number of attention heads")
     mca_HIDDEN_SIZE_HEAD: PositiveInt = Field(
-        64, description="width of a head; heads times this is `mca_HIDDEN_SIZE`"
+        64, description="width of a head; heads times this must equal `mca_HIDDEN_SIZE`"
     )
     dynamic_fusion_dim: PositiveInt = Field(
-        512, description="hidden width of the layer that gives the two dynamic weights"
+        512, description="hidden width of the layer that computes the two dynamic weights"
     )
     dynamic_fusion_drop: Share = Field(0.1, description="dropout in that layer")
 
 
 class CrossAttentionOptions(Section):
-    """AMFMN: how an image gates the captions that it is compared with; other models have none."""
+    """AMFMN's gate between an image and the captions compared with it; unused by other models."""
 
     att_type: Literal["soft_att", "fusion_att", "similarity_att"] = Field(
-        "soft_att", description="the gate (docs/family.md); `soft_att` compares fastest by far"
+        "soft_att", description="type of gate (docs/family.md); `soft_att` is by far the fastest"
     )
 
 
 class EmbedOptions(Section):
-    """The common space of images and captions."""
+    """The joint embedding space of images and captions."""
 
-    embed_dim: PositiveInt = Field(512, description="numbers an embedding")
+    embed_dim: PositiveInt = Field(512, description="embedding dimension")
     standardise: bool = Field(
         False,
-        description="pooled image features and sentence vectors get mean 0 and deviation 1 by "
-        "batch normalisation before their projections, which features of frozen encoders need",
+        description="normalise pooled image features and sentence vectors to zero mean and unit "
+        "variance (batch normalisation) before projection; needed for features of frozen encoders",
     )
-    dropout: Share = Field(
-        0.0, description="dropout of pooled image features before their projection"
-    )
-    text_dropout: Share = Field(
-        0.0, description="dropout of sentence vectors before their projection"
-    )
+    dropout: Share = Field(0.0, description="dropout on pooled image features before projection")
+    text_dropout: Share = Field(0.0, description="dropout on sentence vectors before projection")
 
 
 class ModelOptions(Section):
     """The network."""
 
     name: Literal["GaLR", "AMFMN", "VSE++", "TwoTower"] = Field(
-        "GaLR", description="the model (docs/family.md); the local branch is GaLR's alone"
+        "GaLR", description="the model (docs/family.md); only GaLR has a local branch"
     )
     local: bool = Field(
         True,
-        description="the local branch (DREA and GCN); `false`: global features alone",
+        description="the local branch (DREA and GCN); `false`: global features only",
     )
     backbone: BackboneOptions = Field(default_factory=BackboneOptions, description="")
     multiscale: MultiscaleOptions = Field(default_factory=MultiscaleOptions, description="")
@@ -396,27 +400,29 @@ class DreaOptions(Section):
     classes: tuple[str, ...] = Field(
         DOTA_CLASSES,
         min_length=1,
-        description="classes of the objects, in the order of their one-hot; a detection's class is "
-        "matched by name. The default is DOTA's fifteen",
+        description="object classes, in one-hot order; detections are matched by class name. "
+        "Default: the fifteen classes of DOTA",
     )
-    objects: PositiveInt = Field(20, description="N, the most objects kept of an image")
-    min_score: float = Field(0.3, ge=0.0, le=1.0, description="lowest score of a detection used")
+    objects: PositiveInt = Field(20, description="N, maximum number of objects kept per image")
+    min_score: float = Field(0.3, ge=0.0, le=1.0, description="minimum score of a detection")
     denoise: bool = Field(
-        True, description="drop objects that repeat a kept one; `false`: the most confident N"
+        True,
+        description="drop objects that duplicate a kept one; `false`: keep the N most confident",
     )
     max_similarity: float = Field(
         0.98,
         ge=-1.0,
         le=1.0,
-        description="highest cosine similarity of the rows of two kept objects of a class",
+        description="maximum cosine similarity between the rows of two kept objects of the same "
+        "class",
     )
     enhance: bool = Field(
-        True, description="strengthen the edges of prominent objects; `false`: proximity alone"
+        True, description="strengthen the edges of prominent objects; `false`: proximity only"
     )
     radius: PositiveFloat = Field(
-        0.2, description="reach of the proximity, as a share of the image's diagonal"
+        0.2, description="range of the proximity, as a fraction of the image diagonal"
     )
-    gain: NonNegativeFloat = Field(1.0, description="how much prominence strengthens an edge")
+    gain: NonNegativeFloat = Field(1.0, description="how strongly prominence enhances an edge")
 
     @field_validator("classes")
     @classmethod
@@ -432,29 +438,29 @@ class DreaOptions(Section):
 
 
 class AugmentOptions(Section):
-    """Further changes of training images; the paper's own are rotation and crop."""
+    """Additional augmentation of training images; the paper itself rotates and crops."""
 
     right_angles: bool = Field(
-        False, description="turn by one of the four right angles and mirror, or not, at random"
+        False, description="rotate by a random multiple of 90 degrees and mirror at random"
     )
     crop_scale: float | None = Field(
         None,
         gt=0.0,
         le=1.0,
-        description="smallest share of the image's area that a crop shows; it is resized to "
-        "`image_size`. `null`: crops are `image_size` pixels wide",
+        description="minimum fraction of the image area in a random crop, which is resized to "
+        "`image_size`; `null`: crops are `image_size` pixels wide",
     )
     move_objects: bool = Field(
         False,
-        description="the boxes of the local features are rotated, cropped, mirrored and turned "
-        "with the image, and both matrices made anew from those that are seen; `false`: they are "
-        "those of the whole upright image, as in the released code",
+        description="transform the boxes of the local features with the image (rotation, crop, "
+        "mirroring) and recompute both matrices from the visible objects; `false`: use those of "
+        "the whole upright image, as in the released code",
     )
     colour: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="brightness, contrast and saturation change by up to this share each, as in "
+        description="maximum relative change of brightness, contrast and saturation, as in "
         "torchvision's ColorJitter",
     )
 
@@ -464,94 +470,100 @@ class DatasetOptions(Section):
 
     datatype: str = Field("rsitmd", min_length=1, description="name of the data set in results")
     data_path: str = Field(
-        "data/rsitmd_precomp", description="folder of `{train,test}_{caps,filename}.txt`"
+        "data/rsitmd_precomp", description="folder with `{train,test}_{caps,filename}.txt`"
     )
     image_path: str | None = Field(
         None, description="folder of the images; `null`: `images` inside `data_path`"
     )
     pixel_range: tuple[float, float] | None = Field(
         None,
-        description="of images with more than 8 bits a band: the numbers that become black and "
-        "white, such as `[0, 3000]`; the same for every image. `null`: the percentiles 1 and 99 of "
-        "the numbers of the training images, which are measured, logged and stored with the "
-        "checkpoint. 8-bit images stay as they are",
+        description="for images with more than 8 bits per band: the values mapped to black and "
+        "white, such as `[0, 3000]`, the same for every image. `null`: the 1st and 99th "
+        "percentiles of the training images, which are measured, logged and stored in the "
+        "checkpoint. 8-bit images are not rescaled",
     )
     bands: tuple[int, ...] | None = Field(
         None,
-        description="bands of an image that become red, green and blue, such as `[4, 3, 2]`, or "
-        "the one that becomes grey, from 1 on; `null`: what the file states",
+        description="bands to use as red, green and blue, such as `[4, 3, 2]`, or the one to use "
+        "as grey, counted from 1; `null`: as stated in the file",
     )
     no_data: float | None = Field(
         None,
-        description="number that marks pixels without data, which become black, as those that are "
-        "not a number do; `null`: the one that a GeoTIFF states",
+        description="value that marks nodata pixels, which become black, as NaN pixels do; "
+        "`null`: the one stated in a GeoTIFF",
     )
     empty_captions: NonNegativeInt = Field(
         0,
-        description="empty lines that the training captions are known to hold; these are left "
-        "out, and any other number of them but 0 is an error",
+        description="known number of empty lines in the training captions, which are skipped; any "
+        "other number of them except 0 is an error",
     )
     vocab_path: str = Field(
-        "vocab/rsitmd_splits_vocab.json", description="the vocabulary that `vocab.py` made"
+        "vocab/rsitmd_splits_vocab.json", description="vocabulary file made by `vocab.py`"
     )
     tokenizer: Literal["nltk", "whitespace", "characters"] = Field(
         "nltk",
         description="how captions are split into words: `nltk` for English, as in the released "
-        "code; `whitespace` for other languages that write it; `characters`, each a word, for "
-        "those that do not, such as Chinese. The vocabulary must be made with the same",
+        "code; `whitespace` for other languages that put spaces between words; `characters` (each "
+        "is a word) for those that do not, such as Chinese. Must match the tokenizer of the "
+        "vocabulary",
     )
     local_path: str | None = Field(
         None,
-        description="store of local features (HDF5), made by `python -m galr.local_features`; "
-        "`null`: no local features, the local branch is left out; `zeros`: the whole model, with "
-        "no image having objects",
+        description="HDF5 store of local features, made by `python -m galr.local_features`; "
+        "`null`: no local features and no local branch; `zeros`: the full model, with no objects "
+        "in any image",
     )
     drea: DreaOptions = Field(default_factory=DreaOptions, description="")
-    image_size: Side = Field(256, description="side of the square that the network sees, in pixels")
+    image_size: Side = Field(256, description="side of the square network input, in pixels")
     train_sizes: tuple[Side, ...] | None = Field(
         None,
         min_length=1,
-        description="sides of training images where these are not of `image_size`: with several, "
-        "each is used for an equal share of the training, in this order; small ones cost less",
+        description="sides of training images, if different from `image_size`; each of several is "
+        "used for an equal share of training, in this order. Smaller images cost less",
     )
     resize_size: PositiveInt = Field(
         278, description="side to which training images are resized before rotation and crop"
     )
     rotation_degrees: float = Field(
-        90.0, ge=0.0, le=360.0, description="training images are rotated by 0 to this many degrees"
+        90.0,
+        ge=0.0,
+        le=360.0,
+        description="training images are rotated by a random angle from 0 to this many degrees",
     )
     augment: AugmentOptions = Field(default_factory=AugmentOptions, description="")
     max_words: PositiveInt = Field(
-        64, description="tokens of a caption that are used; more are cut, and counted in the log"
+        64,
+        description="maximum caption length in tokens; longer captions are truncated and counted "
+        "in the log",
     )
     image_cache: str = Field(
         "auto",
         min_length=1,
-        description="where decoded, resized images are kept: `auto` (`image_cache` inside "
-        "`data_path` or, where that cannot be written, `~/.cache/galr`), a folder, or `off` "
-        "(decoded every time)",
+        description="cache of decoded, resized images: `auto` (`image_cache` inside `data_path` "
+        "or, if that is not writable, `~/.cache/galr`), a folder, or `off` (decode every time)",
     )
     image_cache_gb: PositiveFloat = Field(
         20.0,
-        description="largest cache of a split and size, in 10^9 bytes; above it images are "
-        "decoded every time",
+        description="maximum cache size per split and image size, in 10^9 bytes; above it, images "
+        "are decoded every time",
     )
     sampling: Literal["captions", "images"] = Field(
         "captions",
-        description="an epoch of training: `captions`, every caption once with its image, as in "
-        "the released code; `images`, every image once with one of its captions, drawn anew",
+        description="what makes an epoch: `captions`, every caption once with its image, as in "
+        "the released code; `images`, every image once with one of its captions, drawn anew each "
+        "epoch",
     )
     captions_per_image: PositiveInt = Field(
         1,
-        description="with `sampling: images`, captions drawn of an image; each is compared with "
-        "the batch on its own, and the loss is their mean: more text for the same images",
+        description="with `sampling: images`: captions drawn per image; each is compared with the "
+        "batch separately and the losses are averaged, which gives more text for the same images",
     )
-    batch_size: PositiveInt = Field(100, description="pairs a training step")
+    batch_size: PositiveInt = Field(100, description="image-caption pairs per training step")
     batch_size_val: PositiveInt = Field(
-        70, description="images an evaluation step; captions go by 2048 or more"
+        70, description="images per evaluation step; captions are encoded 2048 or more at a time"
     )
     workers: NonNegativeInt = Field(
-        3, description="processes that load images, at most one a core; 0 loads in the main one"
+        3, description="data-loading processes, at most one per core; 0: load in the main process"
     )
 
     @field_validator("image_cache", mode="before")
@@ -598,18 +610,20 @@ class OptimOptions(Section):
     epochs: PositiveInt = Field(50, description="passes over the training part of a fold")
     budget_seconds: PositiveFloat | None = Field(
         None,
-        description="processor seconds a fold may take, set-up and validations included but for "
-        "the last validation; the training stops by them in place of `epochs`, and the schedule "
-        "is laid over them",
+        description="time budget of a fold in seconds of `budget_clock`, including set-up and all "
+        "validations but the last; it replaces `epochs` as the end of training, and the "
+        "learning-rate schedule is spread over it",
     )
     budget_clock: Literal["cpu", "wall"] = Field(
         "cpu",
-        description="what `budget_seconds` counts: `cpu`, processor seconds of all threads and "
-        "loaders, or `wall`, seconds that pass; `log.csv` counts the same",
+        description="what `budget_seconds` counts: `cpu`, CPU time of all threads and data "
+        "loaders, or `wall`, elapsed time; `log.csv` counts the same",
     )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW")
     weight_decay: NonNegativeFloat = Field(
-        0.0, description="weight decay of matrices and kernels; norms and biases have none"
+        0.0,
+        description="weight decay of matrices and kernels; normalisation parameters and biases "
+        "have none",
     )
     lr: PositiveFloat = Field(2e-4, description="learning rate")
     backbone_lr: PositiveFloat | None = Field(
@@ -623,81 +637,83 @@ class OptimOptions(Section):
     )
     schedule: Literal["step", "cosine"] = Field(
         "step",
-        description="`step`, the paper's, by the next two keys; `cosine`: half a cosine from `lr` "
-        "down to `lr_final` of it",
+        description="learning-rate schedule: `step`, as in the paper, set by `lr_update_epoch` "
+        "and `lr_decay_param`; `cosine`: half a cosine from `lr` down to `lr_final` times `lr`",
     )
     warmup: Share = Field(
-        0.0, description="share of the training in which the learning rate rises linearly to `lr`"
+        0.0, description="fraction of training with linear learning-rate warmup to `lr`"
     )
     lr_final: float = Field(
-        0.0, ge=0.0, le=1.0, description="share of `lr` that `cosine` ends with"
+        0.0, ge=0.0, le=1.0, description="with `cosine`: final learning rate as a fraction of `lr`"
     )
     lr_update_epoch: PositiveInt = Field(
-        20, description="every so many epochs the learning rate is multiplied by the next"
+        20, description="with `step`: epochs between two decays of the learning rate"
     )
     lr_decay_param: float = Field(
-        0.7, gt=0.0, le=1.0, description="factor of the learning rate at each such epoch"
+        0.7,
+        gt=0.0,
+        le=1.0,
+        description="with `step`: factor by which each decay multiplies the learning rate",
     )
-    grad_clip: NonNegativeFloat = Field(
-        0.0, description="largest norm of the gradient; 0: it is not clipped"
-    )
+    grad_clip: NonNegativeFloat = Field(0.0, description="maximum gradient norm; 0: no clipping")
     ema: Share = Field(
         0.0,
-        description="decay of an exponential moving average of the weights, which is validated and "
-        "saved as `best.pth` in their place; 0: none",
+        description="decay of an exponential moving average (EMA) of the weights, which is "
+        "validated and saved as `best.pth` instead of the weights themselves; 0: no EMA",
     )
     amp: Literal["auto", "off", "bf16", "fp16"] = Field(
         "off",
-        description="mixed precision: the network in bfloat16 or float16 (CUDA alone), the loss in "
-        "float32; `auto`: bfloat16 where the device has instructions for it",
+        description="automatic mixed precision: the network in bfloat16 or float16 (`fp16`: CUDA "
+        "only), the loss in float32; `auto`: bfloat16 where the device supports it natively",
     )
     compile: bool = Field(
         False,
-        description="the ResNet goes through torch.compile in training, which takes minutes at "
-        "the start and wants a C++ compiler (docs/training.md says where it pays)",
+        description="train the ResNet through `torch.compile`, which takes minutes at the start "
+        "and needs a C++ compiler (docs/training.md says when it pays off)",
     )
     micro_batch: PositiveInt | None = Field(
         None,
-        description="pairs that go through the network at a time, for batches that do not fit the "
-        "memory (gradient caching: features are kept, gradients replayed). All pairs of the batch "
-        "are compared, and the loss is that of the whole batch where nothing normalises over it: "
-        "with `model.backbone.batch_norm: frozen` or `train: none`. With `batch_norm: batch` each "
-        "part is normalised by its own statistics",
+        description="pairs per forward pass, for batches that do not fit in memory (gradient "
+        "caching: features are cached, gradients replayed). All pairs of the batch are compared, "
+        "and the loss is that of the full batch as long as nothing is normalised over the batch, "
+        "that is with `model.backbone.batch_norm: frozen` or `train: none`. With `batch_norm: "
+        "batch`, each micro-batch is normalised by its own statistics",
     )
     loss: Literal["triplet", "hard_triplet", "soft_triplet", "infonce"] = Field(
         "triplet",
-        description="`triplet`, the paper's; `hard_triplet`: with the hardest negative alone; "
-        "`soft_triplet`: with a soft margin; `infonce`: softmax over the batch",
+        description="`triplet`, as in the paper; `hard_triplet`: hardest negative only; "
+        "`soft_triplet`: soft margin; `infonce`: softmax over the batch",
     )
     temperature: float = Field(
         0.07,
         ge=0.01,
         le=1.0,
-        description="with `infonce`: the start of the learned temperature, which stays in these "
-        "limits",
+        description="with `infonce`: initial value of the learned temperature, which is kept "
+        "within these limits",
     )
     sharpness: PositiveFloat = Field(
-        10.0, description="with `soft_triplet`: the larger, the harder its margin of 0"
+        10.0, description="with `soft_triplet`: the larger, the closer to a hard margin of 0"
     )
     margin: float = Field(
         0.2, ge=0.0, le=2.0, description="margin of the triplet loss, in cosine similarity"
     )
     max_violation: bool = Field(
-        False, description="`true`: the hardest negative alone counts; `false`: all, summed"
+        False,
+        description="`true`: only the hardest negative counts; `false`: all negatives are summed",
     )
     same_image: Literal["negative", "ignore", "positive"] = Field(
         "negative",
-        description="other captions of the same image in a batch: `negative` as in the released "
-        "code, `ignore`, or (with `infonce`) `positive`; no batch has any with `dataset.sampling: "
-        "images`",
+        description="how other captions of the same image in a batch count: as `negative`, as in "
+        "the released code, `ignore`, or (with `infonce`) `positive`; with `dataset.sampling: "
+        "images` there are none",
     )
     same_caption: Literal["negative", "ignore", "positive"] = Field(
         "negative",
-        description="images of a batch whose captions have the same text in the file (the rule of "
-        "the duplicate-aware recalls): as `same_image`",
+        description="how images in a batch whose captions have the same text count (the rule of "
+        "the duplicate-aware recalls): as for `same_image`",
     )
     early_stop: PositiveInt | None = Field(
-        None, description="stop a fold after so many validations without a better mR"
+        None, description="stop a fold after this many validations without an improvement in mR"
     )
 
     @field_validator("amp", mode="before")
@@ -717,39 +733,43 @@ class OptimOptions(Section):
 
 
 class DistributedOptions(Section):
-    """Several processes, started by torchrun."""
+    """Training in several processes, started by torchrun."""
 
     exact: bool = Field(
         False,
-        description="no dropout, float64, and batch normalisation over all ranks: any number of "
-        "ranks gives the weights that one gives, at several times the cost; a means to check",
+        description="no dropout, float64, and batch normalisation synchronised over all ranks, so "
+        "that any number of ranks gives the same weights as a single process, at several times "
+        "the cost; for verification",
     )
 
 
 class LogsOptions(Section):
-    """What is reported, and where it goes."""
+    """What is reported, and where it is written."""
 
     eval_step: PositiveInt = Field(1, description="epochs between validations")
     print_freq: PositiveInt = Field(10, description="steps between updates of the progress line")
     ckpt_save_path: str = Field(
-        "checkpoint/", description="results go to `<ckpt_save_path>/<experiment_name>/<fold>`"
+        "checkpoint/",
+        description="results are written to `<ckpt_save_path>/<experiment_name>/<fold>`",
     )
 
 
 class KFoldOptions(Section):
-    """The folds of the training images."""
+    """The folds over the training images."""
 
     experiment_name: str = Field(
-        "experiment", min_length=1, description="folder of the experiment's checkpoints and results"
+        "experiment",
+        min_length=1,
+        description="folder for the experiment's checkpoints and results",
     )
-    nums: PositiveInt = Field(3, description="folds that are trained and averaged")
+    nums: PositiveInt = Field(3, description="number of folds that are trained and averaged")
     mode: Literal["random", "kfold"] = Field(
         "random",
-        description="`random`: each fold is its own random split, as in the released code; "
+        description="`random`: an independent random split per fold, as in the released code; "
         "`kfold`: disjoint validation parts",
     )
     validation_share: float = Field(
-        0.2, gt=0.0, lt=1.0, description="share of the images in a `random` validation part"
+        0.2, gt=0.0, lt=1.0, description="fraction of the images in a `random` validation part"
     )
 
     @field_validator("experiment_name")
@@ -775,56 +795,57 @@ RerankMethod = Literal[
 class RerankOptions(Section):
     """Re-ranking at test time (docs/rerank.md)."""
 
-    enabled: bool = Field(True, description="report results with rerank beside those without")
+    enabled: bool = Field(True, description="report results with re-ranking next to those without")
     method: RerankMethod = Field(
         "multivariate",
-        description="how candidates are re-ranked: `multivariate` is the paper's",
+        description="re-ranking method; `multivariate` is the paper's",
     )
     compare: tuple[RerankMethod, ...] = Field(
-        (), description="further methods, reported beside it by `test.py`"
+        (), description="further methods that `test.py` reports next to it"
     )
     bank: str | None = Field(
         None,
-        description="queries that methods read in place of the other test queries: `train`, the "
-        "training images and captions of the fold, or a data folder, whose training part is taken",
+        description="query bank that methods use instead of the other test queries: `train`, the "
+        "training images and captions of the fold, or a data folder, whose training part is used",
     )
     tune: Literal["validation"] | None = Field(
         None,
-        description="`validation`: the numbers of every method are chosen on the fold's validation "
+        description="`validation`: choose the parameters of every method on the fold's validation "
         "part, by mR over the grids of docs/rerank.md",
     )
     beta: float = Field(
         20.0, ge=1, le=100, description="inverse temperature of the softmax methods"
     )
     neighbours: PositiveInt = Field(
-        10, description="`csls`, `nnn`: how many of the largest similarities are averaged"
+        10,
+        description="`csls`, `nnn`: number of nearest neighbours whose similarities are averaged",
     )
     alpha: NonNegativeFloat = Field(
-        0.75, description="`nnn`: weight of what is subtracted from a similarity"
+        0.75, description="`nnn`: weight of the term subtracted from a similarity"
     )
     activation: PositiveInt = Field(
-        1, description="`qb_norm`: how many best candidates of each bank query count as hubs"
+        1, description="`qb_norm`: number of top candidates of each bank query that count as hubs"
     )
     k: PositiveInt = Field(
-        30, description="candidates of a query that are reranked by `multivariate` and its terms"
+        30, description="candidates per query that `multivariate` and its terms re-rank"
     )
     w_saliency: NonNegativeFloat = Field(0.3, description="weight of the saliency term")
     w_rank: NonNegativeFloat = Field(1.0, description="weight of the rank term")
     w_reverse: NonNegativeFloat = Field(1.1, description="weight of the reverse rank term")
-    xi: PositiveFloat = Field(0.05, description="decay of a rank's worth")
+    xi: PositiveFloat = Field(0.05, description="decay of a rank's score")
     reverse: Literal["relative", "absolute"] = Field(
         "relative",
-        description="the reverse rank: `relative` among the k candidates (released code), or "
-        "`absolute`, the query's rank in the candidate's own list (paper)",
+        description="reverse rank: `relative`, among the k candidates (released code), or "
+        "`absolute`, the query's rank in the candidate's own full list (paper)",
     )
     l: PositiveInt | None = Field(  # noqa: E741 - the paper's letter
-        None, description="with `absolute`: reverse ranks beyond the first l count nothing"
+        None, description="with `absolute`: reverse ranks beyond the first l score nothing"
     )
     ties: Literal["released", "stable"] = Field(
         "stable",
-        description="with `relative`: equal reverse ranks in the plain order, the same on every "
-        "machine (`stable`), or as numpy.argsort leaves them on this processor (`released`, as in "
-        "the released code)",
+        description="with `relative`: equal reverse ranks keep the order before re-ranking, "
+        "identical on every machine (`stable`), or the order in which numpy.argsort leaves them "
+        "on this processor (`released`, as in the released code)",
     )
 
     @model_validator(mode="after")
@@ -839,14 +860,14 @@ class Options(Section):
 
     base: str | list[str] | None = Field(
         None,
-        description="another options file that this one changes, relative to this one; of a list, "
-        "each changes those before it",
+        description="options file that this one overrides, relative to this one; in a list, each "
+        "overrides those before it",
     )
-    seed: NonNegativeInt = Field(0, description="drives every random choice")
+    seed: NonNegativeInt = Field(0, description="seed of every random choice")
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`",
+        description="`auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`",
     )
     model: ModelOptions = Field(default_factory=ModelOptions, description="")
     dataset: DatasetOptions = Field(default_factory=DatasetOptions, description="")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from galr.preparation.own_data import Choices
 
 DESCRIPTION = """\
-Makes and checks data folders.
+Prepares and checks data folders.
 
   python -m galr.data prepare --captions captions.csv --images DIR --out data/mine
   python -m galr.data prepare --json dataset_RSITMD.json --images DIR --out data/rsitmd_precomp
@@ -28,18 +28,18 @@ Makes and checks data folders.
 """
 
 PREPARE = """\
-Writes a data folder from pictures and captions of your own, or from a published JSON.
+Writes a data folder from your own images and captions, or from a published JSON.
 
---captions takes a file or a folder and finds out what it is (docs/own_data.md): a table (CSV with
+--captions takes a file or a folder and detects its layout (docs/own_data.md): a table (CSV with
 any delimiter, JSON Lines, Parquet), a JSON (list, mapping, COCO captions, Karpathy, NWPU-Captions),
-an imagefolder with metadata.csv or .jsonl, WebDataset shards, a .txt beside each picture; with
---template, folders of classes. It writes the vocabulary and an options file as well, and prints
-the next command.
+an imagefolder with metadata.csv or .jsonl, WebDataset shards, a .txt next to each image; with
+--template, class folders. The vocabulary and an options file are written as well, and the next
+command is printed.
 
 --json takes the Karpathy layout in which RSICD, RSITMD, UCM captions and Sydney captions are
-published (docs/data.md), and writes pictures and captions in its order.
+published (docs/data.md), and keeps its order.
 
-Every image is opened first; nothing is written if one is missing or damaged.
+All images are checked first; nothing is written if one is missing or damaged.
 """
 
 EXPORT = """\
@@ -47,8 +47,8 @@ Writes the captions of a data folder as a table: image, caption, split.
 """
 
 CHECK = """\
-Prints what is in a data folder: images, captions, words, unknown words, captions of several images,
-and what its parts share: captions, files, images that look the same.
+Prints statistics of a data folder (images, captions, words, unknown words, captions shared by
+several images) and the overlap between its parts: captions, files, near-duplicate images.
 """
 
 
@@ -66,23 +66,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
     parser = commands.add_parser("prepare", description=PREPARE, help="make a data folder")
     parser.add_argument(
-        "--captions", metavar="FILE_OR_DIR", help="the captions, in any layout (default: --images)"
+        "--captions", metavar="FILE_OR_DIR", help="captions, in any layout (default: --images)"
     )
-    parser.add_argument("--json", metavar="FILE", help="published annotations, in their order")
+    parser.add_argument("--json", metavar="FILE", help="published annotations, kept in order")
     parser.add_argument(
-        "--images", metavar="DIR", help="the folder of the images (default: that of the captions)"
+        "--images", metavar="DIR", help="image folder (default: that of the captions)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the data folder to write")
     parser.add_argument(
         "--vocab",
         metavar="FILE",
-        help="the vocabulary to write (default: vocab/NAME_splits_vocab.json, with the name of "
-        "--out less _precomp)",
+        help="the vocabulary to write (default: vocab/NAME_splits_vocab.json, NAME being "
+        "--out without _precomp)",
     )
     parser.add_argument(
         "--val-into-train",
         action="store_true",
-        help="put the images of split val into the training part, as the field does for RSITMD",
+        help="add the images of split val to the training part, as is customary for RSITMD",
     )
     own = parser.add_argument_group("with --captions")
     own.add_argument(
@@ -95,14 +95,14 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
         "--split",
         default="80/10/10",
         metavar="TRAIN/VAL/TEST",
-        help="shares of the images, where the captions name no split (default: %(default)s)",
+        help="percentages of the images, if the captions name no split (default: %(default)s)",
     )
-    own.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    own.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     own.add_argument(
         "--keep-duplicates-together",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="images that share a caption or look the same stay in one part (default: they do)",
+        help="keep images that share a caption or look the same in one part (default: on)",
     )
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
@@ -111,36 +111,35 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
 
 def add_reading_arguments(parser: argparse._ArgumentGroup) -> None:
     """What may be said of captions whose layout does not say it, and of damaged images."""
-    parser.add_argument("--image-column", metavar="NAME", help="the column that names the image")
+    parser.add_argument("--image-column", metavar="NAME", help="column with the image name")
     parser.add_argument(
         "--caption-column",
         metavar="NAME",
         action="append",
         default=[],
-        help="a column of captions; may be repeated",
+        help="column with captions (repeatable)",
     )
     parser.add_argument(
-        "--split-column", metavar="NAME", help="the column of the split; none: make a split anew"
+        "--split-column", metavar="NAME", help="column with the split; none: create a new split"
     )
     parser.add_argument(
         "--template",
         metavar="TEXT",
         action="append",
         default=[],
-        help='a caption for folders of classes, such as "an aerial picture of a {class}"; may be '
-        "repeated",
+        help='caption for class folders, such as "an aerial picture of a {class}" (repeatable)',
     )
     parser.add_argument(
         "--skip-bad",
         action="store_true",
-        help="leave out missing and damaged images, and list them in left_out.tsv of --out",
+        help="skip missing and damaged images, and list them in left_out.tsv in --out",
     )
     parser.add_argument(
         "--max-bad",
         type=_share,
         default=0.05,
         metavar="SHARE",
-        help="with --skip-bad: the share of the images beyond which to fail (default: %(default)s)",
+        help="with --skip-bad: maximum fraction of skipped images (default: %(default)s)",
     )
 
 
@@ -175,13 +174,17 @@ def _add_export(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> Non
 
 
 def _add_check(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
-    parser = commands.add_parser("check", description=CHECK, help="say what is in a data folder")
+    parser = commands.add_parser(
+        "check", description=CHECK, help="print statistics of a data folder"
+    )
     parser.add_argument("folder", help="the data folder, for example data/rsitmd_precomp")
     parser.add_argument(
         "--images", metavar="DIR", help="the folder of the images (default: images inside)"
     )
-    parser.add_argument("--no-images", action="store_true", help="do not look at the images")
-    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary (default: built anew)")
+    parser.add_argument("--no-images", action="store_true", help="do not check the images")
+    parser.add_argument(
+        "--vocab", metavar="FILE", help="vocabulary (default: built from the captions)"
+    )
     parser.add_argument("--out", metavar="FILE", help="also write the whole report as JSON")
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
@@ -197,7 +200,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from galr.preparation.prepare import prepare
 
     if arguments.captions is not None:
-        raise UserError("--json", "is given beside --captions", "give one of both")
+        raise UserError("--json", "cannot be combined with --captions", "give only one of them")
     if arguments.images is None:
         raise UserError("--images", "is missing", "name the folder of the images")
     said = prepare(
@@ -271,7 +274,7 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(
                 Path(arguments.folder, f"{name}_caps.txt"),
                 "no caption has a word of the vocabulary",
-                "make that of these captions by vocab.py, in other languages with --tokenizer",
+                "build it from these captions with vocab.py, with --tokenizer for other languages",
             )
     bad = [image for split in report["splits"].values() for image in split.get("bad_images", [])]
     if bad:

@@ -35,7 +35,7 @@ def read_karpathy(path: str | Path) -> list[Described]:
         raise UserError(path, f"is no JSON ({error})", REMEDY) from None
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not images:
-        raise UserError(path, "has no list `images`", REMEDY)
+        raise UserError(path, "has no list `images`", f"{REMEDY}; --captions reads other layouts")
     described = []
     first: dict[str, int] = {}
     for number, image in enumerate(images):
@@ -76,7 +76,8 @@ def _described(image: Any) -> Described:  # noqa: ANN401 - whatever the JSON hel
         if not isinstance(raw, str):
             raise ValueError("has a sentence without `raw`")
         captions.append(" ".join(raw.split()))
-    return Described(name, split, tuple(captions))
+    # what the layout calls COCO's validation images beyond its own validation and test parts
+    return Described(name, "train" if split == "restval" else split, tuple(captions))
 
 
 def _text(image: dict[str, Any], key: str) -> str:

@@ -17,10 +17,10 @@ from galr.preparation.own_data import Choices
 
 # best first; a recipe that starts from a package's weights counts where the package is installed
 CPU_RECIPES = (
-    ("recipes/pretrained", "a processor: from the frozen encoders of two installed packages"),
-    ("recipes/cpu_30min", "a processor: from random weights, small pictures"),
+    ("recipes/pretrained", "CPU: frozen pretrained encoders from two installed packages"),
+    ("recipes/cpu_30min", "CPU: random initialisation, small images"),
 )
-GPU_RECIPE = ("recipes/gpu_1h", "a GPU: from ImageNet's weights, an hour for 10,000 pictures")
+GPU_RECIPE = ("recipes/gpu_1h", "GPU: ImageNet weights, an hour for 10,000 images")
 # a picture once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
 SECONDS_A_PICTURE = 0.01
 PASSES = 50  # over the pictures; docs/recipe.md: more learn few pictures by heart
@@ -61,22 +61,22 @@ def choose_recipe(images: int, *, has_gpu: bool) -> Recipe:
         seconds = min(HALF_AN_HOUR, max(60, round(PASSES * SECONDS_A_PICTURE * images, -1)))
         seconds = max(seconds, round(3 * SECONDS_A_PICTURE * images, -1))
         passes = seconds / (SECONDS_A_PICTURE * images)
-        said = f"of processor time: about {passes:.0f} times each of {images:,} pictures"
+        said = f"of CPU time: about {passes:.0f} epochs of {images:,} images"
         changes.append(Entry("optim", "budget_seconds", int(seconds), said))
     if images < FEW:
         size = 128 if is_frozen else 64
         changes += [
-            Entry("dataset", "batch_size", size, "pictures a step, so that a pass has a few"),
-            Entry("k_fold", "validation_share", 0.1, "of the training pictures, to choose by"),
+            Entry("dataset", "batch_size", size, "small enough for several steps per epoch"),
+            Entry("k_fold", "validation_share", 0.1, "of the training images, for model selection"),
         ]
     if images > MANY and is_frozen:
-        changes.append(Entry("optim", "epochs", 30, "passes over so many pictures"))
+        changes.append(Entry("optim", "epochs", 30, "enough for this number of images"))
     elif images > MANY:
         share = float(f"{min(0.05, VALIDATED / images):.2g}")
         changes += [
-            Entry("dataset", "workers", min(cores(), 8), "processes that read pictures"),
-            Entry("logs", "eval_step", 1, "passes between validations"),
-            Entry("k_fold", "validation_share", share, f"of the training pictures: {VALIDATED:,}"),
+            Entry("dataset", "workers", min(cores(), 8), "data-loading processes"),
+            Entry("logs", "eval_step", 1, "epochs between validations"),
+            Entry("k_fold", "validation_share", share, f"of the training images: {VALIDATED:,}"),
         ]
     return Recipe(base, why, changes, is_frozen)
 
@@ -107,18 +107,18 @@ def write_options(
     base = find_options(recipe.base)
     plain = re.sub(r"\W+", "_", name)
     entries = [
-        Entry("dataset", "datatype", plain, "the name of the data in tables and reports"),
-        Entry("dataset", "data_path", str(data_path), "captions and names of pictures"),
-        Entry("dataset", "image_path", None, "the pictures; null: images inside data_path"),
-        Entry("dataset", "vocab_path", str(vocab_path), "words of the training captions"),
+        Entry("dataset", "datatype", plain, "data set name in tables and reports"),
+        Entry("dataset", "data_path", str(data_path), "captions and image names"),
+        Entry("dataset", "image_path", None, "image folder; null: images inside data_path"),
+        Entry("dataset", "vocab_path", str(vocab_path), "vocabulary of the training captions"),
         Entry("k_fold", "experiment_name", path.stem, f"results in checkpoint/{path.stem}"),
         *(
-            Entry("dataset", key, value, "of pictures with more than 8 bits or three bands")
+            Entry("dataset", key, value, "for images with more than 8 bits or three bands")
             for key, value in choices.scaling._asdict().items()
             if value is not None
         ),
         *(
-            [Entry("dataset", "tokenizer", choices.tokenizer, "of the captions' language")]
+            [Entry("dataset", "tokenizer", choices.tokenizer, "for the language of the captions")]
             if choices.tokenizer != "nltk"
             else []
         ),
@@ -127,7 +127,7 @@ def write_options(
     ]
     counts = ", ".join(f"{count:,} {part}" for part, count in images.items())
     lines = [
-        f"# {name}: {counts} pictures. Every key, its default and its meaning: docs/options.md",
+        f"# {name}: {counts} images. All keys: docs/options.md",
         "",
         f"base: {_quoted(_relative(base, path))}  # for {recipe.why}",
     ]

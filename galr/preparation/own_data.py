@@ -99,7 +99,7 @@ def prepare_own(
         bad = {one.name for one in left_out}
         chosen = [image for image in gathered.images if image.name not in bad]
         if not chosen:
-            raise UserError(source.images, "has no whole picture with a caption", "add some")
+            raise UserError(source.images, "has no intact image with a caption", "add some")
         _say_left_out(gathered, left_out, said)
         parts = _parts(chosen, hashes, choices, shares, said, ties_captions=source.ties_captions)
         _check_parts(parts, captions or source.images)
@@ -121,7 +121,7 @@ def prepare_own(
     )
     unknown = sum(not vocabulary.knows_a_word(text) for text in texts)
     if unknown:
-        said.append(f"{vocab_path}: {unknown:,} training captions have no word of it")
+        said.append(f"{vocab_path}: {unknown:,} training captions contain none of these words")
     return Prepared(said, {part: len(own) for part, own in parts.items()})
 
 
@@ -146,7 +146,7 @@ def _checked(
         raise UserError(
             first.place,
             f"{first.why} ({len(left_out)} of {len(left_out) + len(gathered.images)} are missing)",
-            "correct --images or the names, or leave them out by --skip-bad",
+            "correct --images or the names, or skip them with --skip-bad",
         )
     names = [image.name for image in gathered.images]
     for name in names:
@@ -158,7 +158,7 @@ def _checked(
     if damaged and not choices.skip_bad:
         others = f" ({len(damaged) - 1} other images are bad)" if len(damaged) > 1 else ""
         raise UserError(
-            folder, f"{damaged[0].why}{others}", "replace them, or leave them out by --skip-bad"
+            folder, f"{damaged[0].why}{others}", "replace them, or skip them with --skip-bad"
         )
     left_out += damaged
     most = choices.max_bad * (len(gathered.missing) + len(names))
@@ -201,12 +201,12 @@ def _parts(
         first = next(image for image in images if not image.split)
         raise UserError(
             first.name,
-            f"is of no split ({given['']} of {len(images)} are not, the others are)",
-            "complete the column, or give --split-column none to make a split anew",
+            f"has no split ({given['']} of {len(images)} images have none)",
+            "complete the column, or create a new split with --split-column none",
         )
     if set(given) > {""} or len(given) > 1:
         splits = [image.split for image in images]
-        said.append("the splits are those that the captions name")
+        said.append("using the splits given with the captions")
     else:
         if given[""]:
             how = "the captions name no split"
@@ -231,9 +231,8 @@ def _check_parts(parts: dict[str, list[Described]], place: str | Path) -> None:
         if not parts[part]:
             raise UserError(
                 place,
-                f"gives no picture for the part {part}",
-                "give --split-column none to make a split anew, --split other shares, or more "
-                "pictures",
+                f"leaves the {part} part empty",
+                "create a new split with --split-column none, change --split, or add images",
             )
 
 
@@ -242,7 +241,7 @@ def _keep(unpacked: Path, images: Path) -> None:
     if os.path.lexists(images):
         if images.is_symlink() or _sizes(images) != _sizes(unpacked):
             raise UserError(
-                images, "is there already, with other pictures", "name another --out or remove it"
+                images, "already exists with other images", "choose another --out or remove it"
             )
         return
     images.parent.mkdir(parents=True, exist_ok=True)
@@ -265,4 +264,4 @@ def _write_left_out(path: Path, left_out: Iterable[LeftOut]) -> list[str]:
         return []
     with atomic_path(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [f"{path}: {len(lines):,} pictures that take no part, and why"]
+    return [f"{path}: {len(lines):,} skipped images, with reasons"]

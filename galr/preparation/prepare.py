@@ -174,7 +174,7 @@ def _check_images(
         raise UserError(
             folder,
             f"{first} ({others} other images are bad)" if others else first,
-            "then run this again, or leave them out by --skip-bad",
+            "correct this and run again, or skip them with --skip-bad",
         )
     captions = [caption for image in images for caption in image.captions]
     said = [
@@ -219,6 +219,6 @@ def check_place(out: Path, image_folder: Path) -> None:
     if os.path.lexists(link) and not (link.exists() and link.samefile(image_folder)):
         raise UserError(
             link,
-            f"is there already, and is not {image_folder}",
-            "choose another folder by --out, or remove it",
+            f"already exists and is not {image_folder}",
+            "choose another folder with --out, or remove it",
         )

@@ -36,7 +36,9 @@ def read_shares(text: str) -> tuple[float, float, float]:
         numbers.insert(1, 0.0)
     total = sum(numbers)
     if len(numbers) != 3 or not 0 < total < np.inf or min(numbers) < 0 or not numbers[0]:
-        raise UserError(f"--split {text}", "is no split", "write for example --split 80/10/10")
+        raise UserError(
+            f"--split {text}", "is not a valid split", "write for example --split 80/10/10"
+        )
     train, val, test = (number / total for number in numbers)
     return train, val, test
 

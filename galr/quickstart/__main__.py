@@ -12,51 +12,55 @@ from galr.common.errors import UserError
 from galr.preparation.command import add_reading_arguments, choices_of
 
 DESCRIPTION = """\
-Goes from pictures and captions of your own to a search page (docs/own_data.md).
+Builds a search page from your own images and captions (docs/own_data.md).
 
   python -m galr.quickstart --images DIR --captions FILE --out my_archive --minutes 30
   python -m galr.quickstart --images DIR --checkpoint best.pth --out my_archive
 
-It prepares the data, finds regions without a detector where there is time for it, trains within the
-minutes, writes the test's table and report, makes an archive of all pictures and serves the page.
-Stopped and started again it goes on. With --checkpoint and without captions it makes archive and
-page by that model.
+It prepares the data, extracts regions without a detector if time allows, trains within the time
+budget, writes the test results and report, indexes all images and serves the page. Run the same
+command again to resume after an interruption. With --checkpoint instead of captions, it only
+indexes and serves, using that model.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, runs what is not done yet, and serves the page."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.quickstart")
-    parser.add_argument("--images", metavar="DIR", help="the folder of the pictures")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images")
     parser.add_argument(
-        "--captions", metavar="FILE_OR_DIR", help="captions in any layout that prepare reads"
+        "--captions",
+        metavar="FILE_OR_DIR",
+        help="captions, in any layout that python -m galr.data prepare reads",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
         "--minutes",
         type=float,
         default=30.0,
-        help="that all may take but the page (default: %(default)g)",
+        help="time budget for everything up to the page (default: %(default)g)",
     )
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help="a trained model, in place of captions"
-    )
+    parser.add_argument("--checkpoint", metavar="FILE", help="trained model, instead of captions")
     parser.add_argument(
         "--split",
         default="90/0/10",
         metavar="TRAIN/VAL/TEST",
-        help="shares of the pictures, where the captions name no split (default: %(default)s; "
-        "training chooses by pictures of its own part)",
+        help="percentages of the images, if the captions name no split (default: %(default)s; "
+        "training draws its validation images from the training part)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of split and training (%(default)s)")
-    parser.add_argument("--no-serve", action="store_true", help="end without the page")
-    parser.add_argument("--port", type=int, default=8000, help="of the page (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of split and training (default: %(default)s)"
+    )
+    parser.add_argument("--no-serve", action="store_true", help="do not serve the page")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port of the page (default: %(default)s)"
+    )
     add_reading_arguments(parser.add_argument_group("captions"))
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.minutes <= 0:
-        parser.error("--minutes is not above 0")
+        parser.error("--minutes must be greater than 0")
 
     from galr.quickstart.run import LOCAL, Request, quickstart
 
@@ -67,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if has_captions == (arguments.checkpoint is not None):
         raise UserError(
             "python -m galr.quickstart",
-            "needs captions to train by, or a trained model",
+            "needs either captions to train on or a trained model",
             "give either --captions (or --template) or --checkpoint",
         )
     if arguments.images is None and (arguments.checkpoint is not None or arguments.template):
-        raise UserError("--images", "is missing", "name the folder of the pictures")
+        raise UserError("--images", "is missing", "name the image folder")
     archive = quickstart(
         Request(
             images=None if arguments.images is None else Path(arguments.images),

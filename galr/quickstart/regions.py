@@ -46,8 +46,8 @@ def find_regions_in_time(
         if expected > LARGEST_SHARE * seconds:
             return Found(
                 [],
-                f"without regions: to find them would take about {expected:.0f} seconds, more "
-                f"than {LARGEST_SHARE:.0%} of the time",
+                f"no regions: extracting them would take about {expected:.0f} seconds, more "
+                f"than {LARGEST_SHARE:.0%} of the time budget",
             )
         train = images.parent / "train_filename.txt"
         detect_segments(images, detections, fit_on=train, seed=choices.seed, scaling=scaling)
@@ -55,5 +55,5 @@ def find_regions_in_time(
         drea = DreaOptions(classes=tuple(classes))
         report = build_store("paddledet", [detections], images, store, drea)
     except UserError as error:
-        return Found([], f"without regions: {error}")
-    return Found(list(classes), f"{store}: {report.kept:,} regions of {report.images:,} pictures")
+        return Found([], f"no regions: {error}")
+    return Found(list(classes), f"{store}: {report.kept:,} regions in {report.images:,} images")

@@ -77,7 +77,9 @@ def quickstart(request: Request) -> Path:
                 _archive_of(request, state) if request.checkpoint else _run(request, state, whole)
             )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("stopped by Ctrl-C; the same command goes on") from None
+            raise KeyboardInterrupt(
+                "stopped by Ctrl-C; run the same command again to resume"
+            ) from None
         finally:
             state.passed(whole.passed)
 
@@ -95,7 +97,7 @@ def _archive_of(request: Request, state: State) -> Path:
     archive = request.out / ARCHIVE
     built = build_archive(request.images, request.checkpoint, archive)
     state.done("archive")
-    say(f"{archive}: {built.images:,} pictures by {request.checkpoint}")
+    say(f"{archive}: {built.images:,} images indexed with {request.checkpoint}")
     return archive
 
 
@@ -129,7 +131,7 @@ def _run(request: Request, state: State, whole: WholeProgress) -> Path:
     )
     state.done("archive")
     say(
-        f"{archive}: {built.images:,} pictures; the page again, without the rest:",
+        f"{archive}: {built.images:,} images indexed; to serve the page again:",
         f"  python -m galr.search serve --index {archive}",
     )
     return archive
@@ -152,7 +154,7 @@ def _regions(request: Request, state: State, recipe: Recipe) -> Path | None:
     out = request.out
     store = out / LOCAL
     if "regions" not in state.stages and recipe.is_frozen:
-        why = "without regions: the encoders of the recipe have no local branch"
+        why = "no regions: the recipe's encoders have no local branch"
         state.done("regions", classes=[], why=why)
         say(why)
     if "regions" not in state.stages:
@@ -185,21 +187,21 @@ def _options(
     if seconds < LEAST_TRAINING:
         raise UserError(
             f"--minutes {request.minutes:g}",
-            f"leaves no time for training: {whole.passed:.0f} seconds have passed, and test, "
-            f"report and archive take about {after:.0f}",
+            f"leaves no time for training: {whole.passed:.0f} seconds are spent, and test, "
+            f"report and archive will take about {after:.0f}",
             f"give --minutes {(whole.passed + after) / 30 + 1:.0f} or more",
         )
     more = [
         Entry("logs", "ckpt_save_path", str(out / "checkpoint"), "results"),
         Entry("k_fold", "experiment_name", "model", "its folder there"),
         Entry("k_fold", "nums", 1, "folds"),
-        Entry("dataset", "image_cache", str(out / "image_cache"), "decoded pictures"),
+        Entry("dataset", "image_cache", str(out / "image_cache"), "decoded images"),
     ]
     if not recipe.is_frozen or SECONDS_A_FROZEN_PICTURE * parts["train"] > seconds:
-        left = f"what {request.minutes:g} minutes leave"
+        left = f"what remains of {request.minutes:g} minutes"
         more += [
             Entry("optim", "budget_seconds", int(seconds), left),
-            Entry("optim", "budget_clock", "wall", "seconds that pass"),
+            Entry("optim", "budget_clock", "wall", "elapsed time"),
         ]
     if local is not None:
         classes = state.stages["regions"]["classes"]
@@ -216,4 +218,4 @@ def _options(
     text = (out / "options.yaml").read_text(encoding="utf-8")
     write_text(out / "options.yaml", text + seed)
     state.done("options", seconds=int(seconds))
-    say(f"training for at most {seconds:.0f} seconds, for {recipe.why}")
+    say(f"training for at most {seconds:.0f} seconds, recipe for {recipe.why}")

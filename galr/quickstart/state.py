@@ -22,7 +22,7 @@ class State:
         self.arguments = arguments
         if not self._path.is_file():
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(folder, "holds other files", "name a new folder by --out")
+                raise UserError(folder, "contains other files", "choose a new folder with --out")
             self._write()
             return
         try:
@@ -31,7 +31,7 @@ class State:
             before = dict(content["arguments"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                self._path, f"is damaged ({error})", "name a new folder by --out"
+                self._path, f"is damaged ({error})", "choose a new folder with --out"
             ) from None
         changed = [key for key in arguments if before.get(key) != arguments[key]]
         if not self.stages:  # whoever mends a wrong argument begins anew
@@ -42,8 +42,8 @@ class State:
             key = changed[0]
             raise UserError(
                 folder,
-                f"was begun with another {key} ({before.get(key)}, now {arguments[key]})",
-                "name a new folder by --out, or give the same again",
+                f"was started with a different {key} ({before.get(key)}, now {arguments[key]})",
+                "choose a new folder with --out, or repeat the original arguments",
             )
 
     def done(self, stage: str, **found: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

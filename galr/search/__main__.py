@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 Commands = argparse._SubParsersAction
 
 DESCRIPTION = """\
-Makes an archive of a folder of images and searches it by a sentence, an image, or both.
+Indexes a folder of images as an archive and searches it by sentence, by image, or by both.
 
   python -m galr.search index --images DIR --checkpoint best.pth --out archive.index
   python -m galr.search query "many planes beside a terminal" --k 20
@@ -32,18 +32,18 @@ Makes an archive of a folder of images and searches it by a sentence, an image, 
 INDEX = """\
 Encodes every image below a folder once.
 
-The same command again goes on after it was stopped; on a whole archive it encodes images that are
-new or changed, and drops those that have gone.
+Run the same command again to resume an interrupted build, or to update a finished archive: new and
+changed images are encoded, deleted ones are removed.
 """
 
 QUERY = """\
-Prints the images nearest to a sentence, to an image, or to both: rank, cosine similarity, name.
+Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name.
 """
 
 SERVE = """\
-Serves a page to search an archive by, until Ctrl-C (docs/web.md).
+Serves a search page for an archive until Ctrl-C (docs/web.md).
 
-Only this machine can reach it, unless --host says otherwise; nobody is asked for a password.
+The server is reachable from this machine only, unless --host says otherwise. There is no password.
 """
 
 
@@ -66,74 +66,82 @@ def _add_command(
 
 def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
     parser = _add_command(commands, "index", INDEX)
-    parser.add_argument("--images", metavar="DIR", required=True, help="searched with its folders")
+    parser.add_argument(
+        "--images", metavar="DIR", required=True, help="folder of images, read recursively"
+    )
     parser.add_argument(
         "--checkpoint", metavar="FILE", required=True,
-        help="best.pth of train.py, or a folder of galr.export",
+        help="best.pth from train.py, or a folder from galr.export",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="ARCHIVE", default="archive.index", help="a folder (default: %(default)s)"
+        "--out",
+        metavar="ARCHIVE",
+        default="archive.index",
+        help="archive folder to write (default: %(default)s)",
     )
-    parser.add_argument("--local", metavar="FILE", help="store of the images' local features")
+    parser.add_argument("--local", metavar="FILE", help="local features of the images (HDF5)")
     parser.add_argument(
         "--tiles", type=tile_arguments.sides, metavar="S,S,...",
-        help="cut the images into tiles of these sides in pixels: scenes, as GeoTIFF or others",
+        help="for scenes (GeoTIFF or other): cut into tiles with these sides in pixels",
     )  # fmt: skip
     parser.add_argument(
         "--overlap", type=tile_arguments.overlap, metavar="X",
-        help="of neighbouring tiles, as a share of their side, 0 to 0.95 (default: 0.5)",
+        help="overlap of neighbouring tiles, as a fraction of their side (default: 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--bands", type=tile_arguments.bands, metavar="R,G,B",
-        help="bands of the scenes from 1, three or one (default: the first three, or the first)",
+        help="three bands or one, counted from 1 (default: the first three, or the first)",
     )  # fmt: skip
     parser.add_argument(
-        "--captions", metavar="FILE", help="a caption a line, for rerank (train_caps.txt)"
+        "--captions", metavar="FILE", help="captions for --rerank, one per line (train_caps.txt)"
     )
     parser.add_argument(
         "--kind",
         choices=("flat", "hnsw", "ivfpq"),
-        help="flat is exact; hnsw and ivfpq are approximate, for millions "
-        "(default: as the archive is; a new one is flat)",
+        help="index type: flat is exact; hnsw and ivfpq are approximate, for millions of images "
+        "(default: that of the archive, flat for a new one)",
     )
-    parser.add_argument("--vocab", metavar="FILE", help="vocabulary of a checkpoint without one")
-    parser.add_argument("--path_opt", metavar="FILE", help="options of a checkpoint without any")
+    parser.add_argument("--vocab", metavar="FILE", help="vocabulary, if the checkpoint has none")
+    parser.add_argument("--path_opt", metavar="FILE", help="options, if the checkpoint has none")
     parser.add_argument(
-        "--batch-size", type=cli.at_least_1, default=64, help="images at a time (%(default)s)"
+        "--batch-size",
+        type=cli.at_least_1,
+        default=64,
+        help="images per batch (default: %(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="begin the archive anew")
+    parser.add_argument("--overwrite", action="store_true", help="rebuild the archive from scratch")
     parser.set_defaults(run=_index)
 
 
 def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
     parser = _add_command(commands, "query", QUERY)
     parser.add_argument("text", nargs="?", help="a sentence")
-    parser.add_argument("--image", metavar="FILE", help="find images like this one")
-    parser.add_argument("--like", metavar="NAME", help="find images like this one of the archive")
+    parser.add_argument("--image", metavar="FILE", help="query image")
+    parser.add_argument("--like", metavar="NAME", help="query image, by its name in the archive")
     _add_archive(parser)
     parser.add_argument(
-        "--k", type=cli.at_least_1, default=20, help="images (default: %(default)s)"
+        "--k", type=cli.at_least_1, default=20, help="number of results (default: %(default)s)"
     )
     parser.add_argument(
         "--weight",
         type=_share,
         default=0.5,
-        help="the sentence's share beside an image, 0 to 1 (default: %(default)s)",
+        help="weight of the sentence against an image, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--rerank", nargs="?", const="multivariate", default=False, metavar="METHOD",
-        help="re-rank with the archive's captions as the bank: multivariate (the default METHOD, "
-        "the paper's, among the k), inverted_softmax, qb_norm, csls, nnn, ... (docs/rerank.md)",
+        help="re-rank with the archive's captions as query bank: multivariate (default, the "
+        "paper's, on the top k), inverted_softmax, qb_norm, csls, nnn, ... (docs/rerank.md)",
     )  # fmt: skip
-    parser.add_argument("--sheet", metavar="FILE", help="write the images on one sheet, a PNG")
+    parser.add_argument(
+        "--sheet", metavar="FILE", help="write a contact sheet of the results (PNG)"
+    )
     parser.add_argument(
         "--bbox", type=tile_arguments.box, metavar="W,S,E,N",
-        help="tiles alone that share ground with this box, in degrees (--bbox=-5,40,3,44)",
+        help="only tiles that intersect this box, in degrees (--bbox=-5,40,3,44)",
     )  # fmt: skip
-    parser.add_argument(
-        "--geojson", metavar="FILE", help="write the tiles found as GeoJSON, for a GIS"
-    )
+    parser.add_argument("--geojson", metavar="FILE", help="write the tiles found as GeoJSON")
     parser.set_defaults(run=_query)
 
 
@@ -141,20 +149,23 @@ def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
     parser = _add_command(commands, "serve", SERVE)
     _add_archive(parser)
     parser.add_argument(
-        "--local", metavar="FILE", help="the store the archive was made with, to show objects"
+        "--local", metavar="FILE", help="local features the archive was built with, to show objects"
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to be reached at (default: %(default)s)"
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="0: any that is free (default: %(default)s)"
+        "--port",
+        type=_port,
+        default=8000,
+        help="port to listen on; 0: any free port (default: %(default)s)",
     )
     parser.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
         default=[],
-        help="another name that the server is called by; may be repeated",
+        help="additional host name to accept (repeatable)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.set_defaults(run=_serve)
@@ -164,7 +175,7 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index", metavar="ARCHIVE", default="archive.index", help="(default: %(default)s)"
     )
-    parser.add_argument("--images", metavar="DIR", help="the images, where they have moved")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images, if moved")
 
 
 def _index(arguments: argparse.Namespace) -> None:
@@ -174,12 +185,12 @@ def _index(arguments: argparse.Namespace) -> None:
     values = {key: value for key, value in vars(arguments).items() if key != "run"}
     sides, overlap, bands = (values.pop(key) for key in ("tiles", "overlap", "bands"))
     if sides is None and (overlap is not None or bands is not None):
-        raise UserError("--overlap, --bands", "are of tiles", "add --tiles 256, or leave them out")
+        raise UserError("--overlap, --bands", "need --tiles", "add --tiles 256, or omit them")
     tiles = None
     if sides is not None:
         tiles = Tiling(sides=sides, overlap=0.5 if overlap is None else overlap, bands=bands)
     built = build_archive(**values, tiles=tiles)
-    line = f"{arguments.out}: {built.images} images, {built.encoded} of them encoded now"
+    line = f"{arguments.out}: {built.images} images, {built.encoded} newly encoded"
     if built.unreadable:
         line += f"; {len(built.unreadable)} could not be read and were left out"
     sys.stdout.write(f"{line}\n")
@@ -197,7 +208,7 @@ def _query(arguments: argparse.Namespace) -> None:
     if text and text.strip() and not archive.encoder.knows_a_word(text):
         learned = len(archive.encoder.vocabulary.words) - 1  # without <unk>
         known = f"the {learned} words of its training captions" if learned > 0 else "words"
-        raise UserError("the sentence", "the model knows none of its words", f"use {known}")
+        raise UserError("the sentence", "contains no word that the model knows", f"use {known}")
     like = None if arguments.like is None else archive.number_of(arguments.like)
     matches = archive.query(
         text,
@@ -210,13 +221,15 @@ def _query(arguments: argparse.Namespace) -> None:
     )
     if arguments.geojson is not None:
         if archive.tiles is None:
-            raise UserError("--geojson", "needs an archive of tiles", "index with --tiles")
+            raise UserError(
+                "--geojson", "needs an archive of tiles", "build one with index --tiles"
+            )
         features = [(each.rank, each.score, each.tile) for each in matches if each.tile]
         asked = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
         write_json(Path(arguments.geojson), geojson(features, asked))
     unknown = archive.encoder.unknown_words(text or "")
     if unknown:
-        logger.warning("words that the model has not learned: %s", ", ".join(unknown))
+        logger.warning("words not in the vocabulary: %s", ", ".join(unknown))
     if arguments.sheet is None:
         sys.stdout.write(_table(matches))
         return

@@ -42,8 +42,8 @@ def import_faiss() -> Any:  # noqa: ANN401 - a module without types
     except ImportError:
         raise UserError(
             "faiss",
-            "is not installed, and the kinds hnsw and ivfpq need it",
-            "pip install faiss-cpu, or take --kind flat, which is exact",
+            "is not installed, but --kind hnsw and ivfpq need it",
+            "pip install faiss-cpu, or use --kind flat, which is exact",
         ) from None
     return faiss
 
@@ -62,8 +62,8 @@ def too_few(images: int) -> UserError:
     """The error for an index of ``ivfpq`` that has nothing to train its codes on."""
     return UserError(
         "--kind ivfpq",
-        f"{images} images are too few for it (at least {LEAST_IVFPQ})",
-        "take --kind flat, which is exact and fast for so few",
+        f"needs at least {LEAST_IVFPQ} images, got {images}",
+        "use --kind flat, which is exact and fast at this size",
     )
 
 
@@ -78,7 +78,7 @@ class Approximate:
         except RuntimeError:
             raise UserError(path, "is missing or damaged", DAMAGED) from None
         if self.index.ntotal != len(embeddings) or self.index.d != embeddings.shape[1]:
-            raise UserError(path, "is of another archive", DAMAGED)
+            raise UserError(path, "belongs to another archive", DAMAGED)
         self.ivf = faiss.try_extract_index_ivf(self.index)
         if self.ivf is None:
             self.index.hnsw.efSearch = HNSW_BREADTH

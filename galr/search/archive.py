@@ -96,7 +96,7 @@ class Archive:
     def __init__(self, path: Path, manifest: Manifest, device: str | torch.device) -> None:
         if manifest.images is None:
             raise UserError(
-                path, "is not finished", f"run the same {INDEX} command again: it goes on"
+                path, "is not finished", f"run the same {INDEX} command again to resume"
             )
         self.path, self.manifest, self.device = path, manifest, device
         self.folder = Path(manifest.folder)
@@ -167,15 +167,13 @@ class Archive:
         if k < 1 or not 0 <= weight <= 1:
             raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
         if box is not None and (self.tiles is None or rerank):
-            what = "orders all images" if rerank else "needs an archive of tiles of scenes"
-            raise UserError("--bbox" if not rerank else "--rerank", what, "leave --bbox out")
+            what = "applies to all images" if rerank else "needs an archive of scene tiles"
+            raise UserError("--bbox" if not rerank else "--rerank", what, "omit --bbox")
         query = self.embed(text, image=image, like=like, weight=weight)
         alone = text is not None and image is None and like is None
         if rerank:
             if not alone:
-                raise UserError(
-                    "--rerank", "orders what a sentence alone has found", "leave the image out"
-                )
+                raise UserError("--rerank", "works for sentence queries only", "omit the image")
             method = "multivariate" if rerank is True else rerank
             order = self.reranked if method in MULTIVARIATE else self.corrected
             return self._places(order(query, k, method))
@@ -263,7 +261,7 @@ class Archive:
         parts: list[tuple[float, Floats]] = []
         if text is not None:
             if not text.strip():
-                raise UserError("the sentence", "is empty", "write what the images should show")
+                raise UserError("the sentence", "is empty", "describe what the images should show")
             parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
         if image is not None:
             pixels = np.stack(
@@ -281,9 +279,9 @@ class Archive:
                 return parts[0][1]
             raise UserError(
                 "the query",
-                f"has a sentence and an image, which a model of {self.encoder.options.model.name} "
-                "does not put into one space",
-                "search for one of the two",
+                f"combines a sentence and an image, but {self.encoder.options.model.name} has no "
+                "joint embedding space",
+                "search by one of the two",
             )
         mixed = np.sum([share * part for share, part in parts], axis=0, dtype=np.float32)
         return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-12), dtype=np.float32)
@@ -354,7 +352,7 @@ class Archive:
         if not len(references):
             raise UserError(
                 self.path,
-                "holds no captions for re-ranking to compare with",
+                "has no captions, which re-ranking needs",
                 "add some: run the index command again with --captions FILE",
             )
         return references
@@ -384,7 +382,7 @@ class Archive:
             raise UserError(self.path, "names a file outside its folder of images", DAMAGED)
         path = self.folder / name
         if not os.path.isfile(path):
-            raise UserError(path, "the image has gone", "name the folder of the images by images=")
+            raise UserError(path, "the image no longer exists", "pass the image folder as images=")
         return path
 
     def image(self, number: int) -> Image.Image:
@@ -410,11 +408,11 @@ class Archive:
 
 def _check_method(method: str) -> None:
     if method not in METHODS:
-        raise UserError("--rerank", f"there is no method {method!r}", f"use {', '.join(USABLE)}")
+        raise UserError("--rerank", f"unknown method {method!r}", f"use {', '.join(USABLE)}")
     if method not in USABLE:
         read = "other queries" if METHODS[method].transductive else "a bank of images"
         raise UserError(
             "--rerank",
-            f"{method} reads {read}, and a search has one query and a bank of captions",
+            f"{method} needs {read}, but a search has one query and a bank of captions",
             f"use {', '.join(USABLE)}",
         )

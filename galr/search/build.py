@@ -91,7 +91,7 @@ def build_archive(
     """
     folder, out = Path(images), Path(out)
     if tiles is not None and local is not None:
-        raise UserError(local, "tiles have no local features", "leave --local out")
+        raise UserError(local, "tiles have no local features", "omit --local")
     if kind in ("hnsw", "ivfpq"):
         import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
@@ -120,7 +120,7 @@ def build_archive(
         if todo and encoder is not None:
             if len(todo) < len(files):
                 logger.info(
-                    "%d of %d images are in the archive", len(files) - len(todo), len(files)
+                    "%d of %d images are already in the archive", len(files) - len(todo), len(files)
                 )
             matrices = _local_features(encoder, local, todo)
             # the parts, and the file that they are joined to
@@ -134,7 +134,7 @@ def build_archive(
         unreadable = [] if cut is None else cut.problems
         unreadable += [problem for problem in problems if not isinstance(problem, NoData)]
         for problem in unreadable[:10]:
-            logger.warning("left out: %s", problem)
+            logger.warning("skipped: %s", problem)
         del sources
         files = files if cut is None else [*files, *listed]  # a scene may be unreadable as a whole
         manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
@@ -171,16 +171,16 @@ def _started(
             checkpoint / WEIGHTS if is_exported(checkpoint) else checkpoint,
             "name a checkpoint of train.py (best.pth)",
         ),
-        local=None if local is None else _digest(Path(local), "name a store, or leave --local out"),
+        local=None if local is None else _digest(Path(local), "name a store, or omit --local"),
         tiles=tiles,
     )
     if out.is_file():
-        raise UserError(out, "is a file, and an archive is a folder", "give another --out")
+        raise UserError(out, "is a file, but an archive is a folder", "choose another --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         # what a build leaves that was killed while it copied the model
         ours = all(path.name.startswith(MODEL) for path in out.iterdir())
         if not ours:
-            raise UserError(out, "is a folder with other files", "give another --out")
+            raise UserError(out, "contains other files", "choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     if not (out / MANIFEST).is_file():
         return fresh
@@ -198,7 +198,9 @@ def _started(
     ):
         if before != now:
             raise UserError(
-                out, f"was made with {what}", "give another --out, or --overwrite to begin anew"
+                out,
+                f"was built with {what}",
+                "choose another --out, or add --overwrite to rebuild it",
             )
     return manifest
 
@@ -236,12 +238,12 @@ def _local_features(
     if local is None:
         if encoder.has_local_branch:
             logger.warning(
-                "the model has a local branch, and no --local names a store of local features: "
-                "all images are taken to be without objects"
+                "the model has a local branch but --local is not given: "
+                "all images are treated as having no objects"
             )
         return None
     if not encoder.has_local_branch:
-        raise UserError(local, "the model has no local branch to use it", "leave --local out")
+        raise UserError(local, "the model has no local branch", "omit --local")
     return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
 
 
@@ -249,7 +251,7 @@ def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
     if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
         raise UserError(
             f"--kind {kind}",
-            f"a model of {encoder.options.model.name} compares in a way that no index knows",
+            f"is not supported for {encoder.options.model.name}, whose similarity is not a cosine",
             "use --kind flat, which is exact",
         )
 
@@ -276,8 +278,8 @@ def _encode(
                     own = None if local is None else local.select(rows)
                     embeddings = encoder.encode_pixels(pixels, own).numpy()
                     if not np.isfinite(embeddings).all():
-                        what = "its embeddings of images are no finite numbers"
-                        raise UserError(out / MODEL, what, "name another --checkpoint")
+                        what = "gives image embeddings with NaN or infinity"
+                        raise UserError(out / MODEL, what, "use another --checkpoint")
                     part.add([files[row] for row in rows], embeddings)
                 progress.advance(len(decoded))
         finally:  # after Ctrl-C too
@@ -405,11 +407,11 @@ def _with_captions(
 
 def _read_lines(path: Path) -> list[str]:
     """The distinct lines of a file that are not empty, in order."""
-    remedy = "name a file with a caption a line, such as train_caps.txt"
+    remedy = "name a file with one caption per line, such as train_caps.txt"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(path, "there is no such file of captions", remedy) from None
+        raise UserError(path, "there is no such caption file", remedy) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"cannot be read ({error})", remedy) from None
     lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))

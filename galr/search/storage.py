@@ -35,7 +35,7 @@ from galr.common.errors import RunError, UserError
 MANIFEST = "archive.json"
 MODEL = "model.pth"
 INDEX = "python -m galr.search index"
-DAMAGED = f"make the archive again by {INDEX} with --overwrite"
+DAMAGED = f"rebuild the archive with {INDEX} --overwrite"
 VERSION: Final = 1
 ROWS_A_WRITE = 1 << 15
 
@@ -114,15 +114,15 @@ class Rows(NamedTuple):
 def read_manifest(archive: Path) -> Manifest:
     """Raises UserError where there is no archive, or not a whole one."""
     path = archive / MANIFEST
-    remedy = f"make it by {INDEX} --images DIR --checkpoint best.pth --out {archive}"
+    remedy = f"build it with {INDEX} --images DIR --checkpoint best.pth --out {archive}"
     if not path.is_file():
-        what = "is no archive" if archive.exists() else "there is no such archive"
+        what = "is not an archive" if archive.exists() else "there is no such archive"
         raise UserError(archive, what, remedy)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("version") if isinstance(content, dict) else None
         if isinstance(version, int) and version != VERSION:
-            what = f"is of version {version}, and this program reads version {VERSION}"
+            what = f"has format version {version}; this program reads version {VERSION}"
             raise UserError(path, what, f"{remedy} --overwrite")
         return Manifest.model_validate(content)
     except (OSError, ValueError, RecursionError):  # pydantic's error is a ValueError
@@ -236,7 +236,7 @@ def only_builder(archive: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
-                    archive, "another run is building this archive", "wait for it, or stop it"
+                    archive, "another process is building this archive", "wait for it, or stop it"
                 ) from None
             except OSError:  # a file system without locks
                 pass

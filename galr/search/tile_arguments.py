@@ -12,7 +12,7 @@ def sides(text: str) -> tuple[int, ...]:
     """``256,512``: sides of tiles in pixels."""
     values = _whole_numbers(text)
     if min(values) < 16:
-        raise argparse.ArgumentTypeError(f"{text!r}: a tile has at least 16 pixels on a side")
+        raise argparse.ArgumentTypeError(f"{text!r}: the side of a tile must be at least 16 pixels")
     return values
 
 
@@ -20,7 +20,7 @@ def bands(text: str) -> tuple[int, ...]:
     """``4,3,2``, or one."""
     values = _whole_numbers(text)
     if len(values) not in (1, 3):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one band, or three such as 4,3,2")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither one band nor three, such as 4,3,2")
     return values
 
 

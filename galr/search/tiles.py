@@ -124,7 +124,7 @@ class Cut:
         pixels, valid = self._open.scene.read(window)
         if np.count_nonzero(valid) < LEAST_VALID * valid.size:
             raise NoData(
-                self.folder / file.name, "holds hardly any data", "check its no-data value"
+                self.folder / file.name, "is almost entirely nodata", "check its nodata value"
             )
         return Image.fromarray(pixels)
 

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif trainer.last.exists() and not arguments.overwrite:
         raise UserError(
             trainer.last,
-            "an unfinished training is there",
-            "add --resume to go on with it, or --overwrite to start anew",
+            "an unfinished training exists",
+            "add --resume to continue it, or --overwrite to start over",
         )
     trainer.run(arguments.checkpoint_steps)
     export(trainer.model.encoder, corpus.words, vectors, arguments.out)
@@ -84,7 +84,7 @@ def read_corpus(arguments: argparse.Namespace) -> Corpus:
 def log_corpus(builder: CorpusBuilder, corpus: Corpus) -> None:
     """Says what was read, and what was cut or left out of it."""
     logger.info(
-        "%d documents of %d sentences, %d words; training foretells from %d sentences",
+        "%d documents with %d sentences, %d words; training on %d sentences",
         builder.documents,
         len(corpus.document),
         len(corpus.tokens),
@@ -93,14 +93,14 @@ def log_corpus(builder: CorpusBuilder, corpus: Corpus) -> None:
     logger.info("vocabulary: %d words", len(corpus.words))
     if len(corpus.held_out):
         logger.info(
-            "held out: %d sentences, of which %d stand in the training part too",
+            "held out: %d sentences, %d of which also occur in the training part",
             len(corpus.held_out),
             corpus.held_out_repeats(),
         )
     if builder.left_out:
-        logger.info("left out by --exclude: %d sentences", builder.left_out)
+        logger.info("excluded by --exclude: %d sentences", builder.left_out)
     if builder.truncated:
-        logger.info("cut to %d words: %d sentences", builder.max_words, builder.truncated)
+        logger.info("truncated to %d words: %d sentences", builder.max_words, builder.truncated)
 
 
 if __name__ == "__main__":

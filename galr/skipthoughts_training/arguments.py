@@ -11,13 +11,13 @@ from pathlib import Path
 from galr.common import cli
 
 DESCRIPTION = """\
-Trains skip-thoughts: an encoder of sentences, by foretelling the sentences before and after.
-Leaves dictionary.txt, utable.npy and uni_skip.npz (or btable.npy and bi_skip.npz) in --out.
+Trains skip-thoughts, a sentence encoder that learns to predict the previous and next sentences.
+Writes dictionary.txt, utable.npy and uni_skip.npz (or btable.npy and bi_skip.npz) to --out.
 
 The captions of your own data sets (training split only), on a CPU:
   python -m galr.skipthoughts_training --captions data/rsicd_precomp --out seq2vec \\
     --word-dim 128 --hidden-dim 256
-Any text, a sentence a line and a blank line between documents, in the official sizes:
+Any text, one sentence per line and a blank line between documents, in the official sizes:
   python -m galr.skipthoughts_training --corpus books.txt --out seq2vec
 docs/text_encoders.md explains the rest."""
 
@@ -42,8 +42,8 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("text")
     for name, metavar, text in (
         ("--corpus", "FILE", "UTF-8 texts: a sentence a line, blank lines between documents"),
-        ("--captions", "FOLDER", "precomputed folders; an image's training captions: a document"),
-        ("--exclude", "FILE", "leave out sentences of these files, such as test_caps.txt"),
+        ("--captions", "FOLDER", "data folders; the training captions of an image form a document"),
+        ("--exclude", "FILE", "exclude the sentences of these files, such as test_caps.txt"),
     ):
         group.add_argument(name, metavar=metavar, nargs="+", type=Path, default=[], help=text)
     group.add_argument(
@@ -51,19 +51,19 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         type=_number(0, 0.9),
         default=0.05,
-        help="share of the documents that perplexity is measured on (default: %(default)s)",
+        help="fraction of documents held out to measure perplexity (default: %(default)s)",
     )
     for name, default, text in (
-        ("--max-words", 64, "cut sentences after so many words"),
-        ("--vocabulary", 20000, "keep the most frequent words"),
-        ("--min-count", 2, "and of these the ones seen so often"),
+        ("--max-words", 64, "maximum sentence length in words"),
+        ("--vocabulary", 20000, "maximum vocabulary size (most frequent words)"),
+        ("--min-count", 2, "minimum frequency of a word"),
     ):
         _add_count(group, name, default, f"{text} (default: %(default)s)")
     group.add_argument(
         "--expand",
         metavar="FILE",
         type=Path,
-        help="add the words of these vectors (word2vec's or GloVe's text) by a linear map",
+        help="expand the vocabulary by a linear map from these word2vec or GloVe vectors (text)",
     )
 
 
@@ -76,8 +76,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         help="uni: UniSkip, DropUniSkip, BayesianUniSkip; bi: BiSkip, BiGRU (default: uni)",
     )
     for name, default, text in (
-        ("--word-dim", 620, "numbers a word vector"),
-        ("--hidden-dim", 2400, "numbers a sentence vector"),
+        ("--word-dim", 620, "dimension of the word vectors"),
+        ("--hidden-dim", 2400, "dimension of the sentence vectors"),
         ("--decoder-dim", None, "width of the decoders (default: --hidden-dim)"),
     ):
         _add_count(
@@ -87,7 +87,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         "--softmax",
         choices=("adaptive", "full"),
         default="adaptive",
-        help="over the vocabulary (default: adaptive, which is full up to 2000 words)",
+        help="output softmax (default: adaptive, which is full up to 2000 words)",
     )
 
 
@@ -95,10 +95,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     for name, kind, default, text in (
         ("--epochs", cli.at_least_1, 10, "passes over the sentences"),
-        ("--batch-size", cli.at_least_1, 128, "sentences a step"),
+        ("--batch-size", cli.at_least_1, 128, "sentences per step"),
         ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
-        ("--clip", _number(1e-9, math.inf), 10.0, "largest norm of the gradient"),
-        ("--seed", _seed, 0, "drives every random choice"),
+        ("--clip", _number(1e-9, math.inf), 10.0, "maximum gradient norm"),
+        ("--seed", _seed, 0, "seed of every random choice"),
         ("--checkpoint-steps", cli.at_least_1, 2000, "steps between checkpoints within an epoch"),
     ):
         group.add_argument(
@@ -112,10 +112,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         type=Path,
         default=Path("seq2vec"),
-        help="folder of the files (default: %(default)s)",
+        help="output folder (default: %(default)s)",
     )
-    group.add_argument("--resume", action="store_true", help="go on where a training stopped")
-    group.add_argument("--overwrite", action="store_true", help="start anew over what is there")
+    group.add_argument("--resume", action="store_true", help="resume an interrupted training")
+    group.add_argument(
+        "--overwrite", action="store_true", help="overwrite an earlier training and start over"
+    )
 
 
 def _add_count(group: argparse._ArgumentGroup, name: str, default: int | None, text: str) -> None:

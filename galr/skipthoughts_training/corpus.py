@@ -40,7 +40,7 @@ def text_documents(path: str | Path) -> Iterator[list[str]]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    remedy = "give a UTF-8 text: a sentence a line, blank lines between documents"
+    remedy = "give a UTF-8 text: one sentence per line, blank lines between documents"
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -180,14 +180,14 @@ class CorpusBuilder:
             raise UserError(
                 "the corpus",
                 "no document has two sentences",
-                "write a sentence a line and a blank line between documents, not after each line",
+                "write one sentence per line, with a blank line only between documents",
             )
         wanted = round(share * len(usable))
         if share > 0 and not 1 <= wanted < len(usable):
             raise UserError(
                 f"--held-out {share}",
                 f"would hold out {wanted} of {len(usable)} documents",
-                "give more text, or another share",
+                "give more text, or another fraction",
             )
         chosen = np.random.default_rng(seed).permutation(usable)[:wanted]
         return np.isin(document, chosen)

@@ -56,7 +56,7 @@ class WordVectors:
         )
         if rank < self.shared_vectors.shape[1]:
             logger.warning(
-                "%s: %d shared words leave the map of %d numbers open; the smallest is taken",
+                "%s: %d shared words underdetermine the map from %d dimensions; using minimum norm",
                 self.path,
                 len(self.shared_rows),
                 self.shared_vectors.shape[1],

@@ -27,7 +27,7 @@ def check_folder(directory: Path, layout: str, words: list[str], overwrite: bool
     for name in (TABLES[layout], GRUS[layout]):
         if (directory / name).exists() and not overwrite:
             raise UserError(
-                directory / name, "is there already", "name another --out, or add --overwrite"
+                directory / name, "already exists", "choose another --out, or add --overwrite"
             )
     others = (name for kind, name in TABLES.items() if kind != layout)
     other = next((name for name in others if (directory / name).exists()), None)
@@ -37,8 +37,8 @@ def check_folder(directory: Path, layout: str, words: list[str], overwrite: bool
     if not dictionary.is_file() or dictionary.read_bytes() != dictionary_text(words).encode():
         raise UserError(
             dictionary,
-            f"belongs to {other} and has other words than this corpus gives",
-            "train both kinds on the same corpus, or name another --out",
+            f"belongs to {other} and has a different vocabulary",
+            "train both kinds on the same corpus, or choose another --out",
         )
 
 
@@ -54,7 +54,7 @@ def export(
         all_words += vectors.new_words
         blocks = chain(blocks, vectors.mapped(linear_map))
         logger.info(
-            "%s: %d words by a map learnt from %d",
+            "%s: added %d words by a map learned from %d",
             vectors.path,
             len(vectors.new_words),
             len(vectors.shared_rows),

@@ -21,7 +21,7 @@ from galr.model.skipthoughts import KINDS, build_skipthoughts
 from galr.options import DatasetOptions
 
 DESCRIPTION = """\
-Prints captions and the ones whose skip-thought vectors lie nearest, with their cosine.
+Prints captions and their nearest neighbours by cosine similarity of skip-thought vectors.
 
   python -m galr.skipthoughts_training.neighbours --files seq2vec --captions data/rsicd_precomp"""
 
@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(argv)
     captions, vectors = encode(arguments)
     if len(captions) < 2:
-        raise UserError(arguments.captions, "has no two different captions", "name another folder")
+        raise UserError(
+            arguments.captions, "has fewer than two distinct captions", "name another folder"
+        )
     rng = np.random.default_rng(arguments.seed)
     for query in rng.permutation(len(captions))[: arguments.queries].tolist():
         similarity = vectors @ vectors[query]
@@ -52,9 +54,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="folder of the skip-thought files (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--captions", metavar="FOLDER", type=Path, required=True, help="precomputed folder"
+        "--captions", metavar="FOLDER", type=Path, required=True, help="data folder"
     )
-    parser.add_argument("--split", default="test", help="its part (default: %(default)s)")
+    parser.add_argument("--split", default="test", help="split to read (default: %(default)s)")
     parser.add_argument("--kind", choices=KINDS, default="UniSkip", help="default: %(default)s")
     for name, default, text in (("queries", 10, "captions"), ("neighbours", 3, "neighbours each")):
         parser.add_argument(

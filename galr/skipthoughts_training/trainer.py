@@ -91,9 +91,9 @@ class Trainer:
             except KeyboardInterrupt:
                 remedy = f"--resume continues from {self.last}"
                 if not self.last.exists():
-                    remedy = "there is no checkpoint yet: start again"
+                    remedy = "there is no checkpoint yet: start over"
                 raise KeyboardInterrupt(f"stopped by Ctrl-C; {remedy}") from None
-        self.model.load_state_dict(read_torch_file(self.best, "train again by --overwrite"))
+        self.model.load_state_dict(read_torch_file(self.best, "train again with --overwrite"))
 
     def _events(self) -> SummaryWriter:
         try:
@@ -114,7 +114,7 @@ class Trainer:
             raise UserError(
                 self.last,
                 f"was trained with {key} {entries.get(key)}, now {identity[key]}",
-                "resume with the same command, or start again by --overwrite",
+                "resume with the same command, or start over with --overwrite",
             )
         self.model.load_state_dict(entries["model"])
         self.optimizer.load_state_dict(entries["optimizer"])
@@ -222,7 +222,7 @@ class Trainer:
             if name != "epoch":
                 events.add_scalar(name, value, state.epoch)
         logger.info(
-            "%s, %.0f sentences a second%s",
+            "%s, %.0f sentences/s%s",
             ", ".join(f"{name.replace('_', ' ')} {value:.5g}" for name, value in row.items()),
             self._rate,
             " (best)" if best and len(self.corpus.held_out) else "",

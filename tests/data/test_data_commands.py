@@ -129,7 +129,7 @@ def test_another_folder_of_images_is_not_replaced(tmp_path, published):
     link.mkdir()
     done = prepare(tmp_path, published)
     assert done.returncode == 2
-    assert "images: is there already" in done.stderr
+    assert "images: already exists" in done.stderr
 
 
 def test_check_counts_what_the_parts_hold_and_share(tmp_path, published):
@@ -204,3 +204,10 @@ def test_the_folder_of_an_image_may_stand_apart(tmp_path, published):
     assert prepare(tmp_path, published).returncode == 0
     images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
     assert images[0] == "train2014/scene_0.png"
+
+
+def test_restval_is_training(tmp_path, published):
+    published["images"][3]["split"] = "restval"
+    assert prepare(tmp_path, published).returncode == 0
+    images = read_annotations(tmp_path / "data" / "scenes_precomp", "train").images
+    assert "scene_3.png" in images

@@ -11,8 +11,8 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.cache import Cache
 from galr.data.image_cache import CachedImages, ImageFiles, open_images
+from galr.images.cache import Cache
 from galr.images.decoding import decode_image, resize_to_square
 from galr.options import DatasetOptions
 

@@ -68,4 +68,4 @@ def test_a_folder_without_folds_and_two_sources_of_options_are_refused(tmp_path,
         test_command.main([str(tmp_path)])
     with pytest.raises(SystemExit):
         test_command.main([str(tmp_path), "--path_opt", "UCM_GaLR"])
-    assert "leave it or --path_opt out" in capsys.readouterr().err
+    assert "omit either it or --path_opt" in capsys.readouterr().err

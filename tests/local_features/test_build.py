@@ -205,7 +205,7 @@ def test_a_bad_line_is_named_or_left_out_and_listed(
     assert store.features.representation[0].any()
     assert f"left out: {file}:3: " in caplog.text
     assert f"left out: {file}:4: " in caplog.text
-    assert "4 detections: 1 kept, 0 below the lowest score, 1 repeat" in capsys.readouterr().out
+    assert "4 detections: 1 kept, 0 below the minimum score, 1 duplicate" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["paddledet", "yolo"])
@@ -224,7 +224,7 @@ def test_two_images_or_two_files_of_a_name_are_bad(images, detections):
     write_lines(detections / "a.png.txt", ["ship 0.5 1 2 3 4"])
     assert "is of the same image, a.png" in error_of("paddledet", detections, images)
     Image.new("RGB", (9, 9)).save(images / "a.bmp")
-    assert "a.txt may be a.bmp or a.png" in error_of("paddledet", detections, images)
+    assert "a.txt is ambiguous: a.bmp or a.png" in error_of("paddledet", detections, images)
 
 
 def test_other_files_of_dota_are_bad(images, detections):
@@ -325,18 +325,22 @@ def test_a_bad_entry_of_coco_is_named_or_left_out(images, detections, caplog, ba
     [
         ("results.json", "[\n{]", "results.json:2: not JSON"),
         ("results.json", "{}", "is not a list of detections"),
-        ("results.json", "[" * 100_000, "not JSON that can be read"),
-        ("results.json", "[" + "1" * 9999 + "]", "not JSON that can be read"),
-        ("results.json", b"\xff\xfe\xfd", "not JSON that can be read"),
+        ("results.json", "[" * 100_000, "not readable as JSON"),
+        ("results.json", "[" + "1" * 9999 + "]", "not readable as JSON"),
+        ("results.json", b"\xff\xfe\xfd", "not readable as JSON"),
         ("images.json", "7", "has no list of images"),
         ("images.json", '[{"id": 1}]', "image 1: has no id and file_name"),
-        ("images.json", '[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]', "twice"),
+        (
+            "images.json",
+            '[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]',
+            "duplicate id 1",
+        ),
         ("images.json", '[{"id": 1, "file_name": "a", "width": 0, "height": 1}]', "write pixels"),
         ("images.json", '{"images": [], "categories": {}}', "its categories are not"),
         (
             "images.json",
             '{"images": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
-            "an id of its categories stands twice",
+            "its categories have duplicate ids",
         ),
     ],
 )

@@ -71,7 +71,7 @@ def test_segments_become_local_features(images, tmp_path, capsys, caplog):
     (images.parent / "train_filename.txt").write_text("0.png\n0.png\n1.png\n2.png\n")
     files = segments(images, tmp_path / "out")
     assert list(files) == [f"{number}.txt" for number in range(6)]
-    assert "fitted on the 3 images" in caplog.text
+    assert "fitting pseudo-classes on the 3 images" in caplog.text
     told = capsys.readouterr().out
     command = told.splitlines()[-1].replace("FILE.h5", str(tmp_path / "s.h5")).split()
     assert command[:3] == ["python", "-m", "galr.local_features"]
@@ -104,7 +104,7 @@ def test_test_images_take_no_part_in_the_fit(images, tmp_path):
 
 def test_without_a_list_of_training_images_there_is_a_warning(images, tmp_path, caplog):
     segments(images, tmp_path / "a")
-    assert "fitted on all images" in caplog.text
+    assert "fitting pseudo-classes on all images" in caplog.text
 
 
 def test_wrong_calls_of_segments_are_errors(images, tmp_path):
@@ -112,7 +112,7 @@ def test_wrong_calls_of_segments_are_errors(images, tmp_path):
     full = tmp_path / "full"
     full.mkdir()
     (full / "a.txt").touch()
-    assert "holds files already" in error_of(*arguments, full)
+    assert "is not empty" in error_of(*arguments, full)
     (tmp_path / "train.txt").write_text("0.png\nx.png\n")
     out = [*arguments, tmp_path / "out"]
     assert "not in" in error_of(*out, "--fit-on", tmp_path / "train.txt")
@@ -123,7 +123,7 @@ def test_wrong_calls_of_segments_are_errors(images, tmp_path):
     assert "no codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
     np.savez(tmp_path / "bad.npz", mean=np.zeros(3), scale=np.zeros(3), centres=np.zeros((2, 3)))
     assert "no codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
-    assert "to make 999 pseudo-classes" in error_of(*out, "--segment-classes", "999")
+    assert "for 999 pseudo-classes" in error_of(*out, "--segment-classes", "999")
 
 
 def test_a_codebook_is_kept_and_gives_the_nearest_centre(tmp_path):

@@ -28,9 +28,9 @@ def test_a_store_is_told_in_words(store, capsys):
     main(["inspect", store])
     told = capsys.readouterr().out
     for line in (
-        "2 images, 4 objects of 7 numbers each at most",
+        "2 images, at most 4 objects per image, 7 features each",
         "source: a test",
-        "objects an image: 0 to 3, median 1.5, mean 1.50",
+        "objects per image: 0 to 3, median 1.5, mean 1.50",
         "images without objects: 1",
         "      2       1  ship",
         "      1       1  plane",

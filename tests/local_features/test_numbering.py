@@ -79,7 +79,7 @@ def test_two_numberings_of_the_same_detections_give_the_same_store(
 def test_class_numbers_without_a_stated_meaning_are_an_error(images, detections):
     write_lines(detections / "a.txt", ["1 0.5 0.5 0.1 0.1 0.9"])
     said = error_of("yolo", detections, images)
-    assert said.startswith(f"{detections}: holds class numbers, and nothing says what they mean")
+    assert said.startswith(f"{detections}: contains class numbers whose meaning is not defined")
     for choice in (
         "--classes",
         "one class per line",
@@ -89,7 +89,7 @@ def test_class_numbers_without_a_stated_meaning_are_an_error(images, detections)
         "coco80",
     ):
         assert choice in said
-    assert "nothing says" in error_of("yolo", detections, images, "--skip-bad")
+    assert "not defined" in error_of("yolo", detections, images, "--skip-bad")
     assert not (images.parent / "out.h5").exists()
 
 
@@ -111,7 +111,7 @@ def test_classes_that_the_store_does_not_have_are_left_out_and_counted(
     store = build("yolo", detections, images, *flags, "--skip-bad")
     assert store.features.representation[0, :, :15].sum(axis=0).nonzero()[0].tolist() == [6]  # ship
     told = capsys.readouterr().out
-    assert "of classes that the store does not have: container-crane 2, airport 1\n" in told
+    assert "of classes not in the store: container-crane 2, airport 1\n" in told
     assert caplog.text.count("left out") == 3
     store = build("yolo", detections, images, *flags, "--store-classes", "dota-v2.0")
     assert store.drea.classes[15:] == ("container-crane", "airport", "helipad")
@@ -150,7 +150,7 @@ def test_categories_of_coco_without_a_stated_meaning_are_an_error(images, detect
     said = error_of("coco", detections, images, "--classes", "dota")
     assert "--first-category: 1" in said
     said = error_of("coco", detections, images, "--first-category", "1")
-    assert "goes with --format coco and --classes" in said
+    assert "needs --format coco and --classes" in said
     flags = ("--classes", "dota", "--first-category", "0")
     assert "there is no class 15 in the numbering" in error_of("coco", detections, images, *flags)
     write_coco(detections, rows)
@@ -160,10 +160,10 @@ def test_categories_of_coco_without_a_stated_meaning_are_an_error(images, detect
 def test_formats_that_hold_names_take_no_numbering(images, detections):
     write_lines(detections / "a.txt", ["ship 0.5 1 2 3 4"])
     said = error_of("paddledet", detections, images, "--classes", "dota")
-    assert "format paddledet holds names" in said
+    assert "format paddledet has class names" in said
     assert "--store-classes" in said
     said = error_of("yolo", detections, images, "--classes", "dota", "--first-category", "1")
-    assert "goes with --format coco" in said
+    assert "needs --format coco" in said
 
 
 def test_known_numberings_are_those_of_their_sources():

@@ -39,7 +39,7 @@ def check(released, wanted):
 def refusal_of(path, value=None):
     if value is not None:
         path.write_bytes(value if isinstance(value, bytes) else pickle.dumps(value))
-    with pytest.raises(UserError, match="nothing in it was run") as caught:
+    with pytest.raises(UserError, match="none of its code was run") as caught:
         read_released(path)
     assert (caught.value.status, "\n" in str(caught.value)) == (2, False)
     return str(caught.value)
@@ -49,14 +49,14 @@ def test_a_released_file_becomes_a_store(tmp_path, capsys):
     np.save(tmp_path / "released.npy", matrices())
     out = tmp_path / "local.h5"
     main(["convert", str(tmp_path / "released.npy"), "--out", str(out)])
-    assert "3 images, 20 objects of 20 numbers each" in capsys.readouterr().out
+    assert "3 images, 20 objects with 20 features each" in capsys.readouterr().out
     check(read_released(tmp_path / "released.npy"), matrices())
     assert read_store(out).names == tuple(NAMES)
     features = read_local_features(out, ["x.3.tif", "airport_1.tif"], DreaOptions())
     wanted = matrices()["adj_matrix"]
     np.testing.assert_array_equal(features.adjacency[0], np.float32(wanted["x.3.txt"]))
     main(["inspect", str(out)])
-    assert "options behind the matrices are unknown" in capsys.readouterr().out
+    assert "options that these matrices were made with are unknown" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -101,7 +101,7 @@ def test_matrices_without_known_options_need_only_fit(tmp_path):
     other = DREA.model_copy(update={"min_score": 0.9})
     assert read_local_features(tmp_path / "s.h5", ["a.tif"], other).adjacency.shape == (1, 3, 3)
     message = error_of(tmp_path / "s.h5", drea=DreaOptions())
-    assert "3 objects of 7 numbers" in message
+    assert "3 objects of 7 features" in message
     assert "20 of 20" in message
 
 
@@ -118,10 +118,10 @@ def test_what_is_no_store_is_an_error(tmp_path, store):
     assert "is not an HDF5 file" in error_of(tmp_path / "text.h5")
     cut = tmp_path / "cut.h5"
     cut.write_bytes(store.read_bytes()[:700])
-    assert "is not a whole store" in error_of(cut)
+    assert "is not a complete store" in error_of(cut)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["images"] = np.zeros(3)
-    assert "is not a whole store" in error_of(tmp_path / "other.h5")
+    assert "is not a complete store" in error_of(tmp_path / "other.h5")
 
 
 def change(path, dataset, value):
@@ -140,7 +140,7 @@ def change(path, dataset, value):
         ("representation", np.zeros((3, 3, 7), np.int64), "must hold real numbers"),
         ("representation", np.float32(1), "must be"),
         ("names", np.array([b"a.tif", b"a.tif", b"b.tif"]), "must differ"),
-        ("names", np.zeros(3), "not a whole store"),
+        ("names", np.zeros(3), "not a complete store"),
     ],
 )
 def test_damaged_matrices_are_an_error(store, dataset, value, message):

@@ -100,7 +100,7 @@ def test_pixels_without_data_are_never_found(learned, tmp_path, capsys):
         capsys, "--image", tmp_path / "empty.tif", *arguments, "--out", tmp_path / "none"
     )
     assert status == 2
-    assert "no window holds enough data" in told.err
+    assert "no window contains enough data" in told.err
     assert not (tmp_path / "none" / "result.json").exists()
 
 
@@ -183,7 +183,7 @@ def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
         (["--image", "text.tif"], "text.tif: is not a raster image"),
         (["--windows", "4000"], "none fits into the scene of 200 x 160 pixels"),
         (["--bands", "1,2,9"], "has 3 bands"),
-        (["--text", "qwxyz"], "holds no word that the model knows"),
+        (["--text", "qwxyz"], "contains no word that the model knows"),
         (["--stretch", "9,3"], "is not LOW,HIGH"),
         (["--checkpoint", "text.tif"], "text.tif"),
     ],
@@ -269,7 +269,7 @@ def test_dense_runs_where_windows_lie_on_the_grid(learned, tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "result.json").read_text())["dense"] is True
     status, told = run(capsys, *arguments, "--overlap", 0.4)
     assert status == 2
-    assert "do not lie on the backbone's last map" in told.err
+    assert "do not align with the backbone's last feature map" in told.err
 
 
 def test_windows_cover_a_scene_to_its_border():

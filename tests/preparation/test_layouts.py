@@ -126,7 +126,7 @@ def test_coco_of_karpathy_with_folders_and_restval(own):
     done, files = prepared(own, dump(own, {"images": images}), "data")
     assert done.images == {"train": 10, "val": 5, "test": 5}
     assert "part1/harbor_1.png" in lines(files, "train")[0]
-    assert "the splits are those that the captions name" in done.said
+    assert "using the splits given with the captions" in done.said
 
 
 def test_lists_named_after_splits(own):
@@ -168,7 +168,7 @@ def test_an_imagefolder_with_a_folder_for_each_split(own, places):
         ("image,caption\n,one\n", r"captions.csv:2: names no picture"),
         ("image,caption,split\nplane_0.png,one,later\n", r"captions.csv:2: is of split 'later'"),
         ("image,caption,split\nplane_0.png,a,train\nplane_0.png,b,test\n", "in one split"),
-        ("image,caption,split\nplane_0.png,a,train\nharbor_1.png,b,\n", "harbor_1.png: is of no"),
+        ("image,caption,split\nplane_0.png,a,train\nharbor_1.png,b,\n", "harbor_1.png: has no"),
     ],
 )
 def test_bad_tables_are_one_line_and_write_nothing(own, text, what):

@@ -21,7 +21,7 @@ def test_shares():
     assert read_shares("80/10/10") == pytest.approx((0.8, 0.1, 0.1))
     assert read_shares("9/1") == pytest.approx((0.9, 0, 0.1))
     for text in ("", "80", "a/b/c", "-1/1/1", "0/1/1", "1/2/3/4", "nan/1/1"):
-        with pytest.raises(UserError, match="is no split"):
+        with pytest.raises(UserError, match="is not a valid split"):
             read_shares(text)
 
 

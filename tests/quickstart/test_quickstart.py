@@ -32,7 +32,7 @@ def test_it_trains_tests_and_goes_on_where_it_was_stopped(own, monkeypatch, caps
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "test", stopped)
-        with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
             quickstart(request(own, table))
     out = own.root / "archive"
     best = out / "checkpoint" / "model" / "0" / "best.pth"
@@ -59,10 +59,10 @@ def test_it_trains_tests_and_goes_on_where_it_was_stopped(own, monkeypatch, caps
             quickstart(request(own, None, checkpoint=best, out=own.root / "second"))
         )
     ) == 20  # fmt: skip
-    with pytest.raises(UserError, match=r"was begun with another minutes \(30.0, now 5\)"):
+    with pytest.raises(UserError, match=r"was started with a different minutes \(30.0, now 5\)"):
         quickstart(request(own, table, minutes=5))
     table.write_text(table.read_text() + "plane_0.png,one more\n")
-    with pytest.raises(UserError, match="another state of the captions"):
+    with pytest.raises(UserError, match="different state of the captions"):
         quickstart(request(own, table))
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_path_may_be_corrected(own):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "needs captions to train by, or a trained model"),
+        ([], "needs either captions to train on or a trained model"),
         (["--captions", "c.csv", "--checkpoint", "b.pth"], "give either --captions"),
         (["--checkpoint", "b.pth"], "--images: is missing"),
         (["--template", "a {class}"], "--images: is missing"),
@@ -99,5 +99,5 @@ def test_wrong_calls(tmp_path, arguments, message):
 def test_a_folder_of_others_is_not_touched(own):
     (own.root / "archive").mkdir()
     (own.root / "archive" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds other files"):
+    with pytest.raises(UserError, match="contains other files"):
         quickstart(request(own, write_table(own)))

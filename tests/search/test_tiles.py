@@ -166,13 +166,13 @@ def test_a_whole_archive_encodes_nothing_again(learned, folder, tiled, scene, ca
     arguments = ["index", "--images", folder, "--checkpoint", learned.checkpoint, "--out", tiled]
     status, told = run(capsys, *arguments, "--tiles", SIDE, "--overlap", 0.5)
     assert status == 0, told.err
-    assert ", 0 of them encoded now; 1 could not be read" in told.out
+    assert ", 0 newly encoded; 1 could not be read" in told.out
     assert [match.name for match in Archive.open(tiled).query(scene[0])] == before
     number = Archive.open(tiled).number_of(before[0])
     assert Archive.open(tiled).image(number).size == (SIDE, SIDE)
     status, told = run(capsys, *arguments, "--tiles", SIDE, "--overlap", 0.25)
     assert status == 2
-    assert "was made with other tiles" in told.err
+    assert "was built with other tiles" in told.err
 
 
 def test_sixteen_bits_are_stretched_the_same_for_all_tiles(learned, scene, tmp_path):
@@ -198,7 +198,7 @@ def test_sixteen_bits_are_stretched_the_same_for_all_tiles(learned, scene, tmp_p
     [
         (["--bbox", "1,2,3"], "is not W,S,E,N in degrees"),
         (["--bbox", "0,50,10,40"], "with S below N"),
-        (["--rerank", "--bbox", "0,0,10,10"], "--rerank: orders all images"),
+        (["--rerank", "--bbox", "0,0,10,10"], "--rerank: applies to all images"),
     ],
 )
 def test_a_wrong_box_is_one_line(tiled, scene, capsys, arguments, message):
@@ -213,7 +213,7 @@ def test_a_wrong_box_is_one_line(tiled, scene, capsys, arguments, message):
 def test_an_archive_of_images_has_no_places(archive_path, learned, capsys, tmp_path):
     ask = ["query", learned.pairs[0][0], "--index", archive_path]
     for more, message in (
-        (["--bbox", "0,0,1,1"], "--bbox: needs an archive of tiles"),
+        (["--bbox", "0,0,1,1"], "--bbox: needs an archive of scene tiles"),
         (["--geojson", tmp_path / "out.json"], "--geojson: needs an archive of tiles"),
     ):
         status, told = run(capsys, *ask, *more)

@@ -119,14 +119,14 @@ def test_both_kinds_share_a_folder_when_their_words_are_the_same(corpus, tmp_pat
         build_skipthoughts(kind, tmp_path, words)
     other = ("--kind", "bi", "--min-count", "7", "--overwrite")
     assert train(corpus, tmp_path, *other) == 2
-    assert "belongs to utable.npy and has other words" in capsys.readouterr().err
+    assert "belongs to utable.npy and has a different vocabulary" in capsys.readouterr().err
 
 
 def test_files_that_are_there_are_kept(corpus, tmp_path, capsys):
     assert train(corpus, tmp_path) == 0
     before = (tmp_path / "uni_skip.npz").read_bytes()
     assert train(corpus, tmp_path, "--seed", "3") == 2
-    assert "utable.npy: is there already; name another --out, or add --overwrite" in (
+    assert "utable.npy: already exists; choose another --out, or add --overwrite" in (
         capsys.readouterr().err
     )
     assert (tmp_path / "uni_skip.npz").read_bytes() == before
@@ -149,7 +149,7 @@ def test_an_unfinished_training_is_not_written_over(corpus, tmp_path, capsys):
     for name in ("utable.npy", "uni_skip.npz"):
         (tmp_path / name).unlink()
     assert train(corpus, tmp_path) == 2
-    assert "an unfinished training is there; add --resume" in capsys.readouterr().err
+    assert "an unfinished training exists; add --resume" in capsys.readouterr().err
 
 
 def test_captions_of_a_folder_train_without_its_other_splits(tmp_path):

@@ -60,7 +60,7 @@ def test_a_model_is_trained_tested_and_searched_with(tmp_path, monkeypatch, chan
     if "model.name=AMFMN" in changes:
         with pytest.raises(UserError, match="use --kind flat"):
             build_archive(folder, best, tmp_path / "other", kind="hnsw")
-        with pytest.raises(UserError, match="search for one of the two"):
+        with pytest.raises(UserError, match="search by one of the two"):
             archive.query(captions[0], image=folder / "test_2.png")
 
 

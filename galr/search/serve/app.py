@@ -114,11 +114,11 @@ class Site:
         if question.sentence is None and question.like is None and not has_image:
             raise Refused(422, "Write a sentence or choose an image.")
         if question.rerank and (has_image or question.like is not None):
-            raise Refused(422, "Rerank orders what a sentence alone has found.")
+            raise Refused(422, "Re-ranking works for sentence queries only.")
         if question.box is not None and (question.rerank or self.archive.tiles is None):
-            raise Refused(422, "A box is for tiles of scenes, without rerank.")
+            raise Refused(422, "A box needs an archive of scene tiles, without re-ranking.")
         if question.rerank and not self.archive.captions[0]:
-            raise Refused(422, "This archive holds no captions for rerank to compare with.")
+            raise Refused(422, "This archive has no captions, which re-ranking needs.")
 
     def _match(self, match: Match) -> dict[str, Any]:
         why = None if match.why is None else match.why._asdict()

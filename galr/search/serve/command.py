@@ -98,7 +98,9 @@ def listen(host: str, port: int) -> socket.socket:
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError):
-        raise UserError(place, "this machine has no such address", "name another --host") from None
+        raise UserError(
+            place, "this machine has no such address", "choose another --host"
+        ) from None
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -106,8 +108,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        what = f"cannot be listened at ({error.strerror or error})"
-        raise UserError(place, what, "name another --port or --host") from None
+        what = f"cannot listen there ({error.strerror or error})"
+        raise UserError(place, what, "choose another --port or --host") from None
     return listening
 
 
@@ -119,14 +121,14 @@ def _tell(
     archive: Archive, host: str, listening: socket.socket, *, has_objects: bool, is_open: bool
 ) -> None:
     if archive.manifest.local is not None and not has_objects:
-        logger.info("objects are not shown: name the store that the archive was made with, --local")
+        logger.info("objects are not shown: add --local with the store the archive was built with")
     if is_open:
         logger.warning(
-            "warning: other machines can reach this server, and nobody is asked for a password: "
-            "whoever can reach it can search and see the images"
+            "warning: other machines can reach this server, and there is no password: "
+            "anyone who can reach it can search and see the images"
         )
     shown = f"[{host}]" if ":" in host.strip("[]") else host
     shown = socket.gethostname() if host in ("0.0.0.0", "::", "[::]") else shown
     address = f"http://{shown.replace('[[', '[').replace(']]', ']')}:{listening.getsockname()[1]}/"
-    sys.stdout.write(f"{len(archive)} images at {address} until Ctrl-C\n")
+    sys.stdout.write(f"{len(archive)} images at {address} (stop with Ctrl-C)\n")
     sys.stdout.flush()

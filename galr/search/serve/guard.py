@@ -81,7 +81,7 @@ class Guard:
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         called = headers.getlist("host")
         if len(called) != 1 or called[0] not in self.hosts:
-            return 421, "This server is not known by that name."
+            return 421, "This server does not accept that host name."
         if method in ("GET", "HEAD"):
             return None
         origins = headers.getlist("origin")

@@ -74,12 +74,12 @@ class Question(BaseModel):
         try:
             return box(self.bbox) if self.bbox.strip() else None
         except ArgumentTypeError:
-            raise Refused(422, "A box is west,south,east,north in degrees.") from None
+            raise Refused(422, "A box must be west,south,east,north in degrees.") from None
 
     def _within(self, limits: Limits) -> Question:
         if len(self.text) > limits.sentence:
-            what = f"The sentence has {len(self.text):,} letters"
-            raise Refused(413, f"{what}; at most {limits.sentence:,} are read.")
+            what = f"The sentence has {len(self.text):,} characters"
+            raise Refused(413, f"{what}; the limit is {limits.sentence:,}.")
         if self.k > limits.results:
             raise Refused(422, f"At most {limits.results} results can be asked for.")
         return self
@@ -91,7 +91,7 @@ async def read_body(request: Request, most: int) -> bytes:
     No more than these are held. Of a longer one some more are read and dropped, since many a
     sender listens only when it has sent all.
     """
-    too_large = Refused(413, f"This is too large: at most {shown_bytes(most)} are taken.")
+    too_large = Refused(413, f"The request is too large: the limit is {shown_bytes(most)}.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
         raise too_large
@@ -116,4 +116,4 @@ def _malformed(error: ValidationError) -> Refused:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])[:40]
     what = str(first["msg"])[:160]
-    return Refused(422, f"This is no question: {place + ': ' if place else ''}{what}.")
+    return Refused(422, f"Invalid query: {place + ': ' if place else ''}{what}.")

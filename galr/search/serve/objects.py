@@ -22,8 +22,8 @@ class Objects:
         """Raises UserError for another store than the archive's."""
         self._store = read_store(path)
         if manifest.local != hashlib.sha256(Path(path).read_bytes()).hexdigest():
-            what = "is not the store that the archive was made with"
-            raise UserError(path, what, "name that one, or leave --local out")
+            what = "is not the store that the archive was built with"
+            raise UserError(path, what, "name that one, or omit --local")
         self._index = NameIndex(self._store.names)
 
     def of(self, name: str) -> dict[str, Any] | None:

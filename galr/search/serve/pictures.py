@@ -112,7 +112,7 @@ def read_upload(body: bytes, limits: Limits, scaling: Scaling = AS_IT_IS) -> Ima
         status = 413 if "pixels" in what else 415 if "known kind" in what else 422
         takes = f"{', '.join(FORMATS)}, at most {shown_bytes(limits.upload_bytes)}"
         takes = f"{takes} and {limits.upload_pixels / 1e6:g} million pixels"
-        raise Refused(status, f"The image {what}. Taken are {takes}.") from None
+        raise Refused(status, f"The image {what}. Accepted: {takes}.") from None
 
 
 def _jpeg(image: Image.Image) -> bytes:

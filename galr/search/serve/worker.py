@@ -40,7 +40,7 @@ class Worker:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
         except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
-            logger.warning("%s: not done within %g seconds", self.name, self.limits.seconds)
+            logger.warning("%s: not finished within %g seconds", self.name, self.limits.seconds)
             raise Refused(503, "This took too long: try again in a moment.") from None
 
     def close(self) -> None:

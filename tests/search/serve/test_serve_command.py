@@ -45,7 +45,7 @@ def test_what_cannot_be_served_is_one_line(archive_path, tmp_path, capsys, monke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = refused(capsys, *index, "--port", port)
-    assert f"127.0.0.1:{port}: cannot be listened at (Address already in use)" in error
+    assert f"127.0.0.1:{port}: cannot listen there (Address already in use)" in error
     assert "no such address" in refused(capsys, *index, "--host", "no.such.host.invalid")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "pip install fastapi uvicorn" in refused(capsys, *index)

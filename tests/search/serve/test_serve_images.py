@@ -128,7 +128,7 @@ def test_details_tell_objects_and_edges(local_archive):
 
 
 def test_another_store_is_refused(local_archive, archive):
-    with pytest.raises(UserError, match=r"local\.h5: is not the store that the archive was made"):
+    with pytest.raises(UserError, match=r"local\.h5: is not the store that the archive was built"):
         Objects(local_archive[1], archive.manifest)
 
 
