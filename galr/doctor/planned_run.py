@@ -10,12 +10,12 @@ from pathlib import Path
 
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.cache import folders
 from galr.data.folds import make_folds
 from galr.data.part import read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.doctor.finding import Finding, finding
 from galr.doctor.machine import available_memory, memory, shared_memory
+from galr.images.cache import folders
 from galr.images.decoding import decode_image
 from galr.images.scaling import Scaling
 from galr.model.build import build_model
