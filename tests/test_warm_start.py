@@ -63,7 +63,6 @@ def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, arguments, says):
 def test_seconds_that_reading_takes_are_an_error(tmp_path, monkeypatch):
     options = load_options(make_data(tmp_path))
     seconds = itertools.count(1)
-    monkeypatch.setattr(warm_start, "cpu_seconds", lambda: 0.0)
     monkeypatch.setattr(schedule, "cpu_seconds", lambda: float(next(seconds)))
     with pytest.raises(RunError, match=r"0\.5 are spent before the first step"):
         warm_start.pretrain(options, seconds=0.5)
