@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from galr.common.errors import UserError
+from galr.encoders.trunk import Trunk
 from galr.training.backbone import compile_backbone, set_trainable
 from tests.model.tiny import tiny_options
 from tests.training.test_step import STILL, make, make_batch
@@ -15,7 +16,7 @@ from tests.training.test_step import STILL, make, make_batch
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 
-class SmallTrunk(nn.Module):
+class SmallTrunk(Trunk):
     """Four maps of the right shapes, by a convolution each."""
 
     def __init__(self):
