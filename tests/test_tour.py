@@ -21,8 +21,6 @@ def shown(notebook):
 def test_the_tour_runs_and_shows_what_was_committed(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # as galr.common.cli
-    # tqdm says where Jupyter lacks widgets, which nothing here needs
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress not found")
     committed = nbformat.read(TOUR, as_version=4)
     run = nbformat.from_dict(committed)
     place = {"metadata": {"path": str(TOUR.parent)}}

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +128,9 @@ _whole: WholeProgress | None = None
 @contextlib.contextmanager
 def whole_progress(seconds: float, spent: float = 0.0) -> Iterator[WholeProgress]:
     """Within the block all loops share one bar, which ends after ``seconds``."""
+    # imports tqdm.auto, which warns in a notebook without widgets
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     global _whole
     _whole = WholeProgress(seconds, spent)
     try:
