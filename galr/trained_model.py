@@ -20,8 +20,9 @@ from galr.common.processes import cores
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
-from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary, tokenizer_of
+from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary
 from galr.data.words import STOP_WORDS
+from galr.evaluation.trained_fold import stored_tokenizer
 from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
@@ -103,15 +104,7 @@ class TrainedModel:
     ) -> TrainedModel:
         """The model in the entries that ``read_complete`` found in ``path``."""
         options = options_from_dict(entries["options"], f"{path} (its options)")
-        vocabulary: Tokenizer = RawText()
-        try:
-            if options.model.text_parts.words is not None:
-                words = [str(word) for word in entries["vocabulary"]]
-                known = Vocabulary(words, options.dataset.tokenizer)
-                vocabulary = tokenizer_of(options, known)
-        except ValueError as error:
-            what = f"holds no vocabulary: {error}"
-            raise UserError(path, what, CHECKPOINT_REMEDY) from None
+        vocabulary = stored_tokenizer(entries["vocabulary"], options, path)
         return cls(model_of(entries, path, options, device, vocabulary.words), vocabulary, options)
 
     def similarity(

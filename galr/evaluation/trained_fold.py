@@ -17,9 +17,9 @@ from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.part import Part, read_split
-from galr.data.vocabulary import Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
+from galr.data.vocabulary import RawText, Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
-from galr.model.build import build_model, model_of, read_checkpoint
+from galr.model.build import CHECKPOINT_REMEDY, build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict
 
@@ -152,9 +152,20 @@ def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Opt
 def checkpoint_tokenizer(path: str | Path, options: Options) -> Tokenizer:
     """The vocabulary in the checkpoint at ``path``, or the one ``options`` name if it has none."""
     words = read_checkpoint(path).get("vocabulary")
-    if options.model.text_parts.words is None or not words:
-        return read_tokenizer(options)
-    known = Vocabulary([str(word) for word in words], options.dataset.tokenizer)
+    return stored_tokenizer(words, options, path) if words else read_tokenizer(options)
+
+
+def stored_tokenizer(words: Sequence[object], options: Options, path: str | Path) -> Tokenizer:
+    """The tokenizer of ``options`` over the ``words`` that the checkpoint at ``path`` holds.
+
+    Raises UserError where they are no vocabulary.
+    """
+    if options.model.text_parts.words is None:
+        return RawText()
+    try:
+        known = Vocabulary([str(word) for word in words], options.dataset.tokenizer)
+    except ValueError as error:
+        raise UserError(path, f"holds no vocabulary: {error}", CHECKPOINT_REMEDY) from None
     return tokenizer_of(options, known)
 
 
