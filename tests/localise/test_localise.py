@@ -15,21 +15,7 @@ from tests.search.conftest import learned as learned
 rasterio = pytest.importorskip("rasterio")
 pytest.importorskip("cv2")
 
-SIDE = 40
-PLACE = (3, 1)  # column and row of the tile that the query describes
-
-
-def pixels(learned):
-    """A scene of 5 x 4 tiles of one picture, but for the one that a caption describes."""
-    caption, name = learned.pairs[0]
-    other = learned.pairs[3][1]
-    tiles = {
-        key: np.asarray(Image.open(learned.images / key).convert("RGB")) for key in (name, other)
-    }
-    scene = np.tile(tiles[other], (4, 5, 1))
-    left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
-    scene[top : top + SIDE, left : left + SIDE] = tiles[name]
-    return caption, scene
+from tests.scene_files import PLACE, SIDE, scene_pixels, write_tiff  # noqa: E402 - needs rasterio
 
 
 def run(capsys, *arguments):
@@ -37,18 +23,9 @@ def run(capsys, *arguments):
     return status, capsys.readouterr()
 
 
-def write_tiff(path, scene, **profile):
-    bands = scene.transpose(2, 0, 1)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=scene.shape[1], height=scene.shape[0], count=len(bands),
-        dtype=scene.dtype, **profile,
-    ) as file:  # fmt: skip
-        file.write(bands)
-
-
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32633"])
 def test_the_place_is_found_and_has_its_coordinates(learned, tmp_path, capsys, crs):
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     if crs == "EPSG:4326":
         transform = rasterio.transform.from_origin(15.0, 47.0, 1e-4, 1e-4)
     else:
@@ -85,7 +62,7 @@ def test_the_place_is_found_and_has_its_coordinates(learned, tmp_path, capsys, c
 
 
 def test_pixels_without_data_are_never_found(learned, tmp_path, capsys):
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
     scene[top : top + SIDE, left : left + SIDE] = 0
     transform = rasterio.transform.from_origin(100, 200, 2, 2)
@@ -109,7 +86,7 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
 ):
     from galr.localise import encode
 
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     Image.fromarray(scene).save(tmp_path / "scene.png")
     monkeypatch.setattr(encode, "BATCH", 16)
     encoded, out = [], tmp_path / "out"
@@ -138,7 +115,7 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
 
 
 def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     Image.fromarray(scene).save(tmp_path / "scene.png")
     left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
     square = [[left, top], [left + SIDE, top], [left + SIDE, top + SIDE], [left, top + SIDE]]
@@ -190,7 +167,7 @@ def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
 )
 def test_bad_input_is_one_line(learned, tmp_path, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     Image.fromarray(scene).save("scene.png")
     (tmp_path / "text.tif").write_text("no image")
     given = {"--image": "scene.png", "--text": caption, "--checkpoint": learned.checkpoint,
@@ -207,7 +184,7 @@ def test_bad_input_is_one_line(learned, tmp_path, capsys, monkeypatch, arguments
 
 
 def test_a_reference_system_that_is_not_of_the_earth_is_refused(learned, tmp_path, capsys):
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     local = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
     transform = rasterio.transform.from_origin(100, 200, 1, 1)
     write_tiff(tmp_path / "scene.tif", scene, crs=local, transform=transform)
@@ -229,7 +206,7 @@ def encoder_of(learned):
 def test_windows_in_blocks_are_the_windows_alone(learned, tmp_path):
     from galr.localise.encode import encode_windows
 
-    _, scene = pixels(learned)
+    _, scene = scene_pixels(learned)
     Image.fromarray(scene).save(tmp_path / "scene.png")
     encoder = encoder_of(learned)
     windows = cover(5 * SIDE, 4 * SIDE, (32, 64))
@@ -260,7 +237,7 @@ def test_dense_windows_of_one_picture_are_the_windows(learned):
 
 
 def test_dense_runs_where_windows_lie_on_the_grid(learned, tmp_path, capsys):
-    caption, scene = pixels(learned)
+    caption, scene = scene_pixels(learned)
     Image.fromarray(scene).save(tmp_path / "scene.png")
     arguments = ["--image", tmp_path / "scene.png", "--text", caption, "--dense", "--checkpoint",
                  learned.checkpoint, "--out", tmp_path / "out", "--windows", 64]  # fmt: skip

@@ -14,22 +14,13 @@ from galr.search.storage import Tiling
 
 rasterio = pytest.importorskip("rasterio")
 
-SIDE = 40
-PLACE = (3, 1)  # column and row of the tile that the query describes
+from tests.scene_files import PLACE, SIDE, scene_pixels, write_tiff  # noqa: E402 - needs rasterio
+
 CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 TRANSFORMS = {
     "EPSG:4326": rasterio.transform.from_origin(15.0, 47.0, 1e-4, 1e-4),
     "EPSG:32633": rasterio.transform.from_origin(500000, 5200000, 0.5, 0.5),
 }
-
-
-def write_tiff(path, scene, **profile):
-    bands = scene.transpose(2, 0, 1)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=scene.shape[1], height=scene.shape[0], count=len(bands),
-        dtype=scene.dtype, **profile,
-    ) as file:  # fmt: skip
-        file.write(bands)
 
 
 def run(capsys, *arguments):
@@ -39,16 +30,7 @@ def run(capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def scene(learned):
-    """A scene of 5 x 4 tiles of one picture, but for the one that a caption describes."""
-    caption, name = learned.pairs[0]
-    other = learned.pairs[3][1]
-    tiles = {
-        key: np.asarray(Image.open(learned.images / key).convert("RGB")) for key in (name, other)
-    }
-    pixels = np.tile(tiles[other], (4, 5, 1))
-    left, top = PLACE[0] * SIDE, PLACE[1] * SIDE
-    pixels[top : top + SIDE, left : left + SIDE] = tiles[name]
-    return caption, pixels
+    return scene_pixels(learned)
 
 
 @pytest.fixture(scope="module")
