@@ -69,3 +69,11 @@ def test_a_folder_without_folds_and_two_sources_of_options_are_refused(tmp_path,
     with pytest.raises(SystemExit):
         test_command.main([str(tmp_path), "--path_opt", "UCM_GaLR"])
     assert "omit either it or --path_opt" in capsys.readouterr().err
+
+
+def test_a_damaged_vocabulary_in_a_checkpoint_is_named(trained, tmp_path):
+    damaged = tmp_path / "damaged.pth"
+    entries = torch.load(trained[0] / "0" / "best.pth", weights_only=True)
+    torch.save({**entries, "vocabulary": ["a", "a", "<unk>"]}, damaged)
+    with pytest.raises(UserError, match=r"damaged\.pth: holds no vocabulary"):
+        single_command.main(["--resume", str(damaged)])
