@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from galr.demo.canvas import Colour
+from galr.demo.choice import one_of
 
 CARS: dict[str, Colour] = {
     "white": (238, 238, 236),
@@ -36,5 +37,5 @@ COURTS: dict[str, tuple[Colour, Colour]] = {  # outside and inside of the lines
 
 def pick(rng: np.random.Generator, colours: Mapping[str, Colour]) -> tuple[str, Colour]:
     """A name and its colour."""
-    name = str(rng.choice(list(colours)))
+    name = one_of(rng, colours)
     return name, colours[name]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from galr.demo.canvas import Box
+from galr.demo.choice import one_of
 from galr.options.schema import DOTA_CLASSES
 
 MISSED = 0.06  # share of objects that are not found
@@ -26,7 +27,7 @@ def detection_lines(boxes: Sequence[Box], side: int, rng: np.random.Generator) -
     for _ in range(rng.poisson(FALSE_ALARMS)):
         x, y = rng.uniform(5, 85, 2)
         width, height = rng.uniform(4, 12, 2)
-        box = Box(str(rng.choice(DOTA_CLASSES)), x, y, x + width, y + height)
+        box = Box(one_of(rng, DOTA_CLASSES), x, y, x + width, y + height)
         lines.append(_line(box, float(rng.uniform(0.1, 0.45)), side, rng))
     return [lines[index] for index in rng.permutation(len(lines))]
 

@@ -17,6 +17,7 @@ from galr.demo.canvas import (
     scatter,
     tint,
 )
+from galr.demo.choice import one_of, two_of
 from galr.demo.colours import CARS, ROOFS, pick
 from galr.demo.story import Story, Thing, seen
 
@@ -132,7 +133,7 @@ def farmland(canvas: Canvas) -> Story:
     rng = canvas.rng
     canvas.ground(places.SOIL)
     base = Pose(50, 50, float(rng.uniform(0, 360)))
-    first, second = (str(name) for name in rng.choice(list(CROPS), 2, replace=False))
+    first, second = two_of(rng, CROPS)
     round_fields = bool(rng.random() < 0.35)
     size = 36.0 if round_fields else float(rng.uniform(24, 40))
     for column in range(-3, 4):
@@ -169,7 +170,7 @@ def forest(canvas: Canvas) -> Story:
     canvas.ground((58, 80, 44))
     base = Pose(50, 50, float(rng.uniform(0, 360)))
     density = float(rng.choice([0.3, 1.0]))
-    extra = str(rng.choice(["none", "path", "pond"]))
+    extra = one_of(rng, ["none", "path", "pond"])
     for x, y in rng.uniform(0, 100, (int(520 * density), 2)):
         places.tree(canvas, float(x), float(y), float(rng.uniform(2, 3.6)))
     beside, remarks = [], ["Green trees cover the ground"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from galr.demo import vehicles
 from galr.demo.canvas import Canvas, Colour, Pose
+from galr.demo.choice import two_of
 from galr.demo.places import CONCRETE, tank
 from galr.demo.story import Story, seen
 
@@ -54,7 +55,7 @@ def small_objects(canvas: Canvas) -> Story:
     """Two kinds of small objects, each on its own half of a wide concrete ground."""
     rng = canvas.rng
     canvas.ground(CONCRETE, 9)
-    first, second = (str(kind) for kind in rng.choice(list(KINDS), 2, replace=False))
+    first, second = two_of(rng, KINDS)
     here, there, *halves = SIDES[rng.integers(len(SIDES))]
     for kind, half in zip((first, second), halves, strict=True):
         # left of the middle in the frame of the half, in rows far enough apart not to touch

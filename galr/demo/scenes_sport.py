@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from galr.demo import places
 from galr.demo.canvas import Canvas, Colour, Pose, fits, rectangle, tint
+from galr.demo.choice import one_of
 from galr.demo.colours import COURTS, ROOFS, pick
 from galr.demo.story import Story, Thing, seen
 
@@ -13,7 +14,7 @@ from galr.demo.story import Story, Thing, seen
 def tennis(canvas: Canvas) -> Story:
     """One to six tennis courts in a row or in two, with trees around."""
     base = _park(canvas)
-    name = str(canvas.rng.choice(list(COURTS)))
+    name = one_of(canvas.rng, COURTS)
     length = float(canvas.rng.uniform(28, 34))
     _rows(
         canvas, base, length, lambda pose: places.tennis_court(canvas, pose, length, COURTS[name])

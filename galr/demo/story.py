@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from galr.demo.canvas import Box, Canvas
+from galr.demo.choice import in_random_order, one_of
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -71,10 +72,10 @@ class Thing:
 
     def phrase(self, rng: np.random.Generator) -> str:
         """The thing with its number, for example "three white planes"."""
-        singular, _, plural = str(rng.choice(self.nouns)).partition("/")
+        singular, _, plural = one_of(rng, self.nouns).partition("/")
         noun = plural or singular + "s" if (self.count or 0) > 1 else singular
         if self.adjectives and rng.random() < 0.6:
-            noun = f"{rng.choice(self.adjectives)} {noun}"
+            noun = f"{one_of(rng, self.adjectives)} {noun}"
         if self.count is None:
             return noun
         if self.count == 1:
@@ -113,7 +114,7 @@ def captions(
 ) -> list[str]:
     """``count`` captions from different templates; ``boxes`` are all objects."""
     written: list[str] = []
-    for template in rng.permutation(story.templates):
+    for template in in_random_order(rng, story.templates):
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
         slots = _slots(story, boxes, rng)
         if names <= slots.keys():
@@ -148,19 +149,19 @@ def _slots(story: Story, boxes: Sequence[Box], rng: np.random.Generator) -> dict
     slots = {
         "main": story.main.phrase(rng),
         "is": story.main.verb,
-        "doing": str(rng.choice(story.doing)),
-        "where": str(rng.choice(story.where)),
-        "place": with_article(str(rng.choice(story.places))),
-        "view": str(rng.choice(VIEWS)),
+        "doing": one_of(rng, story.doing),
+        "where": one_of(rng, story.where),
+        "place": with_article(one_of(rng, story.places)),
+        "view": one_of(rng, VIEWS),
     }
     if rng.random() < 0.5:
-        slots["view"] = f"{with_article(str(rng.choice(RARE)))} view"
+        slots["view"] = f"{with_article(one_of(rng, RARE))} view"
     beside = [thing for thing in story.beside if thing.count != 0]
     if beside:
         things = rng.permutation(len(beside))[: rng.integers(1, 3)]
         slots["beside"] = " and ".join(beside[index].phrase(rng) for index in things)
     if story.remarks:
-        slots["remark"] = str(rng.choice(story.remarks))
+        slots["remark"] = one_of(rng, story.remarks)
     side = side_of([box for box in boxes if box.kind == story.main.kind])
     if side:
         slots["side"] = side
@@ -170,8 +171,8 @@ def _slots(story: Story, boxes: Sequence[Box], rng: np.random.Generator) -> dict
 def _amount(rng: np.random.Generator, count: int) -> str:
     vague = ["several", "some"] if count < 7 else ["many", "some", "lots of"]
     if count < len(NUMBERS):
-        return NUMBERS[count] if count == 2 or rng.random() < 0.65 else str(rng.choice(vague))
-    return str(rng.choice([*vague, "plenty of"]))
+        return NUMBERS[count] if count == 2 or rng.random() < 0.65 else one_of(rng, vague)
+    return one_of(rng, [*vague, "plenty of"])
 
 
 def _sentence(text: str, rng: np.random.Generator) -> str:
