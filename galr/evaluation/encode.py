@@ -14,7 +14,7 @@ from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.data.batches import Batch, ImageBatch
 from galr.data.captions import caption_loader
-from galr.data.dataset import image_loader
+from galr.data.loaders import image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Tokenizer

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.encoders.open_clip_towers import ClipSentences, read_towers
+from galr.encoders.open_clip_towers import ClipSentences
+from galr.encoders.read_open_clip import read_towers
 from galr.encoders.trunk import Trunk
 from galr.model.assemble import assemble
 from galr.model.backbone import build_backbone, empty_backbone

@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from galr.common import distributed
 from galr.common.errors import UserError
-from galr.data.dataset import view_loader
 from galr.data.feature_cache import Views, open_features
 from galr.data.image_cache import ImageFiles
+from galr.data.loaders import view_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.encoders.trunk import Trunk

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from galr.common.atomic import atomic_path, write_text
+from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
@@ -192,13 +190,3 @@ class Checkpoint:
                 f"it is {now}",
                 "resume with the same number, or choose another k_fold.experiment_name",
             )
-
-
-def write_log(path: Path, history: list[dict[str, float]]) -> None:
-    """Writes log.csv: a row per epoch, with the metrics of those that were validated."""
-    columns = list(dict.fromkeys(key for row in history for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, text.getvalue())
