@@ -28,7 +28,7 @@ from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
-from galr.options import Options, load_options, options_from_dict
+from galr.options import Options, load_options, stored_options
 from galr.pictures import Picture, list_of_pictures, square_pixels
 from galr.weights.exported import is_exported
 
@@ -103,7 +103,7 @@ class TrainedModel:
         cls, entries: dict[str, Any], path: str | Path, device: str | torch.device = "cpu"
     ) -> TrainedModel:
         """The model in the entries that ``read_complete`` found in ``path``."""
-        options = options_from_dict(entries["options"], f"{path} (its options)")
+        options = stored_options(entries["options"], path)
         vocabulary = stored_tokenizer(entries["vocabulary"], options, path)
         return cls(model_of(entries, path, options, device, vocabulary.words), vocabulary, options)
 

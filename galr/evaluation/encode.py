@@ -31,7 +31,7 @@ def image_embeddings(model: RetrievalModel, batch: Batch | ImageBatch) -> Tensor
         None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
     )
     if batch.images.dim() < 4:  # cached features in place of pixels
-        return model.encode_maps(batch.images, *local)
+        return model.encode_features(batch.images, *local)
     return model.encode_image(normalise(batch.images).to(kind), *local)
 
 

@@ -83,8 +83,8 @@ def with_cached_features(
             options,
             part.annotations.split,
             kept,
-            key=f"{weights_digest(encoder.trunk)}_{encoder.kept_length}",
-            length=encoder.kept_length,
+            key=f"{weights_digest(encoder.trunk)}_{encoder.num_features}",
+            length=encoder.num_features,
             batches=_features(encoder, kept, options),
         )
     return part._replace(images=features)
@@ -99,7 +99,9 @@ def _features(
     weight = next(encoder.parameters())
     for pixels in view_loader(views, options):
         rows = [
-            encoder.kept_maps(normalise(part.to(weight.device)).to(weight.dtype)).half().cpu()
+            encoder.forward_features(normalise(part.to(weight.device)).to(weight.dtype))
+            .half()
+            .cpu()
             for part in torch.split(pixels, options.batch_size_val)
         ]
         yield torch.cat(rows).view(len(pixels) // views.views, views.views, -1).numpy()

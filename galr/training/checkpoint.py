@@ -21,7 +21,7 @@ from galr.options import (
     Options,
     differences,
     is_under,
-    options_from_dict,
+    stored_options,
     yaml_value,
 )
 from galr.weights.files import read_bytes
@@ -166,7 +166,7 @@ class Checkpoint:
                 "evaluate it by test_single.py, or start again by --overwrite",
             )
         # options that are newer than the checkpoint had their defaults then
-        self._check_options(path, options_from_dict(entries["options"], f"{path} (its options)"))
+        self._check_options(path, stored_options(entries["options"], path))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if entries[key] != self.identity[key]:
                 raise UserError(

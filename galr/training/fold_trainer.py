@@ -82,7 +82,7 @@ class FoldTrainer:
         backbone, training, validation = (
             options.model.backbone, self.data.training, self.data.validation
         )  # fmt: skip
-        reads_features = backbone.cache_maps and not 0 < backbone.unfreeze_at <= progress
+        reads_features = backbone.cache_features and not 0 < backbone.unfreeze_at <= progress
         if reads_features == self._reads_features:
             return
         self._reads_features = reads_features
