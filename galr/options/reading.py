@@ -15,9 +15,9 @@ from pydantic_core import ErrorDetails
 
 from galr.common.cli import with_home
 from galr.common.errors import UserError
+from galr.common.yaml_file import UniqueKeyLoader, read_yaml
 from galr.options.find import find_options
 from galr.options.schema import RELEASED_UNUSED, Options
-from galr.options.yaml_file import UniqueKeyLoader, read_yaml
 
 logger = logging.getLogger(__name__)
 
