@@ -73,6 +73,7 @@ class TrainerState:
     cpu_seconds: float = 0.0  # including the validation of the epoch
     spent: bool = False  # whether the time budget is
     history: list[dict[str, float]] = field(default_factory=list)  # the rows of log.csv
+    setup_seconds: float = 0.0  # of cpu_seconds, before the first step
 
     def add(self, row: dict[str, float]) -> bool:
         """Adds the row of an epoch; returns whether its validation is the best so far."""

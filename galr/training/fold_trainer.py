@@ -121,6 +121,8 @@ class FoldTrainer:
             logger.info("fold %d: resuming after epoch %d", self.index, self.state.epoch)
         else:
             self._start()
+        self.schedule.begin()
+        self.state.setup_seconds = self.schedule.setup
         with open_events(self.folder, self.state.epoch + 1) as events:
             try:
                 while not self.state.is_finished(self.options.optim):
@@ -220,7 +222,7 @@ class FoldTrainer:
                 lambda: self.checkpoint.checked_bytes(self.last, parts), self.device
             )
         self.state = self.checkpoint.load(self.last, parts, content)
-        self.schedule.resume(self.state.cpu_seconds)
+        self.schedule.resume(self.state.cpu_seconds, self.state.setup_seconds)
         return True
 
     def _save_last(self) -> None:

@@ -24,7 +24,7 @@ class OptimOptions(Section):
         None,
         description="time budget of a fold in seconds of `budget_clock`, including set-up and all "
         "validations but the last; it replaces `epochs` as the end of training, and the "
-        "learning-rate schedule is spread over it",
+        "learning-rate schedule is spread over what set-up leaves of it",
     )
     budget_clock: Literal["cpu", "wall"] = Field(
         "cpu",
