@@ -41,28 +41,33 @@ class Trainer:
         self.started = clock(self.options.optim) if started is None else started
 
     def fit(
-        self, *, resume: bool = False, overwrite: bool = False, out: str | Path | None = None
+        self,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        out: str | Path | None = None,
+        fold: int | None = None,
     ) -> list[TrainerState]:
         """Trains the folds; returns the state of each, with the history of its epochs.
 
         ``resume`` continues an earlier run of the experiment, ``overwrite`` deletes it; with
-        neither, an earlier run is an error. ``out``: a JSON file for the best validations. The test
-        split is not read. Raises UserError for wrong options, data or checkpoints, and RunError
-        where the loss becomes NaN or infinite.
+        neither, an earlier run is an error. ``out``: a JSON file for the best validations.
+        ``fold``: train this one alone. The test split is not read. Raises UserError for wrong
+        options, data or checkpoints, and RunError where the loss becomes NaN or infinite.
         """
         options, summary, states = self.options, [], []
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
         with distributed.process_group(device):
-            distributed.on_main(lambda: self._make_room(resume, overwrite), device)
+            distributed.on_main(lambda: self.make_room(resume, overwrite), device)
             data = read_training_data(options, device)
             for warning in _warnings(options):
                 logger.warning("%s", warning)
             dtype = autocast_dtype(options.optim.amp, device)
             logger.info("precision: %s", "float32" if dtype is None else f"{dtype}, loss float32")
             started = self.started
-            for index in range(len(data.folds)):
+            for index in range(len(data.folds)) if fold is None else (fold,):
                 state = FoldTrainer(data, index, device, started).fit()
                 started = clock(options.optim)
                 summary.append({"fold": index, "validation": self._best(index, state)})
@@ -91,7 +96,7 @@ class Trainer:
         )  # fmt: skip
         return state.history[state.best_epoch]
 
-    def _make_room(self, resume: bool, overwrite: bool) -> bytes:
+    def make_room(self, resume: bool, overwrite: bool) -> bytes:
         """Protects or deletes an earlier run; there is nothing to send to the other ranks."""
         earlier = sorted(self.folder.glob("[0-9]*/*.pth"))
         if not earlier or resume:
