@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.search.archive import Archive
+from galr.search.encoder import import_encoder
 
 if TYPE_CHECKING:
     import uvicorn
@@ -34,11 +35,13 @@ def serve(
     port: int = 8000,
     allow_host: Sequence[str] = (),
     device: str = "auto",
+    encoder: str | None = None,
 ) -> None:
     """Serves the page of the archive ``index`` until Ctrl-C.
 
     ``images`` is the folder of images where it has moved, ``local`` the store that the archive was
-    made with, ``allow_host`` further names that the server is called by. Raises UserError where
+    made with, ``allow_host`` further names that the server is called by, ``encoder`` the function
+    of an encoder that the archive does not hold. Raises UserError where
     the archive, the port or a package is missing.
     """
     try:
@@ -55,7 +58,8 @@ def serve(
             "is not installed",
             "pip install fastapi uvicorn",
         ) from None
-    archive = Archive.open(index, images=images, device=choose_device(device))
+    own = None if encoder is None else import_encoder(encoder)
+    archive = Archive.open(index, images=images, device=choose_device(device), encoder=own)
     objects = None if local is None else Objects(local, archive.manifest)
     _ = archive.encoder, archive.captions  # now, so that nobody waits or is told of damage later
     listening = listen(host, port)
