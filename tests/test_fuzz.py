@@ -28,7 +28,7 @@ from galr.local_features.classes import ClassNames
 from galr.local_features.store import read_local_features, read_store
 from galr.model.build import read_checkpoint
 from galr.options import DreaOptions, Options, load_options
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from galr.weights.files import load_safetensors
 from postprocessing.files import read_part
 from tests.local_features.detector_files import (

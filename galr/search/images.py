@@ -22,6 +22,8 @@ CELLS_SHARE, LEAST_CELLS, GRAPH_BREADTH, CANDIDATES = 1 / 32, 16, 256, 10
 # conditions that admit fewer images, or a smaller share of all, are searched exactly
 FEW, FEW_SHARE = 200_000, 0.05
 
+CONDITION = "--where"
+
 Numbers = NDArray[np.int64]
 
 
@@ -110,7 +112,7 @@ class Images(Sequence[ImageFile]):
     def check(self, where: str) -> None:
         """Raises UserError for a condition that cannot be read."""
         remedy = f'write SQL on columns, such as "width > 500": {", ".join(self.columns)}'
-        with self.store.told(f"--where {where!r} cannot be read", remedy):
+        with self.store.told(f"{where!r} cannot be read", remedy, place=CONDITION):
             self.table.search().where(f"({where})").select(["name"]).limit(1).to_arrow()
 
     def admitted(self, where: str | None) -> int:

@@ -135,14 +135,21 @@ class Store:
         return "://" in self.address
 
     @contextlib.contextmanager
-    def told(self, what: str = "is missing or damaged", remedy: str = DAMAGED) -> Iterator[None]:
+    def told(
+        self,
+        what: str = "is missing or damaged",
+        remedy: str = DAMAGED,
+        place: str | None = None,
+    ) -> Iterator[None]:
         """Says in a line what the store raises inside."""
         try:
             yield
         except UserError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(self.address, f"{what} ({_shortened(error)})", remedy) from None
+            raise UserError(
+                place or self.address, f"{what} ({_shortened(error)})", remedy
+            ) from None
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # of the store's own language
                 raise
