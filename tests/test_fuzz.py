@@ -29,7 +29,6 @@ from galr.local_features.store import read_local_features, read_store
 from galr.model.build import read_checkpoint
 from galr.options import DreaOptions, Options, load_options
 from galr.options.sections.drea import DOTA_CLASSES
-from galr.search.storage import read_statistics, write_statistics
 from galr.weights.files import load_safetensors
 from postprocessing.files import read_part
 from tests.local_features.detector_files import (
@@ -96,7 +95,6 @@ def root(tmp_path_factory):
     torch.save(small, root / "best.pth")
     numbers = np.ones(DESCRIPTORS)
     Codebook(numbers, numbers, np.ones((3, DESCRIPTORS))).save(root / "codebook.npz")
-    write_statistics(root / "statistics.npz", {"a": numbers})
     images = root / "pictures"
     images.mkdir()
     for name in SIZES:
@@ -180,7 +178,6 @@ def read_codebook(root):
 
 FILES = {
     "codebook": ("codebook.npz", read_codebook),
-    "statistics": ("statistics.npz", lambda root: read_statistics(root / "statistics.npz")),
     "options": ("tiny.yaml", read_options),
     "captions": ("data/tiny_precomp/train_caps.txt", read_train),
     "file list": ("data/tiny_precomp/train_filename.txt", read_train),
