@@ -72,7 +72,7 @@ def evaluate_experiment(
         raise UserError(
             missing[0],
             f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
-            "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
+            "train them with train.py --resume, or evaluate fewer with --set k_fold.nums=...",
         )
     out = Path(out or folder / "results.json")
     return _evaluate(options, checkpoints, out, own_vocabulary, save_similarity, save_features)
@@ -107,7 +107,7 @@ def evaluate_zero_shot(
     if options.model.image_text.name is None or options.uses_local:
         raise UserError(
             "--resume",
-            "is left out, and the options name no model that needs no training",
+            "is missing, and the options name no pretrained image-text model",
             "name a checkpoint, or set model.image_text and model.local=false",
         )
     out = Path(out or options.experiment_folder / "results.json")

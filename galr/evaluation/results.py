@@ -52,7 +52,7 @@ _FOLD_SETTINGS = (*_EVALUATION_SETTINGS, "optim.epochs", "optim.early_stop", "op
 
 
 def evaluation_differences(trained: Options | None, tested: Options) -> list[Difference]:
-    """The options in which an evaluation differs from its training, but for its own settings."""
+    """The options that differ between training and evaluation, except those of evaluation only."""
     if trained is None:
         return []
     changed = differences(trained, tested)
@@ -163,7 +163,7 @@ def _over_folds_of_method(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the packages that affect the numbers."""
     return {
         "galr": __version__,
         "python": platform.python_version(),

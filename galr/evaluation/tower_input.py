@@ -1,4 +1,4 @@
-"""What results.json says of the input of a model of open_clip."""
+"""The entry of results.json on the input of an open_clip model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from galr.options import Options
 def tower_input(
     model: RetrievalModel, options: Options, captions: Sequence[str]
 ) -> dict[str, Any] | None:
-    """How images and ``captions`` reach the towers, where evaluations of one model differ.
+    """How images and ``captions`` are preprocessed, in which evaluations of a model may differ.
 
-    None for a model of other encoders.
+    None for models that are not of open_clip.
     """
     sentences = model.text_encoder.sentence_encoder
     if not isinstance(sentences, ClipSentences):
@@ -33,6 +33,6 @@ def tower_input(
         "captions_that_fill_it": int((ids[:, -1] != 0).sum()),  # and may have been cut
         "prompt": None,
         "normalisation": {"mean": list(mean), "std": list(deviation)},
-        "resize": f"to {side} x {side} pixels, proportions not kept, bilinear with antialiasing",
+        "resize": f"to {side} x {side} pixels, not proportional, bilinear with antialiasing",
         "crop": None,
     }

@@ -70,7 +70,7 @@ class TrainedFold:
 
 
 def shared_captions(fold: TrainedFold, test: Annotations) -> dict[str, float]:
-    """Shares of captions that another part has word for word, as far as the parts are known."""
+    """Fractions of captions that also occur verbatim in another part, for the known parts."""
     dataset, texts = fold.options.dataset, {"test": list(test.captions)}
     with contextlib.suppress(UserError):  # testing needs no training part
         train = read_annotations(
@@ -127,12 +127,12 @@ def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Optio
     stored = read_checkpoint(path).get("options")
     if not isinstance(stored, dict) or not stored:
         what = "does not hold the options that it was trained with"
-        raise UserError(path, what, "name their file by --path_opt")
+        raise UserError(path, what, "name their file with --path_opt")
     return stored_options(stored, path, overrides)
 
 
 def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Options:
-    """The options of the experiment in ``folder``, wherever that was moved to since its training.
+    """The options of the experiment in ``folder``, which may have been moved since training.
 
     Raises UserError where the folder holds no trained fold, and as ``checkpoint_options`` does.
     """

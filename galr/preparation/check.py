@@ -35,7 +35,7 @@ def check_folder(
     without ``vocab_path`` a vocabulary is built as vocab.py does. Raises UserError for annotations
     that do not fit or images that are missing; damaged images are reported under ``bad_images``.
     """
-    listing = None if image_folder is None else list_images(image_folder, "name it by --images")
+    listing = None if image_folder is None else list_images(image_folder, "name it with --images")
     parts = _read(Path(data_path), image_folder)
     if vocab_path is None:
         captions = [c for s in ("train", "test") if s in parts for c in parts[s].captions]

@@ -1,4 +1,4 @@
-"""Cuts pictures into training, validation and test parts; look-alikes stay together."""
+"""Cuts images into training, validation and test parts; look-alikes stay together."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from galr.common.seeding import derive_seed
 from galr.preparation.hashes import near_groups
 
 PARTS = ("train", "val", "test")
-# A group above this share of the pictures is not kept together: a caption that many pictures share
+# A group above this share of the images is not kept together: a caption that many images share
 # says little, and ties of ties would join everything in the end.
 LARGEST, FEWEST = 0.05, 10
 
 
 class Ties(NamedTuple):
-    """group: (I,) the group of each picture; said: lines about them."""
+    """group: (I,) the group of each image; said: lines about them."""
 
     group: NDArray[np.int64]
     said: list[str]
@@ -44,9 +44,9 @@ def read_shares(text: str) -> tuple[float, float, float]:
 
 
 def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bool_]) -> Ties:
-    """The groups of pictures that look alike, or share a caption word for word.
+    """The groups of images that look alike, or share a caption word for word.
 
-    captions: of each of the I pictures, or None where equal ones do not count; hashes: (I, 64).
+    captions: of each of the I images, or None where equal ones do not count; hashes: (I, 64).
     """
     groups = _Groups(len(hashes), max(FEWEST, int(LARGEST * len(hashes))))
     refused = groups.join(near_groups(hashes))
@@ -66,14 +66,14 @@ def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bo
     if refused:
         widest = max(refused, key=len)
         text = next(text for text in order if shared[text] is widest)
-        said[-1] += f', among them "{text}" of {len(widest):,} pictures'
+        said[-1] += f', among them "{text}" of {len(widest):,} images'
     return Ties(groups.of_each(), said)
 
 
 def cut(
     group: NDArray[np.int64], shares: tuple[float, float, float], seed: int
 ) -> NDArray[np.int64]:
-    """(I,) the number of each picture's part in ``PARTS``; a group is in one part.
+    """(I,) the number of each image's part in ``PARTS``; a group is in one part.
 
     Groups come in random order; each goes where its middle falls.
     """
@@ -87,7 +87,7 @@ def cut(
 
 
 class _Groups:
-    """Disjoint sets of pictures, none of which grows above ``largest``."""
+    """Disjoint sets of images, none of which grows above ``largest``."""
 
     def __init__(self, images: int, largest: int) -> None:
         self.largest = largest
@@ -95,7 +95,7 @@ class _Groups:
         self._size = [1] * images
 
     def join(self, ties: Iterable[list[int]]) -> list[list[int]]:
-        """Joins the pictures of each tie; returns those that would make too large a group."""
+        """Joins the images of each tie; returns those that would make too large a group."""
         refused = []
         for tie in ties:
             first, *others = sorted({self._root(image) for image in tie})
@@ -109,14 +109,14 @@ class _Groups:
         return refused
 
     def of_each(self) -> NDArray[np.int64]:
-        """(I,) the first picture of each one's group."""
+        """(I,) the first image of each one's group."""
         return np.array([self._root(image) for image in range(len(self._parent))], dtype=np.int64)
 
     def said(self, refused: list[list[int]]) -> str:
-        """How many pictures are kept together, and what is not."""
+        """How many images are kept together, and what is not."""
         sizes = np.bincount(self.of_each())
         sizes = sizes[sizes > 1]
-        said = f"{sizes.sum():,} pictures in {len(sizes):,} groups are kept together"
+        said = f"{sizes.sum():,} images in {len(sizes):,} groups are kept together"
         if refused:
             said += f"; {len(refused):,} ties are not, which would join more than {self.largest:,}"
         return said

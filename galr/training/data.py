@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingData(NamedTuple):
-    """The whole split at the size for training and at that for validation, and its folds.
+    """The whole split at the training and at the validation image size, and its folds.
 
-    ``files`` are its image files, where features of these take the images' place.
+    ``files``: its image files, with ``cache_features``.
     """
 
     options: Options
@@ -70,7 +70,7 @@ def _files(split: Split) -> Part | None:
 
 
 def _at_both_sizes(split: Split, files: Part | None) -> tuple[Part, Part]:
-    """Both are the image files where no image is ever needed but for its features."""
+    """Both parts; the image files alone where all of training reads cached features."""
     dataset = split.options.dataset
     if files is not None and split.options.model.backbone.unfreeze_at == 0:
         return files, files

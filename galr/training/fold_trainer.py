@@ -201,7 +201,7 @@ class FoldTrainer:
             limit, seconds = self.options.optim.budget_seconds, self.schedule.seconds
             raise UserError(
                 "optim.budget_seconds",
-                f"{limit:g} are spent before the first step: the set-up took {seconds:.1f}",
+                f"{limit:g} s are used up before the first step: set-up took {seconds:.1f}",
                 "increase it",
             )
         if distributed.is_main():

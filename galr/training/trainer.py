@@ -109,7 +109,7 @@ class Trainer:
 
 
 def _warnings(options: Options) -> Iterator[str]:
-    """Options without the effect that one might expect."""
+    """Warns of options whose effect may surprise."""
     backbone, optim, dataset = options.model.backbone, options.optim, options.dataset
     micro = optim.micro_batch is not None and optim.micro_batch < dataset.batch_size
     if micro and backbone.batch_norm == "batch" and backbone.train != "none":
