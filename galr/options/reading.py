@@ -15,8 +15,8 @@ from pydantic_core import ErrorDetails
 
 from galr.common.cli import with_home
 from galr.common.errors import UserError
+from galr.common.options_files import find_options
 from galr.common.yaml_file import UniqueKeyLoader, read_yaml
-from galr.options.find import find_options
 from galr.options.schema import RELEASED_UNUSED, Options
 
 logger = logging.getLogger(__name__)
