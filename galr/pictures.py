@@ -17,6 +17,7 @@ from galr.images.scaling import Scaling
 
 ImageInput = str | Path | Image.Image | NDArray[Any] | Tensor
 """A file, a PIL image, an array (H, W, 3) or a tensor (3, H, W)."""
+Picture = ImageInput  # its earlier name
 
 
 def list_of_images(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:

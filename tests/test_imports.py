@@ -20,7 +20,7 @@ LAYERS = [
     ["galr.local_features"],
     ["galr.images"],
     ["galr.data", "galr.metrics"],
-    ["galr.weights"],
+    ["galr.weights", "galr.leakage"],
     ["galr.encoders"],
     ["galr.model", "postprocessing"],
     ["galr.evaluation", "galr.monitoring"],

@@ -87,6 +87,14 @@ def read_annotations(
     return _without_empty(annotations, caps_path, empty_captions)
 
 
+def image_count(data_path: str | Path, split: str) -> int | None:
+    """How many images a split names; None where that cannot be read."""
+    try:
+        return len(set(read_lines(Path(data_path, f"{split}_filename.txt"))))
+    except (UserError, OSError):
+        return None
+
+
 def caption_groups(captions: Sequence[str]) -> NDArray[np.int64]:
     """The number of each caption's text: (C,) int64, equal where two captions read the same.
 

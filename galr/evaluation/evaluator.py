@@ -19,18 +19,19 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
+from galr.encoders.tower_input import tower_input
 from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
-from galr.evaluation.tower_input import tower_input
 from galr.evaluation.trained_fold import (
     TrainedFold,
     checkpoint_tokenizer,
     read_trained_fold,
-    shared_captions,
     untrained_fold,
 )
+from galr.leakage.parts import shared
+from galr.metrics.galleries import validation_facts
 from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,12 @@ def evaluate_fold(
         evaluate_similarity(similarity, test.annotations, fold.options.rerank, rerank),
         fold.training_options,
         _cost(fold, embeddings, seconds),
-        tower_input(fold.model, fold.options, test.annotations.captions),
+        tower_input(
+            fold.model.text_encoder.sentence_encoder,
+            fold.model.image_encoder.get_submodule("trunk"),
+            fold.options,
+            test.annotations.captions,
+        ),
     )
     return result, similarity
 
@@ -188,7 +194,10 @@ def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
     for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
-    return described | shared_captions(fold, test.annotations)
+    described |= validation_facts(
+        fold.validation, len(fold.images.get("validation", ())), len(test.images)
+    )
+    return described | shared(fold.options.dataset, test.annotations, fold.images)
 
 
 def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str, float]:

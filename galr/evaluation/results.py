@@ -15,6 +15,11 @@ from galr.options import RUN_SETTINGS, Difference, Options, differences, is_unde
 
 Metrics = dict[str, float]
 
+# the rule of galr.metrics.retrieval, where equal captions of several images tie
+TIES = (
+    "a wrong candidate that scores as much as the best right one is ranked before it; where a text "
+    "is a caption of several images, duplicate_aware takes any of these for right"
+)
 RERANK_VARIANTS = ("without_rerank", "with_rerank")
 RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mR")
 
@@ -80,6 +85,7 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
             {"key": each.key, "training": each.before, "test": each.after}
             for each in evaluation_differences(trained, options)
         ],
+        "ties": TIES,
         "rerank": options.rerank.model_dump(mode="json"),
         "folds": [
             {

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 
 from galr.common import distributed
 from galr.common.errors import UserError
-from galr.data.annotations import Annotations, read_annotations
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import RawText, Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
@@ -29,7 +27,8 @@ class TrainedFold:
     """The network in ``checkpoint``, to be evaluated with ``options``.
 
     ``training_options`` and ``images``, the names of the images by part (``train``,
-    ``validation``), are None and empty where the checkpoint does not hold them.
+    ``validation``), are None and empty where the checkpoint does not hold them; so is
+    ``validation``, the log's row of its epoch.
     """
 
     index: int
@@ -39,6 +38,7 @@ class TrainedFold:
     options: Options
     training_options: Options | None
     images: Mapping[str, Sequence[str]]
+    validation: Mapping[str, float] = field(default_factory=dict)
 
     def encode(self, part: Part) -> Embeddings:
         """The embeddings of the images and captions of ``part``."""
@@ -69,24 +69,6 @@ class TrainedFold:
         return split.at(self.options.dataset.image_size).select(indices)
 
 
-def shared_captions(fold: TrainedFold, test: Annotations) -> dict[str, float]:
-    """Fractions of captions that also occur verbatim in another part, for the known parts."""
-    dataset, texts = fold.options.dataset, {"test": list(test.captions)}
-    with contextlib.suppress(UserError):  # testing needs no training part
-        train = read_annotations(
-            dataset.data_path, "train", dataset.image_folder, empty_captions=dataset.empty_captions
-        )
-        part_of = {image: part for part, images in fold.images.items() for image in images}
-        for text, image in zip(train.captions, train.caption_to_image.tolist(), strict=True):
-            texts.setdefault(part_of.get(train.images[image], ""), []).append(text)
-    return {
-        f"{part}_captions_in_{other}": sum(map(set(texts[other]).__contains__, texts[part]))
-        / len(texts[part])
-        for part, other in (("validation", "train"), ("validation", "test"), ("test", "train"))
-        if {part, other} <= texts.keys()
-    }
-
-
 def read_trained_fold(
     path: Path, options: Options, tokenizer: Tokenizer, device: torch.device, index: int
 ) -> TrainedFold:
@@ -105,6 +87,7 @@ def read_trained_fold(
         options,
         stored_options(trained, path) if trained else None,
         {name: fold[name] for name in ("train", "validation") if name in fold},
+        next(iter(entries.get("progress", {}).get("history", [])[-1:]), {}),
     )
 
 

@@ -13,9 +13,9 @@ from pydantic_core import ErrorDetails
 
 from galr.common.cli import with_home
 from galr.common.errors import UserError
+from galr.common.options_files import find_options
 from galr.common.yaml_file import UniqueKeyLoader, read_yaml
 from galr.options.earlier_keys import Tree, current_keys, without_released_keys
-from galr.options.find import find_options
 from galr.options.schema import Options
 
 

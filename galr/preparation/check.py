@@ -14,7 +14,7 @@ from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.images.decoding import AS_IT_IS, measured
 from galr.images.folder import list_images
 from galr.images.scaling import Scaling
-from galr.preparation.hashes import near_pairs
+from galr.leakage.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 
 SPLITS = ("train", "val", "test")

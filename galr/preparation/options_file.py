@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from galr.common.atomic import write_text
+from galr.common.options_files import find_options
 from galr.common.processes import cores
 from galr.options import load_options
-from galr.options.find import find_options
 from galr.preparation.own_data import Choices
 
 # best first; a recipe that starts from a package's weights counts where the package is installed

@@ -17,6 +17,7 @@ from galr.common.errors import UserError
 from galr.data.vocabulary import build_vocabulary, check_words
 from galr.images.decoding import AS_IT_IS, measured
 from galr.images.scaling import Scaling
+from galr.leakage.ties import tie_together
 from galr.preparation.gather import Gathered, LeftOut, collect, gather
 from galr.preparation.image_names import ImageNames, list_image_names
 from galr.preparation.karpathy import Described
@@ -24,7 +25,7 @@ from galr.preparation.layouts.rows import USUAL, Wanted
 from galr.preparation.layouts.source import open_source
 from galr.preparation.left_out import LEFT_OUT, say_left_out, write_left_out
 from galr.preparation.prepare import about_survey, check_place, link_images, write_parts
-from galr.preparation.splitting import PARTS, cut, read_shares, tie_together
+from galr.preparation.splitting import PARTS, cut, read_shares
 from galr.preparation.survey import survey_images
 
 SPLIT = "80/10/10"

@@ -8,9 +8,12 @@ from typing import NamedTuple
 import torch
 
 from galr.common import distributed
+from galr.data.annotations import image_count
 from galr.data.folds import Fold, make_folds
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Tokenizer, read_tokenizer
+from galr.leakage.folds import grouped_folds
+from galr.leakage.parts import tied_images
 from galr.options import Options
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ class TrainingData(NamedTuple):
     validation: Part
     folds: list[Fold]
     files: Part | None = None
+    test_images: int | None = None  # how many; nothing else of the test part is read
 
 
 def read_training_data(options: Options, device: torch.device) -> TrainingData:
@@ -49,15 +53,18 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         },
         device,
     )
-    k_fold = options.k_fold
-    folds = make_folds(
-        len(split.annotations.images),
-        k_fold.mode,
-        k_fold.nums,
-        k_fold.validation_share,
-        options.seed,
-    )
-    return TrainingData(options, tokenizer, training, validation, folds, files)
+    of_test = image_count(options.dataset.data_path, "test")
+    return TrainingData(options, tokenizer, training, validation, _folds(split), files, of_test)
+
+
+def _folds(split: Split) -> list[Fold]:
+    k_fold, seed = split.options.k_fold, split.options.seed
+    if k_fold.group_duplicates:
+        with distributed.main_first():
+            group = tied_images(split.options.dataset, split.annotations)
+        return grouped_folds(group, k_fold, seed)
+    images = len(split.annotations.images)
+    return make_folds(images, k_fold.mode, k_fold.nums, k_fold.validation_share, seed)
 
 
 def _files(split: Split) -> Part | None:

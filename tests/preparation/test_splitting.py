@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
+from galr.leakage.hashes import near_groups
+from galr.leakage.ties import tie_together
 from galr.options import load_options
-from galr.preparation.hashes import near_groups
 from galr.preparation.options_file import choose_recipe
-from galr.preparation.splitting import cut, read_shares, tie_together
+from galr.preparation.splitting import cut, read_shares
 from tests.preparation.conftest import dump, picture, write_table
 from tests.preparation.test_layouts import lines, prepared
 from tests.tiny import run_module

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from galr.encoders.open_clip_towers import ClipImages, ClipSentences, normalisation
-from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 
 
 def tower_input(
-    model: RetrievalModel, options: Options, captions: Sequence[str]
+    sentences: nn.Module, images: nn.Module, options: Options, captions: Sequence[str]
 ) -> dict[str, Any] | None:
     """How images and ``captions`` are preprocessed, in which evaluations of a model may differ.
 
-    None for models that are not of open_clip.
+    ``sentences`` and ``images``: the model's encoders of both; None unless they are of open_clip.
     """
-    sentences = model.text_encoder.sentence_encoder
     if not isinstance(sentences, ClipSentences):
         return None
-    images = model.image_encoder.get_submodule("trunk")
     assert isinstance(images, ClipImages)
     tokenizer, side = sentences.tokenizer, options.dataset.image_size
     ids = tokenizer(list(dict.fromkeys(captions)))
