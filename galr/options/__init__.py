@@ -8,7 +8,7 @@ from galr.options.compare import (
     is_under,
     yaml_value,
 )
-from galr.options.reading import load_options, options_from_dict
+from galr.options.reading import load_options, options_from_dict, stored_options
 from galr.options.schema import Options
 from galr.options.sections.dataset import AugmentOptions, DatasetOptions
 from galr.options.sections.drea import DreaOptions
@@ -36,5 +36,6 @@ __all__ = [
     "is_under",
     "load_options",
     "options_from_dict",
+    "stored_options",
     "yaml_value",
 ]

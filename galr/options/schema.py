@@ -59,8 +59,8 @@ class Options(Section):
         return self
 
     @model_validator(mode="after")
-    def _maps_have_a_place_and_a_size(self) -> Options:
-        if self.model.backbone.cache_maps:
+    def _features_can_be_cached(self) -> Options:
+        if self.model.backbone.cache_features:
             if self.dataset.augment.move_objects and self.model.backbone.cache_views > 8:
                 raise ValueError(
                     "dataset.augment.move_objects moves boxes with turned and mirrored views, and "
@@ -68,12 +68,12 @@ class Options(Section):
                 )
             if self.dataset.image_cache == "off":
                 raise ValueError(
-                    "model.backbone.cache_maps needs a place for the maps; "
+                    "model.backbone.cache_features needs a folder for the cache; "
                     "set dataset.image_cache to auto or a folder"
                 )
             if set(self.dataset.sides) != {self.dataset.image_size}:
                 raise ValueError(
-                    "model.backbone.cache_maps keeps maps of images of dataset.image_size alone; "
+                    "model.backbone.cache_features caches features at dataset.image_size only; "
                     "set dataset.train_sizes to null"
                 )
         return self
@@ -97,11 +97,3 @@ class Options(Section):
         return (
             self.model.name == "GaLR" and self.model.local and self.dataset.local_path is not None
         )
-
-
-# Keys that the released files carry and no code of theirs or ours reads.
-RELEASED_UNUSED = frozenset({
-    "model.global_local_weight", "model.fusion.correct", "model.fusion.final_relu",
-    "model.fusion.supervised_weight", "global_local_weight", "dataset.data_split",
-    "dataset.data_name", "optim.resume", "logs.logger_name", "k_fold.current_num",
-})  # fmt: skip

@@ -69,10 +69,10 @@ def _folds(split: Split) -> list[Fold]:
 
 def _files(split: Split) -> Part | None:
     backbone = split.options.model.backbone
-    if not backbone.cache_maps:
+    if not backbone.cache_features:
         return None
     if backbone.cache_views == 1:
-        logger.info("model.backbone.cache_maps: training images are not augmented")
+        logger.info("model.backbone.cache_features: training images are not augmented")
     return Part(split.annotations, split.files(), split.local)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.local_features.__main__ import main
+from galr.detectors.command import main
 from galr.local_features.store import read_store
 from galr.options.sections.drea import DOTA_CLASSES
 

@@ -40,18 +40,18 @@ class BackboneOptions(Section):
         description="fraction of training during which the whole backbone is frozen; from the "
         "next epoch on, the weights selected by `train` are trained",
     )
-    cache_maps: bool = Field(
+    cache_features: bool = Field(
         False,
-        description="cache the frozen backbone's feature maps of the training images on disk, "
+        description="cache the frozen backbone's features of the training images on disk, "
         "next to the image cache and within `dataset.image_cache_gb`, and train the rest of the "
         "network on them (until `unfreeze_at`, if set). `dataset.resize_size`, `rotation_degrees` "
-        "and `augment` do not affect the cached maps, except through `cache_views`. Requires "
+        "and `augment` do not affect the cached features, except through `cache_views`. Requires "
         "`batch_norm: frozen` and either `train: none` or an `unfreeze_at`",
     )
     cache_views: PositiveInt = Field(
         1,
-        description="with `cache_maps`: views cached per image, one of which is drawn each epoch. "
-        "The first is the evaluation view; up to 4, rotated by right angles; up to 8, also "
+        description="with `cache_features`: views cached per image, one of which is drawn each "
+        "epoch. The first is the evaluation view; up to 4, rotated by right angles; up to 8, also "
         "mirrored; beyond that, crops of `dataset.resize_size` by `augment.crop_scale`, rotated "
         "and mirrored",
     )
@@ -65,16 +65,18 @@ class BackboneOptions(Section):
     )
 
     @model_validator(mode="after")
-    def _maps_stay_the_same(self) -> BackboneOptions:
-        if not self.cache_maps:
+    def _cached_features_stay_valid(self) -> BackboneOptions:
+        if not self.cache_features:
             if self.cache_views > 1:
-                raise ValueError(f"cache_views is {self.cache_views}, which needs cache_maps: true")
+                raise ValueError(
+                    f"cache_views is {self.cache_views}, which needs cache_features: true"
+                )
             return self
         is_frozen = (self.train == "none") == (self.unfreeze_at == 0)
         if self.batch_norm != "frozen" or not is_frozen:
             raise ValueError(
-                "cache_maps needs train: none, or else unfreeze_at above 0, and batch_norm: "
-                "frozen, since maps of a backbone that changes would be stale; they are "
+                "cache_features needs train: none, or else unfreeze_at above 0, and batch_norm: "
+                "frozen, since features of a backbone that changes would be stale; they are "
                 f"{self.train}, {self.unfreeze_at:g} and {self.batch_norm}"
             )
         return self

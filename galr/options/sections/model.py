@@ -33,8 +33,8 @@ class MultiscaleOptions(Section):
     average_rotations: bool = Field(
         False,
         description="test-time augmentation: average the global feature over rotations of the "
-        "image by 0, 90, 180 and 270 degrees, at four times the cost; with `backbone.cache_maps`, "
-        "requires `cache_views` of at least 4",
+        "image by 0, 90, 180 and 270 degrees, at four times the cost; with "
+        "`backbone.cache_features`, requires `cache_views` of at least 4",
     )
     multiscale_input_channel: PositiveInt = Field(
         3, description="channels of the low-level and the high-level map inside MVSA"
@@ -142,7 +142,8 @@ class ModelOptions(Section):
     @model_validator(mode="after")
     def _rotations_are_cached(self) -> ModelOptions:
         backbone = self.backbone
-        if self.multiscale.average_rotations and backbone.cache_maps and backbone.cache_views < 4:
+        too_few = backbone.cache_features and backbone.cache_views < 4
+        if self.multiscale.average_rotations and too_few:
             raise ValueError(
                 "multiscale.average_rotations needs backbone.cache_views of 4 or more, the number "
                 f"of rotations, and not {backbone.cache_views}"
