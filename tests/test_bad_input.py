@@ -100,7 +100,7 @@ class Malicious:
         self.trace = root / "code_was_run"
 
     def __reduce__(self):
-        return (exec, (f"open({str(self.trace)!r}, 'w')",))
+        return (exec, (f"open({str(self.trace)!r}, 'w').close()",))
 
 
 def malicious(root):

@@ -31,6 +31,7 @@ from galr.evaluation.trained_fold import (
     shared_captions,
     untrained_fold,
 )
+from galr.images.trained_on import trained_on
 from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,12 @@ def _evaluate(
                 fold = untrained_fold(options, tokenizer, device)
             else:
                 fold = read_trained_fold(path, options, tokenizer, device, index)
+                if fold.index != index and len(checkpoints) > 1:
+                    raise UserError(
+                        path,
+                        f"holds fold {fold.index}, and lies where fold {index} should",
+                        "put the checkpoint of each fold into its own folder",
+                    )
             embeddings = fold.encode(test)
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
@@ -184,10 +191,20 @@ def evaluate_fold(
 
 def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
     """The images of the test part, and those that the model was trained and selected on."""
-    described: dict[str, Any] = {"test_captions": len(test.annotations.captions)}
-    for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
-        described[f"{name}_images"] = len(images)
-        described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
+    images = test.annotations.images
+    described: dict[str, Any] = {
+        "test_captions": len(test.annotations.captions),
+        "test_images_in_training": trained_on(
+            fold.checkpoint,
+            fold.options.dataset,
+            test.annotations.images,
+            fold.images,
+            fold.digests,
+        ),
+    }
+    for name, own in ({"test": images} | dict(fold.images)).items():
+        described[f"{name}_images"] = len(own)
+        described[f"{name}_sha256"] = hashlib.sha256("\n".join(own).encode()).hexdigest()
     return described | shared_captions(fold, test.annotations)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from galr.data.annotations import Annotations, read_annotations
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import RawText, Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
+from galr.images.trained_on import Digests, known_digests
 from galr.model.build import CHECKPOINT_REMEDY, build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, options_from_dict
@@ -28,8 +29,8 @@ from galr.options import Options, options_from_dict
 class TrainedFold:
     """The network in ``checkpoint``, to be evaluated with ``options``.
 
-    ``training_options`` and ``images``, the names of the images by part (``train``,
-    ``validation``), are None and empty where the checkpoint does not hold them.
+    ``training_options``, ``images``, the names of the images by part (``train``, ``validation``),
+    and ``digests`` (I,) of their content are None and empty where the checkpoint has none.
     """
 
     index: int
@@ -39,6 +40,7 @@ class TrainedFold:
     options: Options
     training_options: Options | None
     images: Mapping[str, Sequence[str]]
+    digests: Digests = field(default_factory=dict)
 
     def encode(self, part: Part) -> Embeddings:
         """The embeddings of the images and captions of ``part``."""
@@ -97,6 +99,7 @@ def read_trained_fold(
     entries = _from_main(path, device)
     model = model_of(entries, path, options, device, words=tokenizer.words)
     fold, trained = entries.get("fold", {}), entries.get("options")
+    images = {name: fold[name] for name in ("train", "validation") if name in fold}
     return TrainedFold(
         fold.get("index", index),
         path,
@@ -104,7 +107,8 @@ def read_trained_fold(
         tokenizer,
         options,
         options_from_dict(trained, f"{path} (its options)") if trained else None,
-        {name: fold[name] for name in ("train", "validation") if name in fold},
+        images,
+        known_digests(entries.get("image_digests"), images),
     )
 
 

@@ -8,8 +8,9 @@ that was converted from released files carries no options, since nobody knows th
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +22,17 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
-from galr.local_features.moving import differing_image
-from galr.local_features.names import NameIndex, shown
+from galr.local_features.fit import (
+    BUILD,
+    check_images,
+    check_movable,
+    check_options,
+    matched_rows,
+)
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
 
 VERSION = 1
-BUILD = "python -m galr.local_features build"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Origin(NamedTuple):
     detections: tuple[str, ...]
     images: str
     numbering: Numbering | None = None  # what class numbers in the detections mean
+    detections_digest: str = ""  # of the files; empty: an earlier version did not note it
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,12 @@ class Store:
     drea: DreaOptions | None
     source: str
     origin: Origin | None
+    digests: NDArray[np.int64] | None = None  # of the image files; None: not known
+    checksum: str = ""  # of all matrices, as they were written; empty: not known
 
     def row(self, image: str) -> int:
         """The index of an image's entry, by its name or else its stem; UserError without one."""
-        return _matched_rows(self, [image])[0]
+        return matched_rows(self, [image])[0]
 
 
 def write_local_features(
@@ -84,13 +92,14 @@ def write_local_features(
     drea: DreaOptions | None,
     source: str = "",
     origin: Origin | None = None,
+    digests: NDArray[np.int64] | None = None,
 ) -> None:
     """Writes a store atomically.
 
     names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
     ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
-    people, ``origin`` lets ``show`` find the images again. Raises ValueError for shapes, names or
-    numbers that no reader would take.
+    people, ``origin`` lets ``show`` find the images again, ``digests`` (I,) tell others of the same
+    names. Raises ValueError for shapes, names or numbers that no reader would take.
     """
     _check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
@@ -102,26 +111,38 @@ def write_local_features(
         for option, value in options.items():
             file.attrs[option] = value
         file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
+        if digests is not None:
+            file.create_dataset("digests", data=digests, dtype=np.int64)
+        file.attrs["checksum"] = checksum(LocalFeatures(representation, adjacency))
         file.create_dataset("representation", data=representation, dtype=np.float32)
         file.create_dataset("adjacency", data=adjacency, dtype=np.float32)
 
 
 def read_local_features(
-    path: str | Path, images: Sequence[str], drea: DreaOptions, *, movable: bool = False
+    path: str | Path,
+    images: Sequence[str],
+    drea: DreaOptions,
+    *,
+    movable: bool = False,
+    digests: Callable[[], NDArray[np.int64]] | None = None,
 ) -> LocalFeatures:
     """The local features of ``images`` (file names), in their order, made with options ``drea``.
 
-    ``movable``: with boxes that ``moving`` can move.
+    ``movable``: with boxes that ``moving`` can move. ``digests`` gives those of the images' files,
+    and is called where the store has some to compare.
 
     An entry belongs to the image of its name or, where that is unambiguous, of its stem. Raises
     UserError for a file that is missing, damaged or made with other options, and for an image
-    without an entry.
+    without an entry, or with that of another image of the same name.
     """
     store = read_store(path)
-    _check_options(store, drea)
-    features = store.features.select(_matched_rows(store, images))
+    check_options(store, drea)
+    rows = matched_rows(store, images)
+    features = store.features.select(rows)
+    if digests is not None and store.digests is not None:
+        check_images(store, images, store.digests[rows] != digests())
     if movable:
-        _check_movable(store, features, images, drea)
+        check_movable(store, features, images, drea)
     return features
 
 
@@ -176,7 +197,24 @@ def _read(path: Path) -> Store:
             _complete(options) if options else None,
             str(file.attrs.get("source", "")),
             _origin(file.attrs) if "images" in file.attrs else None,
+            _digests(file) if "digests" in file else None,
+            str(file.attrs.get("checksum", "")),
         )
+
+
+def checksum(features: LocalFeatures) -> str:
+    """The SHA-256 of all numbers of a store."""
+    digest = hashlib.sha256()
+    for matrix in (features.representation, features.adjacency):
+        digest.update(np.ascontiguousarray(matrix, np.float32).data)
+    return digest.hexdigest()
+
+
+def _digests(file: h5py.File) -> NDArray[np.int64]:
+    found = np.asarray(file["digests"][()])
+    if found.dtype != np.int64 or found.shape != file["names"].shape:
+        raise ValueError("its digests of images are not one number an image")
+    return found
 
 
 def _origin(attributes: h5py.AttributeManager) -> Origin:
@@ -187,6 +225,7 @@ def _origin(attributes: h5py.AttributeManager) -> Origin:
         tuple(detections),
         str(attributes["images"]),
         None if numbering is None else {int(key): str(numbering[key]) for key in numbering},
+        str(attributes.get("detections_digest", "")),
     )
 
 
@@ -224,86 +263,3 @@ def _check_arrays(
         bad = ~np.isfinite(matrix).all(axis=(1, 2))
         if bad.any():
             raise ValueError(f"{name} of {names[int(bad.argmax())]} holds NaN or infinity")
-
-
-def _check_options(store: Store, drea: DreaOptions) -> None:
-    if store.drea is None:
-        shape = store.features.representation.shape[1:]
-        if shape != (drea.objects, drea.features):
-            raise UserError(
-                store.path,
-                f"holds {shape[0]} objects of {shape[1]} features per image, but "
-                f"dataset.drea.objects and dataset.drea.classes imply {drea.objects} of "
-                f"{drea.features}",
-                f"set dataset.drea.objects={shape[0]} and {shape[1] - 5} classes",
-            )
-        return
-    made_with, wanted = store.drea.model_dump(), drea.model_dump()
-    differing = [key for key in wanted if made_with[key] != wanted[key]]
-    if differing:
-        told = ", ".join(
-            f"dataset.drea.{key} is {_told(made_with[key])} in the store and {_told(wanted[key])} "
-            "in the options"
-            for key in differing
-        )
-        raise UserError(
-            store.path,
-            f"was made with other options: {told}",
-            f"rebuild it with {BUILD} --path_opt and your options file, or set the options to "
-            "those of the store",
-        )
-
-
-def _check_movable(
-    store: Store, features: LocalFeatures, images: Sequence[str], drea: DreaOptions
-) -> None:
-    """Refuses matrices that no boxes are known of."""
-    remedy = "set dataset.augment.move_objects=false"
-    if store.drea is None:
-        raise UserError(
-            store.path,
-            "was converted from matrices alone, so that boxes cannot move with the image",
-            f"build it from detections by {BUILD}, or {remedy}",
-        )
-    wrong = differing_image(features.representation, features.adjacency, drea)
-    if wrong is not None:
-        raise UserError(
-            store.path,
-            f"the adjacency of {images[wrong]} is not that of its boxes in a square image, so that "
-            "they cannot move with it",
-            f"build the store from detections in square images, with denoise, or {remedy}",
-        )
-
-
-def _told(value: Any) -> str:  # noqa: ANN401 - any option
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
-
-
-def _matched_rows(store: Store, images: Sequence[str]) -> list[int]:
-    index = NameIndex(store.names)
-    candidates = [index.rows(image) for image in images]
-    missing = [image for image, rows in zip(images, candidates, strict=True) if not rows]
-    if missing:
-        raise UserError(
-            store.path,
-            f"has no entry for {shown(missing, 'images')}",
-            "build the store from a folder with all images",
-        )
-    taken: dict[int, str] = {}
-    for image, rows in zip(images, candidates, strict=True):
-        names = [store.names[row] for row in rows]
-        if len(rows) > 1:
-            raise UserError(
-                store.path,
-                f"{image} may be {' or '.join(names)}",
-                "build the store with the image names of the annotations",
-            )
-        if taken.setdefault(rows[0], image) != image:
-            raise UserError(
-                store.path,
-                f"its entry {names[0]} may be of {taken[rows[0]]} or of {image}",
-                "build the store with the image names of the annotations",
-            )
-    return [rows[0] for rows in candidates]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from galr.common import distributed
 from galr.data.folds import Fold, make_folds
 from galr.data.part import Part, Split, read_split
-from galr.data.vocabulary import Tokenizer, read_tokenizer
+from galr.data.vocabulary import Tokenizer, Vocabulary, read_tokenizer
+from galr.images.content import image_digests
+from galr.language.plausibility import warn_of_vocabulary
+from galr.language.words import STOP_WORDS
 from galr.options import Options
 
 logger = logging.getLogger(__name__)
@@ -19,7 +24,8 @@ logger = logging.getLogger(__name__)
 class TrainingData(NamedTuple):
     """The whole split at the size for training and at that for validation, and its folds.
 
-    ``files`` are its image files, where features of these take the images' place.
+    ``digests`` (I,) are of the content of its image files; ``files`` are these, where features of
+    them take the images' place.
     """
 
     options: Options
@@ -27,6 +33,7 @@ class TrainingData(NamedTuple):
     training: Part
     validation: Part
     folds: list[Fold]
+    digests: NDArray[np.int64]
     files: Part | None = None
 
 
@@ -41,11 +48,16 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         options = split.options  # with the pixel range that was measured
         files = _files(split)
         training, validation = _at_both_sizes(split, files)
+        digests = image_digests(options.dataset, split.annotations.images)
+    if isinstance(tokenizer, Vocabulary):
+        texts, place = split.annotations.captions, options.dataset.vocab_path
+        warn_of_vocabulary(texts, tokenizer.words, tokenizer.tokenize, STOP_WORDS, place)
     distributed.check_alike(
         {
             "options": options.model_dump_json(exclude={"device"}),
             "words in its vocabulary": "\n".join(tokenizer.words),
             "training images and captions": split.annotations.digest,
+            "content of the training images": digests.tobytes().hex(),
         },
         device,
     )
@@ -57,7 +69,7 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         k_fold.validation_share,
         options.seed,
     )
-    return TrainingData(options, tokenizer, training, validation, folds, files)
+    return TrainingData(options, tokenizer, training, validation, folds, digests, files)
 
 
 def _files(split: Split) -> Part | None:
