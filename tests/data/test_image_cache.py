@@ -18,6 +18,7 @@ from galr.images import content
 from galr.images.cache import Cache
 from galr.images.decoding import decode_image, resize_to_square
 from galr.images.square_files import ImageFiles
+from galr.images.verify import verify_caches
 from galr.options import DatasetOptions
 
 SIDE = 12
@@ -302,3 +303,60 @@ def test_two_processes_that_build_at_once_both_get_it(data):
 @pytest.mark.parametrize(("written", "read"), [(False, "off"), (True, "auto")])
 def test_off_in_a_yaml_is_a_word(written, read):
     assert DatasetOptions(image_cache=written).image_cache == read
+
+
+def verified(data):
+    return verify_caches(options(data))
+
+
+def test_verify_says_what_it_compared(data):
+    open_images(options(data), annotations(), SIDE)
+    assert verified(data) == [
+        f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images as they were"
+    ]
+
+
+def test_verify_names_images_that_changed_and_rows_that_are_damaged(data):
+    images = open_images(options(data), annotations(), SIDE)
+    before = images.path.read_bytes()
+    with images.path.open("r+b") as file:
+        file.seek(images.offset + 2 * SIDE * SIDE * 3)  # of the third image
+        file.write(bytes([1, 2, 3]))
+    with pytest.raises(
+        UserError, match=r"its rows are not those that were written, of c\.tif"
+    ):
+        verified(data)
+    images.path.write_bytes(before)
+    other_image(data / "images" / "c.tif")
+    with pytest.raises(UserError, match=r"was built of other content of c\.tif; delete the file"):
+        verified(data)
+
+
+def test_verify_reads_files_anew_and_not_their_kept_digests(data, monkeypatch):
+    monkeypatch.setattr(content, "UNSETTLED_NS", 0)
+    open_images(options(data), annotations(), SIDE)
+    memo = data / "image_cache" / content.MEMO
+    other_image(data / "images" / "c.tif")
+    entries = json.loads(memo.read_text())
+    entries["c.tif"][2] = (data / "images" / "c.tif").stat().st_ctime_ns  # as if nothing happened
+    memo.write_text(json.dumps(entries))
+
+    with pytest.raises(UserError, match=r"other content of c\.tif"):
+        verified(data)
+
+
+@pytest.mark.parametrize("damage", ["noise", "lengths", "earlier"])
+def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, damage):
+    path = open_images(options(data), annotations(), SIDE).path
+    if damage == "noise":
+        path.write_bytes(b"noise")
+    else:
+        with h5py.File(path, "r+") as file:
+            del file["row_digests"]
+            if damage == "lengths":
+                file["row_digests"] = np.zeros(4, np.int64)[:3]
+    if damage == "earlier":
+        assert verified(data) == [f"{path}: not compared, since an earlier version built it"]
+    else:
+        with pytest.raises(UserError, match=r"train_12px\.h5: cannot be read"):
+            verified(data)
