@@ -42,7 +42,7 @@ from galr.local_features.numbering import read_numbering
 from galr.local_features.store import read_local_features, read_store
 from galr.model.build import read_checkpoint
 from galr.options import DatasetOptions, DreaOptions, Options, load_options
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from galr.preparation.karpathy import read_karpathy
 from galr.preparation.layouts.source import open_source
 from galr.quickstart.state import State

@@ -24,7 +24,7 @@ LAYERS = [
     ["galr.weights"],
     ["galr.encoders"],
     ["galr.model", "postprocessing"],
-    ["galr.evaluation"],
+    ["galr.evaluation", "galr.monitoring"],
     ["galr.training"],
     # what is built on the core
     ["galr.pictures", "galr.scenes"],

@@ -18,8 +18,8 @@ from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
+from galr.detectors.command import main as local_features
 from galr.images.decoding import decode_image
-from galr.local_features.__main__ import main as local_features
 from galr.options import load_options
 from galr.training.data import read_training_data
 from tests.tiny import make_data, make_images

@@ -27,7 +27,7 @@ from galr.images.square_files import ImageFiles
 from galr.options import DatasetOptions
 
 TITLE = "feature cache"
-OPTION = "model.backbone.cache_maps"
+OPTION = "model.backbone.cache_features"
 SYMMETRIES = 8  # of a square
 ROTATIONS = 4  # the first of these
 

@@ -102,8 +102,12 @@ def _room(
     for split, part in parts.items():
         for side in {dataset.image_size, dataset.resize_size if split == "train" else 0} - {0}:
             rows[f"{split}_{side}px.h5"] = len(part.images) * 3 * side**2
-    if backbone.cache_maps and "train" in parts and isinstance(model.image_encoder, ImageEncoder):
-        row = 2 * model.image_encoder.kept_length * backbone.cache_views
+    if (
+        backbone.cache_features
+        and "train" in parts
+        and isinstance(model.image_encoder, ImageEncoder)
+    ):
+        row = 2 * model.image_encoder.num_features * backbone.cache_views
         rows["features"] = len(parts["train"].images) * row
     places = cache_folders(dataset)
     missing = sum(

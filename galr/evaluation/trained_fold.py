@@ -22,7 +22,7 @@ from galr.evaluation.encode import Embeddings, encode_part
 from galr.images.trained_on import Digests, known_digests
 from galr.model.build import CHECKPOINT_REMEDY, build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
-from galr.options import Options, options_from_dict
+from galr.options import Options, stored_options
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def read_trained_fold(
         model,
         tokenizer,
         options,
-        options_from_dict(trained, f"{path} (its options)") if trained else None,
+        stored_options(trained, path) if trained else None,
         images,
         known_digests(entries.get("image_digests"), images),
     )
@@ -132,7 +132,7 @@ def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Optio
     if not isinstance(stored, dict) or not stored:
         what = "does not hold the options that it was trained with"
         raise UserError(path, what, "name their file by --path_opt")
-    return options_from_dict(stored, f"{path} (its options)", overrides)
+    return stored_options(stored, path, overrides)
 
 
 def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Options:

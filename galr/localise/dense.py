@@ -56,7 +56,7 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
         side, shift = encoder.side // stride, step // stride
         parts = level[0].unfold(1, side, shift).unfold(2, side, shift)  # (C, r, c, s, s)
         rows.append(parts.flatten(1, 2).permute(1, 2, 3, 0))  # (R, s, s, C)
-    # what ImageEncoder.kept_maps gives of each square
+    # what ImageEncoder.forward_features gives of each square
     kept = rows[-1].mean(dim=(1, 2))
     if reads_all:
         kept = torch.cat([row.flatten(1) for row in rows], dim=1)
@@ -67,7 +67,7 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
             torch.from_numpy(part).to(device, kind)
             for part in (local.representation, local.adjacency)
         )
-    return encoder.model.encode_maps(kept, *matrices).float().cpu()
+    return encoder.model.encode_features(kept, *matrices).float().cpu()
 
 
 def _trunk(encoder: TrainedModel) -> tuple[Backbone, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.data.vocabulary import build_vocabulary, check_words
 from galr.images.decoding import AS_IT_IS, measured
@@ -23,12 +22,11 @@ from galr.preparation.image_names import ImageNames, list_pictures
 from galr.preparation.karpathy import Described
 from galr.preparation.layouts.rows import USUAL, Wanted
 from galr.preparation.layouts.source import open_source
+from galr.preparation.left_out import LEFT_OUT, say_left_out, write_left_out
 from galr.preparation.prepare import about_survey, check_place, link_images, write_parts
 from galr.preparation.splitting import PARTS, cut, read_shares, tie_together
 from galr.preparation.survey import survey_images
 
-LEFT_OUT = "left_out.tsv"  # in the data folder
-SHOWN = 5  # names in a line
 SPLIT = "80/10/10"
 # a word of the vocabulary occurs so often where there are fewer captions than this, else 5 times
 THRESHOLDS = {100: 1, 5_000: 2}
@@ -100,7 +98,7 @@ def prepare_own(
         chosen = [image for image in gathered.images if image.name not in bad]
         if not chosen:
             raise UserError(source.images, "has no intact image with a caption", "add some")
-        _say_left_out(gathered, left_out, said)
+        say_left_out(gathered, left_out, said)
         parts = _parts(chosen, hashes, choices, shares, said, ties_captions=source.ties_captions)
         _check_parts(parts, captions or source.images)
         texts = [caption for image in parts["train"] for caption in image.captions]
@@ -113,7 +111,7 @@ def prepare_own(
         said += write_parts(parts, out)
         if not source.holds_images:
             said += link_images(out, source.images)
-        said += _write_left_out(out / LEFT_OUT, [*gathered.bare, *left_out])
+        said += write_left_out(out / LEFT_OUT, [*gathered.bare, *left_out])
     vocabulary.save(vocab_path)
     said.append(
         f"{vocab_path}: {len(vocabulary.words):,} words that occur {threshold} times or more in "
@@ -172,19 +170,6 @@ def _checked(
     said += about_survey(folder, names, survey, scaling)
     whole = [index for index in range(len(names)) if index not in survey.bad]
     return left_out, survey.hashes[whole]
-
-
-def _say_left_out(gathered: Gathered, left_out: Sequence[LeftOut], said: list[str]) -> None:
-    for what, listed in (
-        ("left out, without a caption", [one.name for one in gathered.bare]),
-        ("left out, missing or damaged", [one.name for one in left_out]),
-        ("pictures that no caption is about", gathered.unnamed),
-    ):
-        if listed:
-            more = ", ..." if len(listed) > SHOWN else ""
-            said.append(f"{what}: {len(listed):,}: {', '.join(listed[:SHOWN])}{more}")
-    if gathered.empty:
-        said.append(f"left out: {gathered.empty:,} empty captions of pictures that have others")
 
 
 def _parts(
@@ -254,14 +239,3 @@ def _sizes(folder: Path) -> dict[str, int]:
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def _write_left_out(path: Path, left_out: Iterable[LeftOut]) -> list[str]:
-    """A line a picture that takes no part, with the reason; no file where there is none."""
-    lines = ["\t".join((one.name, one.place, " ".join(one.why.split()))) for one in left_out]
-    if not lines:
-        path.unlink(missing_ok=True)
-        return []
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [f"{path}: {len(lines):,} skipped images, with reasons"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.preparation.command import add_reading_arguments, choices_of
+from galr.preparation.arguments import add_reading_arguments, choices_of
 
 DESCRIPTION = """\
 Builds a search page from your own images and captions (docs/own_data.md).

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from galr.metrics.retrieval import RECALLS_AT
 from galr.report.direction import Direction
 from galr.report.files import ReportFiles
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 
 CLASS = re.compile(r"(?P<name>.*[^\W\d_].*?)[-_ ]*\d+")  # of a name without extension
 MOST_SHOWN = 40  # classes in a figure
@@ -58,25 +59,23 @@ def read_classes(images: Sequence[str]) -> Classes | None:
     return Classes(names, np.array([-1 if name is None else number[name] for name in named]))
 
 
-def class_part(files: ReportFiles, classes: Classes | None, pair: Sequence[Direction]) -> Html:
+def class_part(files: ReportFiles, classes: Classes | None, pair: Sequence[Direction]) -> Markup:
     """Both figures and tables, or a line that says why there are none."""
     if classes is None:
-        return element(
-            "p",
-            "The names of the test images carry no classes (as airport_12.jpg does).",
-            class_="note",
+        return part(
+            "note", "The names of the test images carry no classes (as airport_12.jpg does)."
         )
     unnamed = int((classes.of_image < 0).sum())
     about = f"The names of the test images carry {len(classes.names)} classes."
     if unnamed:
         about += f" {unnamed} images carry none and are left out here."
-    parts = [element("p", about), _recall(files, classes, pair)]
-    parts.append(element("h3", "Confused classes"))
+    parts = [part("paragraph", about), _recall(files, classes, pair)]
+    parts.append(part("heading", "Confused classes"))
     parts += [_confusion(files, classes, direction) for direction in pair]
     return joined(parts)
 
 
-def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> Html:
+def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> Markup:
     rows: list[list[object]] = []
     for number, name in enumerate(classes.names):
         images = int((classes.of_image == number).sum())
@@ -97,7 +96,7 @@ def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> 
         rows,
     )
     full = table(header, rows, "Recall in percent of the queries of each class.")
-    return joined([figure, element("details", element("summary", "Recall by class"), full)])
+    return joined([figure, part("details", "Recall by class", full)])
 
 
 def _bars(rows: Sequence[Sequence[object]]) -> Figure:
@@ -113,7 +112,7 @@ def _bars(rows: Sequence[Sequence[object]]) -> Figure:
     return figure
 
 
-def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Html:
+def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Markup:
     asked = classes.of_queries(direction)
     given = classes.of_candidates(direction)[direction.first_answers]
     both = (asked >= 0) & (given >= 0)
@@ -142,7 +141,7 @@ def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Ht
         if wrong[row, column]
     ]
     if not rows:
-        return joined([figure, element("p", "No first answer was of another class.")])
+        return joined([figure, part("paragraph", "No first answer was of another class.")])
     header = ["asked for", "first answer was", "times", f"of {query}"]
     return joined(
         [figure, table(header, rows, f"{direction.title.capitalize()}: most confused classes.")]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from galr.report.experiment import FoldRun
 from galr.report.files import ReportFiles
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 
 
-def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Html:
+def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Markup:
     """Loss and validation mR of all folds, and the epoch that each fold kept."""
     if not any(fold.history for fold in folds):
-        return element("p", "There is no log.csv of the folds.", class_="note")
+        return part("note", "There is no log.csv of the folds.")
     columns = list(dict.fromkeys(name for fold in folds for row in fold.history for name in row))
     rows = [
         [fold.index, *(row.get(name, "") for name in columns)]
@@ -52,7 +53,7 @@ def _drawn(folds: Sequence[FoldRun]) -> Figure:
     return figure
 
 
-def _kept(folds: Sequence[FoldRun]) -> Html:
+def _kept(folds: Sequence[FoldRun]) -> Markup:
     rows = []
     for fold in folds:
         best, last = fold.best_row, (fold.history or [{}])[-1]

@@ -11,7 +11,7 @@ from typing import Any
 
 from galr.common.errors import UserError
 from galr.model.build import read_checkpoint
-from galr.options import Options, options_from_dict
+from galr.options import Options, options_from_dict, stored_options
 
 TRAIN = "train it by train.py, or name the folder of another experiment"
 
@@ -85,7 +85,7 @@ def read_experiment(
     stored = read_checkpoint(folds[0].checkpoint).get("options")
     trained = options
     if isinstance(stored, dict) and stored:
-        trained = options_from_dict(stored, f"{folds[0].checkpoint} (its options)")
+        trained = stored_options(stored, folds[0].checkpoint)
     return Experiment(folder, options, trained, folds, results)
 
 

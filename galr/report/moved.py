@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from galr.evaluation.reranking import method_settings
@@ -14,7 +15,7 @@ from galr.metrics.retrieval import RECALLS_AT
 from galr.options import RerankOptions
 from galr.report.direction import Direction
 from galr.report.files import ReportFiles
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 from galr.report.queries import answer_names, query_names
 from postprocessing.explain import Explained, explain
 from postprocessing.pictures import draw_moves
@@ -24,15 +25,15 @@ DRAWN = 10  # candidates of an example, or more where the right one stands behin
 LETTERS = 60  # of a caption in a title
 
 
-def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOptions) -> Html:
+def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOptions) -> Markup:
     """Counts, ranks before and after, and the queries with the greatest gain and loss."""
     if not options.enabled:
-        return element("p", "Rerank is off (rerank.enabled).", class_="note")
+        return part("note", "Rerank is off (rerank.enabled).")
     if options.method != "multivariate" or options.bank is not None or options.tune is not None:
         about = f"Candidates are in the order of {options.method} (docs/rerank.md)."
-        return joined([element("p", about), _counts(pair), _scatter(files, pair)])
-    about = element(
-        "p",
+        return joined([part("paragraph", about), _counts(pair), _scatter(files, pair)])
+    about = part(
+        "paragraph",
         f"Rerank puts the first {options.k} answers of a query in a new order: an answer rises "
         "whose own list, asked the other way round, has the query near the top.",
     )
@@ -41,7 +42,7 @@ def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOpt
     return joined([about, _counts(pair), _scatter(files, pair), *examples])
 
 
-def _counts(pair: Sequence[Direction]) -> Html:
+def _counts(pair: Sequence[Direction]) -> Markup:
     rows: list[list[object]] = []
     for direction in pair:
         before, after = direction.plain_ranks, direction.ranks
@@ -56,7 +57,7 @@ def _counts(pair: Sequence[Direction]) -> Html:
     return table(header, rows, "Queries by the rank of their first right answer.")
 
 
-def _scatter(files: ReportFiles, pair: Sequence[Direction]) -> Html:
+def _scatter(files: ReportFiles, pair: Sequence[Direction]) -> Markup:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     rows: list[list[object]] = []
     for axes, direction in zip(figure.subplots(1, 2), pair, strict=True):
@@ -88,7 +89,7 @@ def _scatter(files: ReportFiles, pair: Sequence[Direction]) -> Html:
     )
 
 
-def _examples(files: ReportFiles, direction: Direction, settings: RerankSettings) -> list[Html]:
+def _examples(files: ReportFiles, direction: Direction, settings: RerankSettings) -> list[Markup]:
     """The pictures of the greatest gain and the greatest loss; fewer where nothing moved."""
     # of logarithms, since from 10 to 1 is more to a reader than from 110 to 90
     gain = np.log(direction.plain_ranks) - np.log(direction.ranks)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
-from galr.report.page import Html, joined, table
+from galr.report.page import joined, table
 
 BINS = 60
 
 
-def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Html:
+def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Markup:
     """Two histograms: captions with their own image, and with all other images."""
     similarity = outcome.shown.similarity.numpy()  # (I, C)
     own_image = outcome.test.annotations.caption_to_image
@@ -54,11 +55,11 @@ def _summary(
     edges: NDArray[np.floating],
     true: NDArray[np.floating],
     counts: dict[str, NDArray[np.int64]],
-) -> Html:
+) -> Markup:
     middle = (edges[:-1] + edges[1:]) / 2
     false = counts["false"]
     if not false.sum():
-        return Html("")
+        return Markup("")
     reached = np.cumsum(false) / false.sum()
     limits = [float(middle[np.searchsorted(reached, share)]) for share in (0.05, 0.5, 0.95)]
     mean = float((middle * false).sum() / false.sum())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ from galr.metrics.retrieval import RECALLS_AT, metrics_of_ranks
 from galr.report.chance import chance_curves, chance_recall
 from galr.report.files import ReportFiles
 from galr.report.outcome import DIRECTIONS, VARIANTS, FoldRanks, Outcome
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 from galr.report.paper import CITATION, paper_images, paper_numbers
 
 MOST_K = 100
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     values: Sequence[float]
 
 
-def recall_table(files: ReportFiles, outcome: Outcome, dataset: str) -> Html:
+def recall_table(files: ReportFiles, outcome: Outcome, dataset: str) -> Markup:
     """Every fold, mean and deviation, the paper's rows and chance; also recall.csv."""
     rows = _rows(outcome, dataset)
     summary = (
@@ -95,7 +96,7 @@ def _title(row: Row) -> str:
     return f"{'THE PAPER’S' if row.source == 'paper' else row.part}, {VARIANTS[row.variant]}"
 
 
-def _note(outcome: Outcome, dataset: str) -> Html:
+def _note(outcome: Outcome, dataset: str) -> Markup:
     about = f"No numbers of the paper are known here for the data set {dataset}."
     images, theirs = len(outcome.test.annotations.images), paper_images(dataset)
     if theirs:
@@ -109,7 +110,7 @@ def _note(outcome: Outcome, dataset: str) -> Html:
         " “Same text counts” takes any image that carries the query's text for right, and any "
         "caption of that text. By chance: what a random order would reach."
     )
-    return element("p", about + aware, class_="note")
+    return part("note", about + aware)
 
 
 def _bars(rows: Sequence[Row]) -> Figure:
@@ -135,7 +136,7 @@ def _bars(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def recall_curve(files: ReportFiles, outcome: Outcome) -> Html:
+def recall_curve(files: ReportFiles, outcome: Outcome) -> Markup:
     """Recall by the number of answers that are looked at, the mean over folds, beside chance."""
     own_image = outcome.test.annotations.caption_to_image
     candidates = {"i2t": len(own_image), "t2i": len(outcome.test.annotations.images)}
@@ -187,7 +188,7 @@ def _ranks(outcome: Outcome, direction: str, variant: str) -> NDArray[np.int64]:
     )
 
 
-def rank_histogram(files: ReportFiles, outcome: Outcome) -> Html:
+def rank_histogram(files: ReportFiles, outcome: Outcome) -> Markup:
     """At which place the first right answer stands: the share of queries by rank."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     rows: list[list[object]] = []

@@ -41,7 +41,7 @@ Prints the images closest to a sentence, an image, or both: rank, cosine similar
 """
 
 SERVE = """\
-Serves a search page for an archive until Ctrl-C (docs/web.md).
+Serves a search page for an archive until Ctrl-C or SIGTERM (docs/web.md, docs/serving.md).
 
 The server is reachable from this machine only, unless --host says otherwise. There is no password.
 """
@@ -168,6 +168,14 @@ def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
         help="additional host name to accept (repeatable)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--workers", type=cli.at_least_1, default=1,
+        help="processes that answer, each with its own copy of the model (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log", choices=("text", "json"), default="text",
+        help="json: one JSON object per line, with a line for each request (default: %(default)s)",
+    )  # fmt: skip
     parser.set_defaults(run=_serve)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ from galr.evaluation.reranking import method_settings
 from galr.images.decoding import decode_image
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import Cosine, alike
-from galr.pictures import square_pixels
+from galr.pictures import Picture, square_pixels
 from galr.search.approximate import Approximate
 from galr.search.exact import Exact, Found, best
 from galr.search.storage import (
@@ -71,6 +71,20 @@ class Corrected(NamedTuple):
 
     score: float
     was: int
+
+
+class Asked(NamedTuple):
+    """What one query shows; the fields are as in ``Archive.query``."""
+
+    text: str | None = None
+    image: Picture | None = None
+    like: int | None = None
+    weight: float = 0.5
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a sentence alone."""
+        return self.text is not None and self.image is None and self.like is None
 
 
 class Match(NamedTuple):
@@ -146,7 +160,7 @@ class Archive:
         self,
         text: str | None = None,
         *,
-        image: str | Path | Image.Image | None = None,
+        image: Picture | None = None,
         like: int | None = None,
         k: int = 20,
         weight: float = 0.5,
@@ -164,13 +178,25 @@ class Archive:
         Raises UserError for an empty sentence, no query at all, an image that cannot be decoded, or
         a method that cannot be used for a single query.
         """
-        if k < 1 or not 0 <= weight <= 1:
-            raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {weight}")
+        asked = Asked(text, image, like, weight)
+        return self.found(self.embed_all([asked])[0], asked, k=k, rerank=rerank, box=box)
+
+    def found(
+        self,
+        query: Floats,
+        asked: Asked,
+        *,
+        k: int = 20,
+        rerank: bool | str = False,
+        box: Box | None = None,
+    ) -> list[Match]:
+        """``query`` for what was asked and its embedding (D,)."""
+        if k < 1 or not 0 <= asked.weight <= 1:
+            raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {asked.weight}")
         if box is not None and (self.tiles is None or rerank):
             what = "applies to all images" if rerank else "needs an archive of scene tiles"
             raise UserError("--bbox" if not rerank else "--rerank", what, "omit --bbox")
-        query = self.embed(text, image=image, like=like, weight=weight)
-        alone = text is not None and image is None and like is None
+        alone = asked.is_text
         if rerank:
             if not alone:
                 raise UserError("--rerank", "works for sentence queries only", "omit the image")
@@ -253,23 +279,45 @@ class Archive:
         self,
         text: str | None = None,
         *,
-        image: str | Path | Image.Image | None = None,
+        image: Picture | None = None,
         like: int | None = None,
         weight: float = 0.5,
     ) -> Floats:
         """The embedding (D,) of a query, of length 1; arguments as in ``query``."""
-        parts: list[tuple[float, Floats]] = []
-        if text is not None:
-            if not text.strip():
-                raise UserError("the sentence", "is empty", "describe what the images should show")
-            parts.append((weight, self.encoder.encode_texts(text)[0].numpy()))
-        if image is not None:
-            pixels = np.stack(
-                [square_pixels(image, self.encoder.side, "the image", self.encoder.scaling)]
+        return self.embed_all([Asked(text, image, like, weight)])[0]
+
+    def embed_all(self, asked: Sequence[Asked]) -> list[Floats]:
+        """The embedding (D,) of each query; sentences and images are encoded in one batch each."""
+        texts = dict.fromkeys(one.text for one in asked if one.text is not None)
+        if not all(text.strip() for text in texts):
+            raise UserError("the sentence", "is empty", "describe what the images should show")
+        encoder = self.encoder
+        of_text: dict[str, Floats] = {}
+        if texts:
+            of_text = dict(zip(texts, encoder.encode_texts(list(texts)).numpy(), strict=True))
+        pictures = [one.image for one in asked if one.image is not None]
+        of_image: Iterator[Floats] = iter(())
+        if pictures:
+            pixels = [
+                square_pixels(each, encoder.side, "the image", encoder.scaling) for each in pictures
+            ]
+            of_image = iter(encoder.encode_pixels(np.stack(pixels)).numpy())
+        return [
+            self._mixed(
+                one,
+                None if one.text is None else of_text[one.text],
+                None if one.image is None else next(of_image),
             )
-            parts.append((1 - weight, self.encoder.encode_pixels(pixels)[0].numpy()))
-        if like is not None:
-            parts.append((1 - weight, np.asarray(self.embeddings[self._checked(like)])))
+            for one in asked
+        ]
+
+    def _mixed(self, asked: Asked, text: Floats | None, image: Floats | None) -> Floats:
+        parts = [] if text is None else [(asked.weight, text)]
+        if image is not None:
+            parts.append((1 - asked.weight, image))
+        if asked.like is not None:
+            row = np.asarray(self.embeddings[self._checked(asked.like)])
+            parts.append((1 - asked.weight, row))
         if not parts:
             raise UserError("the query", "is empty", "give a sentence, an image or both")
         if len(parts) == 1 and self._compare is None:

@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from galr.common import distributed
 from galr.common.errors import UserError
-from galr.data.dataset import view_loader
 from galr.data.feature_cache import Views, open_features
+from galr.data.loaders import view_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.encoders.trunk import Trunk
@@ -83,8 +83,8 @@ def with_cached_features(
             options,
             part.annotations.split,
             kept,
-            key=f"{weights_digest(encoder.trunk)}_{encoder.kept_length}",
-            length=encoder.kept_length,
+            key=f"{weights_digest(encoder.trunk)}_{encoder.num_features}",
+            length=encoder.num_features,
             batches=_features(encoder, kept, options),
         )
     return part._replace(images=features)
@@ -99,7 +99,9 @@ def _features(
     weight = next(encoder.parameters())
     for pixels in view_loader(views, options):
         rows = [
-            encoder.kept_maps(normalise(part.to(weight.device)).to(weight.dtype)).half().cpu()
+            encoder.forward_features(normalise(part.to(weight.device)).to(weight.dtype))
+            .half()
+            .cpu()
             for part in torch.split(pixels, options.batch_size_val)
         ]
         yield torch.cat(rows).view(len(pixels) // views.views, views.views, -1).numpy()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from galr.common.atomic import atomic_path, write_text
+from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.evaluation.results import versions
 from galr.images.trained_on import Digests, first_difference, known_digests
@@ -22,7 +20,7 @@ from galr.options import (
     Options,
     differences,
     is_under,
-    options_from_dict,
+    stored_options,
     yaml_value,
 )
 from galr.weights.files import read_bytes
@@ -76,6 +74,7 @@ class TrainerState:
     cpu_seconds: float = 0.0  # including the validation of the epoch
     spent: bool = False  # whether the time budget is
     history: list[dict[str, float]] = field(default_factory=list)  # the rows of log.csv
+    setup_seconds: float = 0.0  # of cpu_seconds, before the first step
 
     def add(self, row: dict[str, float]) -> bool:
         """Adds the row of an epoch; returns whether its validation is the best so far."""
@@ -172,7 +171,7 @@ class Checkpoint:
                 "evaluate it by test_single.py, or start again by --overwrite",
             )
         # options that are newer than the checkpoint had their defaults then
-        self._check_options(path, options_from_dict(entries["options"], f"{path} (its options)"))
+        self._check_options(path, stored_options(entries["options"], path))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if entries[key] != self.identity[key]:
                 raise UserError(
@@ -207,13 +206,3 @@ class Checkpoint:
                 f"it is {now}",
                 "resume with the same number, or choose another k_fold.experiment_name",
             )
-
-
-def write_log(path: Path, history: list[dict[str, float]]) -> None:
-    """Writes log.csv: a row per epoch, with the metrics of those that were validated."""
-    columns = list(dict.fromkeys(key for row in history for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, text.getvalue())

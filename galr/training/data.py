@@ -74,10 +74,10 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
 
 def _files(split: Split) -> Part | None:
     backbone = split.options.model.backbone
-    if not backbone.cache_maps:
+    if not backbone.cache_features:
         return None
     if backbone.cache_views == 1:
-        logger.info("model.backbone.cache_maps: training images are not augmented")
+        logger.info("model.backbone.cache_features: training images are not augmented")
     return Part(split.annotations, split.files(), split.local)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 
@@ -15,18 +14,19 @@ from galr.common.atomic import check_room, write_text
 from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
-from galr.data.dataset import training_loader
+from galr.data.loaders import training_loader
 from galr.evaluation.encode import encode_similarity
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.mvsa import ImageEncoder
+from galr.monitoring.epoch_log import open_events, report_epoch, write_log
+from galr.monitoring.watch import Watch
 from galr.training.backbone import compile_backbone, set_trainable, with_cached_features
-from galr.training.checkpoint import Checkpoint, TrainerState, write_log
+from galr.training.checkpoint import Checkpoint, TrainerState
 from galr.training.data import TrainingData
 from galr.training.loss import Criterion
 from galr.training.schedule import Schedule
 from galr.training.step import TrainingStep
-from galr.training.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,9 @@ class FoldTrainer:
         )
         self.is_resumed = self._restore()
         self.watch = Watch(
-            self.checkpoint.identity["fold"]["train"], self.training.optimizer, options.optim.lr
+            self.checkpoint.identity["fold"]["train"],
+            self.training.optimizer.optimizer,
+            options.optim.lr,
         )
         self._spread = math.inf
         self.model.text_encoder.prepare(data.training.annotations.captions)
@@ -83,7 +85,7 @@ class FoldTrainer:
         backbone, training, validation = (
             options.model.backbone, self.data.training, self.data.validation
         )  # fmt: skip
-        reads_features = backbone.cache_maps and not 0 < backbone.unfreeze_at <= progress
+        reads_features = backbone.cache_features and not 0 < backbone.unfreeze_at <= progress
         if reads_features == self._reads_features:
             return
         self._reads_features = reads_features
@@ -120,7 +122,9 @@ class FoldTrainer:
             logger.info("fold %d: resuming after epoch %d", self.index, self.state.epoch)
         else:
             self._start()
-        with self._events() as events:
+        self.schedule.begin()
+        self.state.setup_seconds = self.schedule.setup
+        with open_events(self.folder, self.state.epoch + 1) as events:
             try:
                 while not self.state.is_finished(self.options.optim):
                     self._run_epoch(self.state.epoch + 1, events)
@@ -177,8 +181,9 @@ class FoldTrainer:
         self.state.spent = "mR" in row and self.schedule.is_spent
         if events is None:
             return
-        self._report(row, events)
-        warming = self.schedule.own_progress(epoch, 1) < self.options.optim.warmup
+        optim = self.options.optim
+        report_epoch(row, events, self.index, None if optim.budget_seconds else optim.epochs)
+        warming = self.schedule.own_progress(epoch, 1) < optim.warmup
         self.watch.warn(self.state.history, self._spread, warming)
         if is_best:
             best = {"model": self.training.averaged_model}
@@ -218,34 +223,11 @@ class FoldTrainer:
                 lambda: self.checkpoint.checked_bytes(self.last, parts), self.device
             )
         self.state = self.checkpoint.load(self.last, parts, content)
-        self.schedule.resume(self.state.cpu_seconds)
+        self.schedule.resume(self.state.cpu_seconds, self.state.setup_seconds)
         return True
 
     def _save_last(self) -> None:
         self.checkpoint.save(self.last, self.training.stateful, self.state)
-
-    def _events(self) -> contextlib.AbstractContextManager[SummaryWriter | None]:
-        """TensorBoard events of rank 0; None on the others."""
-        if not distributed.is_main():
-            return contextlib.nullcontext()
-        return SummaryWriter(str(self.folder), purge_step=self.state.epoch + 1)
-
-    def _report(self, row: dict[str, float], events: SummaryWriter) -> None:
-        epoch, optim = int(row["epoch"]), self.options.optim
-        for name, value in row.items():
-            if name != "epoch":
-                group = "validation" if name in ("mR",) or name[:3] in ("i2t", "t2i") else "train"
-                events.add_scalar(f"{group}/{name}", value, epoch)
-        events.flush()
-        logger.info(
-            "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
-            self.index,
-            epoch,
-            "" if optim.budget_seconds else f" of {optim.epochs}",
-            row["loss"],
-            row["images_per_second"],
-            f", validation mR {row['mR']:.2f}" if "mR" in row else "",
-        )
 
     def _interrupted(self) -> str:
         done = f"epoch {self.state.epoch} is the last one in {self.last}"

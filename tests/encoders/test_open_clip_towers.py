@@ -177,7 +177,7 @@ def test_an_untrained_model_is_exported_and_loaded(tmp_path, architecture, own):
     [
         ["model.text.train=all", "optim.backbone_lr=1e-5", "optim.text_lr=1e-5"],
         ["model.backbone.train=none", "model.backbone.batch_norm=frozen",
-         "model.backbone.cache_maps=true", "model.backbone.cache_views=4"],
+         "model.backbone.cache_features=true", "model.backbone.cache_views=4"],
         ["model.backbone.train=layer4", "dataset.local_path=null", "optim.ema=0.9"],
     ],
     ids=["fine-tuned", "cached", "last blocks"],

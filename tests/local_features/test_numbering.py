@@ -6,10 +6,10 @@ import h5py
 import pytest
 
 from galr.common.errors import UserError
+from galr.detectors.command import main
 from galr.detectors.scene import read_scenes
-from galr.local_features.__main__ import main
 from galr.local_features.numbering import read_classes, read_numbering
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from tests.local_features.detector_files import (
     build,
     drawn,

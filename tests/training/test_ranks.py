@@ -44,7 +44,7 @@ FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen"]
         ["dataset.batch_size=7"],
         ["optim.loss=infonce", "model.backbone.unfreeze_at=0.5", "optim.epochs=2"],
         ["optim.micro_batch=3", "model.backbone.batch_norm=frozen"],
-        ["model.backbone.cache_maps=true", *FROZEN],
+        ["model.backbone.cache_features=true", *FROZEN],
     ],
     ids=["uneven", "unfrozen", "parts", "maps"],
 )

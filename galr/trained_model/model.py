@@ -14,78 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
-from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer, Vocabulary
+from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer
 from galr.evaluation.trained_fold import stored_tokenizer
 from galr.images.scaling import Scaling
 from galr.language.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
-from galr.model.build import CHECKPOINT_REMEDY, model_of, read_checkpoint
+from galr.model.build import model_of
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
-from galr.options import Options, load_options, options_from_dict
+from galr.options import Options, stored_options
 from galr.pictures import Picture, list_of_pictures, square_pixels
-from galr.weights.exported import is_exported
 
 logger = logging.getLogger(__name__)
-
-
-def load(
-    path: str | Path,
-    device: str | torch.device = "auto",
-    *,
-    options: Options | str | Path | None = None,
-    vocabulary: Vocabulary | str | Path | None = None,
-) -> TrainedModel:
-    """The trained model at ``path``, in evaluation mode, with its vocabulary and options.
-
-        model = galr.load("checkpoint/demo_GaLR/0")
-        model.similarity(["scene.tif"], ["many planes beside a terminal"])
-
-    path: a checkpoint, a folder that holds a ``best.pth``, or a folder of ``galr.export``.
-    device: ``auto`` (CUDA where there is a GPU), ``cpu``, ``cuda`` or ``cuda:N``. ``options`` and
-    ``vocabulary``, or their files, complete a checkpoint that holds none, such as a released one.
-    Raises UserError for a file that is missing, damaged or unsafe, and for options or a vocabulary
-    that are missing or belong to another model.
-    """
-    path = checkpoint_file(Path(path))
-    chosen = choose_device(str(device))
-    return TrainedModel.of(read_complete(path, options, vocabulary), path, chosen)
-
-
-def read_complete(
-    path: str | Path,
-    options: Options | str | Path | None = None,
-    vocabulary: Vocabulary | str | Path | None = None,
-) -> dict[str, Any]:
-    """The entries of a checkpoint, ``options`` (dict) and ``vocabulary`` (list) among them.
-
-    Arguments and errors as for ``load``.
-    """
-    entries = read_checkpoint(path)
-    if vocabulary is not None:
-        known = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary.load(vocabulary)
-        if entries.get("vocabulary") not in (None, list(known.words)):
-            place = path if isinstance(vocabulary, Vocabulary) else vocabulary
-            what = "is not the vocabulary that the checkpoint holds"
-            raise UserError(place, what, "leave the vocabulary out")
-        entries["vocabulary"] = list(known.words)
-    if options is not None:
-        given = options if isinstance(options, Options) else load_options(options)
-        entries["options"] = given.model_dump(mode="json")
-    for name, flag, kind in (("options", "path_opt", dict), ("vocabulary", "vocab", list)):
-        if not isinstance(entries.get(name), kind):
-            raise UserError(
-                path,
-                f"does not hold the {name} that it was trained with",
-                f"give a file: {name}= in Python, --{flag} in commands",
-            )
-    return entries
 
 
 class TrainedModel:
@@ -103,7 +48,7 @@ class TrainedModel:
         cls, entries: dict[str, Any], path: str | Path, device: str | torch.device = "cpu"
     ) -> TrainedModel:
         """The model in the entries that ``read_complete`` found in ``path``."""
-        options = options_from_dict(entries["options"], f"{path} (its options)")
+        options = stored_options(entries["options"], path)
         vocabulary = stored_tokenizer(entries["vocabulary"], options, path)
         return cls(model_of(entries, path, options, device, vocabulary.words), vocabulary, options)
 
@@ -254,14 +199,3 @@ class TrainedModel:
             remedy = f"give {wanted} and {(*wanted[:2], drea.objects)} for these images and options"
             raise UserError(place, what, remedy)
         return local
-
-
-def checkpoint_file(path: Path) -> Path:
-    """The file or exported folder that ``path`` means; UserError for a folder without either."""
-    if not path.is_dir() or is_exported(path):
-        return path
-    if (path / "best.pth").is_file():
-        return path / "best.pth"
-    folds = sorted(path.glob("*/best.pth"))
-    remedy = f"name a fold: {folds[0].parent}" if folds else CHECKPOINT_REMEDY
-    raise UserError(path, "holds no best.pth and no exported model", remedy)

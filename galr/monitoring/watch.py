@@ -10,7 +10,6 @@ from torch import Tensor
 
 from galr.common import distributed
 from galr.common.errors import RunError
-from galr.training.optimizer import MixedPrecisionOptimizer
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +26,13 @@ STEP = 0.1
 class Watch:
     """Of one fold: ``images`` names those that batches index; ``lr`` is the highest rate."""
 
-    def __init__(
-        self, images: Sequence[str], optimizer: MixedPrecisionOptimizer, lr: float
-    ) -> None:
+    def __init__(self, images: Sequence[str], optimizer: torch.optim.Optimizer, lr: float) -> None:
         self.images, self.optimizer = images, optimizer
         self._batches: list[tuple[Tensor, Tensor]] = []  # since the last check, and one before
         self._said: set[str] = set()
         steps = [
             lr * group.get("share", 1.0) / weight.detach().square().mean().sqrt()
-            for group in optimizer.optimizer.param_groups
+            for group in optimizer.param_groups
             for weight in group["params"]
             if weight.dim() > 1
         ]
@@ -71,7 +68,10 @@ class Watch:
         """
         losses = [row["loss"] for row in history]
         still = not any(
-            bool(x.grad.any()) for x in self.optimizer.parameters() if x.grad is not None
+            bool(weight.grad.any())
+            for group in self.optimizer.param_groups
+            for weight in group["params"]
+            if weight.grad is not None
         )
         seen = {
             "all similarities are nearly alike, so nothing can be found": spread < ALIKE,

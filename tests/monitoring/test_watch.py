@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from galr.monitoring.watch import Watch
 from galr.options import load_options, options_from_dict
 from galr.training.optimizer import MixedPrecisionOptimizer
 from galr.training.trainer import Trainer
-from galr.training.watch import Watch
 from tests.tiny import make_data
 
 ALIKE, STILL, LEVEL, LEAP = "nearly alike", "gradients", "none of 3 epochs", "leap"
@@ -21,7 +21,7 @@ def watch(lr=0.001, gradient=1.0, loss=1.0):
     optimizer = MixedPrecisionOptimizer(
         [module], options_from_dict({}, "test").optim, torch.device("cpu")
     )
-    found = Watch(["a.png"], optimizer, lr)
+    found = Watch(["a.png"], optimizer.optimizer, lr)
     for weight in module.parameters():
         weight.grad = torch.full_like(weight, gradient)
     found.add(torch.tensor(loss), torch.tensor([0]))
