@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
+from galr.common.hdf5 import check_heaps, own_dataset
 from galr.images.content import (
     Contents,
     cache_folders,
@@ -125,6 +126,7 @@ class Cache:
         if not path.is_file():
             return None
         try:
+            check_heaps(path)
             with h5py.File(path, "r", locking=False) as file:
                 problem = self._difference(file, contents)
                 offset = int(file["rows"].id.get_offset() or 0)
@@ -138,7 +140,7 @@ class Cache:
     def _difference(self, file: h5py.File, contents: Contents) -> str | None:
         """How a cache file differs from what it should be; None where it does not."""
         rows = file["rows"]
-        if tuple(file["names"].asstr()[:]) != self.names:
+        if tuple(own_dataset(file, "names").asstr()[:]) != self.names:
             return "the list of images has changed"
         if (
             file.attrs["version"] != VERSION

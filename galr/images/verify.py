@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from galr.common.errors import UserError
+from galr.common.hdf5 import check_heaps, own_dataset
 from galr.images.content import cache_folders, digests_of_rows, image_contents
 from galr.local_features.names import shown
 from galr.options import DatasetOptions
@@ -29,10 +30,11 @@ def verify_caches(options: DatasetOptions) -> list[str]:
 
 def _verified(path: Path, folder: Path) -> str:
     try:
+        check_heaps(path)
         with h5py.File(path, "r", locking=False) as file:
             if "row_digests" not in file:
                 return f"{path}: not compared, since an earlier version built it"
-            names = tuple(file["names"].asstr()[:])
+            names = tuple(own_dataset(file, "names").asstr()[:])
             images, rows = file["digests"][:], file["row_digests"][:]
             array = file["rows"]
             offset, shape, dtype = int(array.id.get_offset()), array.shape, array.dtype

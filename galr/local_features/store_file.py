@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.common.hdf5 import check_heaps, own_dataset
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
@@ -176,6 +177,7 @@ def read_store(path: str | Path) -> Store:
 
 
 def _read(path: Path) -> Store:
+    check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
         if file.attrs["version"] != VERSION:
             raise ValueError(f"version {file.attrs['version']}, where {VERSION} is read")
@@ -184,9 +186,10 @@ def _read(path: Path) -> Store:
         }
         return Store(
             path,
-            tuple(file["names"].asstr()[()].tolist()),
+            tuple(own_dataset(file, "names").asstr()[()].tolist()),
             LocalFeatures(
-                np.asarray(file["representation"][()]), np.asarray(file["adjacency"][()])
+                np.asarray(own_dataset(file, "representation")[()]),
+                np.asarray(own_dataset(file, "adjacency")[()]),
             ),
             # an option that is not there would be read as its default
             _complete(options) if options else None,
@@ -206,7 +209,7 @@ def checksum(features: LocalFeatures) -> str:
 
 
 def _digests(file: h5py.File) -> NDArray[np.int64]:
-    found = np.asarray(file["digests"][()])
+    found = np.asarray(own_dataset(file, "digests")[()])
     if found.dtype != np.int64 or found.shape != file["names"].shape:
         raise ValueError("its digests of images are not one number an image")
     return found
