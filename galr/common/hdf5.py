@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from pathlib import Path
 
 import h5py
+
+from galr.common.claims import HARMLESS, MOST_PACKED
 
 # the global heap, where texts lie: signature, version, reserved; then its size
 _HEAP = b"GCOL\x01\0\0\0"
@@ -33,8 +36,8 @@ def check_heaps(path: str | Path) -> None:
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """A dataset that lies in ``file`` itself.
 
-    Raises KeyError where there is none, and ValueError for a link to another file or dataset, or
-    for one whose numbers lie in other files.
+    Raises KeyError where there is none, and ValueError for a link to another file or dataset, for
+    one whose numbers lie in other files, and for one that claims more than the file can hold.
     """
     link = file.get(name, getlink=True)
     dataset = file[name] if isinstance(link, h5py.HardLink) else None
@@ -42,6 +45,11 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise KeyError(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
         raise ValueError(f"{name} is no dataset of its own")
+    stored = min(dataset.id.get_storage_size(), os.path.getsize(file.filename))
+    if dataset.nbytes > max(HARMLESS, MOST_PACKED * stored):
+        raise ValueError(
+            f"{name} claims {dataset.nbytes / 1e6:,.0f} MB, and holds {stored:,} bytes"
+        )
     return dataset
 
 
