@@ -43,16 +43,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--folds-on", choices=("ray",),
         help="train the folds on the machines of a Ray cluster, one task each (docs/scale.md)",
     )  # fmt: skip
+    cli.add_verify_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.resume and arguments.overwrite:
         parser.error("--resume and --overwrite exclude each other")
 
+    from galr.doctor.stores import verify
     from galr.options import load_options
     from galr.training.trainer import Trainer
 
     options = load_options(arguments.path_opt, arguments.overrides)
     if arguments.fold is not None and not 0 <= arguments.fold < options.k_fold.nums:
         parser.error(f"--fold {arguments.fold}: there are the folds 0 to {options.k_fold.nums - 1}")
+    if arguments.verify:
+        verify(options)
     trainer = Trainer(options, started=0.0)  # a time budget includes the start of the process
     if arguments.folds_on is not None:
         from galr.sweep.folds import train_folds
