@@ -27,3 +27,20 @@ def data_root() -> Path:
 def parity_root() -> Path:
     """The folder of reference outputs, where GALR_PARITY_ROOT names it."""
     return _folder_from("GALR_PARITY_ROOT")
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """Two raylets with a core each, and a function that kills the second."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # a busy machine would starve them
+    ray = pytest.importorskip("ray")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield lambda: cluster.remove_node(second, allow_graceful=False)
+    ray.shutdown()
+    cluster.shutdown()

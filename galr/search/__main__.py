@@ -133,6 +133,11 @@ def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
         help="images per batch (default: %(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: decode and encode on the machines of a Ray cluster (default: %(default)s; "
+        "docs/scale.md)",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="rebuild the archive from scratch")
     parser.set_defaults(run=_index)
 
@@ -254,6 +259,10 @@ def _index(arguments: argparse.Namespace) -> None:
     tiles = None
     if sides is not None:
         tiles = Tiling(sides=sides, overlap=0.5 if overlap is None else overlap, bands=bands)
+    if values.pop("engine") == "ray":
+        from galr.search.on_ray import encode_on_ray
+
+        values["engine"] = encode_on_ray
     name = values.pop("encoder")
     built = build_archive(**values, tiles=tiles, encoder=name and import_encoder(name))
     line = f"{arguments.out}: {built.images} images, {built.encoded} newly encoded"
