@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from galr.search.serve.limits import Limits
 from galr.search.serve.logs import access, new_request
 from galr.search.serve.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -94,6 +97,9 @@ class Guard:
                 return
             refused, line = refusal
             await JSONResponse({"error": line}, refused)(scope, receive, send_guarded)
+        except Exception:
+            # told to the client by the application; raised further, it would end the connection
+            logger.exception("unexpected failure")
         finally:
             self._tell(scope, status, time.monotonic() - started, request)
 

@@ -281,3 +281,4 @@ def test_failures_tell_the_log_and_not_the_reader(client, archive, monkeypatch, 
 
     monkeypatch.setattr(archive, "found", fails)
     refused(client.post("/api/search", json={"text": "red"}), 500, "The search failed")
+    assert "secret.pth is damaged" in caplog.text
