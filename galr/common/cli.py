@@ -1,4 +1,4 @@
-"""What every script shares: its exit status, its log lines, its errors in one line."""
+"""What all commands share: exit status, log lines, errors in one line."""
 
 from __future__ import annotations
 
