@@ -19,6 +19,7 @@ LAYERS = [
     ["galr.options"],
     ["galr.local_features"],
     ["galr.images"],
+    ["galr.language"],
     ["galr.data", "galr.metrics"],
     ["galr.weights", "galr.leakage"],
     ["galr.encoders"],

@@ -16,6 +16,7 @@ RENAMED = {
     "galr.cli": "galr.common.cli",
     "galr.data.demo": "galr.demo",
     "galr.data.images": "galr.images.decoding",
+    "galr.data.words": "galr.language.words",
     "galr.device": "galr.common.device",
     "galr.distributed": "galr.common.distributed",
     "galr.errors": "galr.common.errors",

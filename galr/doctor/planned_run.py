@@ -15,7 +15,7 @@ from galr.data.part import read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.doctor.finding import Finding, finding
 from galr.doctor.machine import available_memory, memory, shared_memory
-from galr.images.cache import folders
+from galr.images.content import cache_folders
 from galr.images.decoding import decode_image
 from galr.images.scaling import Scaling
 from galr.model.build import build_model
@@ -109,7 +109,7 @@ def _room(
     ):
         row = 2 * model.image_encoder.num_features * backbone.cache_views
         rows["features"] = len(parts["train"].images) * row
-    places = folders(dataset)
+    places = cache_folders(dataset)
     missing = sum(
         size for name, size in rows.items() if not any((place / name).exists() for place in places)
     )

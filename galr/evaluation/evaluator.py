@@ -30,6 +30,7 @@ from galr.evaluation.trained_fold import (
     read_trained_fold,
     untrained_fold,
 )
+from galr.images.trained_on import trained_on
 from galr.leakage.parts import shared
 from galr.metrics.galleries import validation_facts
 from galr.options import Options, yaml_value
@@ -149,6 +150,12 @@ def _evaluate(
                 fold = untrained_fold(options, tokenizer, device)
             else:
                 fold = read_trained_fold(path, options, tokenizer, device, index)
+                if fold.index != index and len(checkpoints) > 1:
+                    raise UserError(
+                        path,
+                        f"holds fold {fold.index}, and lies where fold {index} should",
+                        "put the checkpoint of each fold into its own folder",
+                    )
             embeddings = fold.encode(test)
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
@@ -190,14 +197,20 @@ def evaluate_fold(
 
 def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
     """The images of the test part, and those that the model was trained and selected on."""
-    described: dict[str, Any] = {"test_captions": len(test.annotations.captions)}
-    for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
+    annotations, dataset = test.annotations, fold.options.dataset
+    described: dict[str, Any] = {
+        "test_captions": len(annotations.captions),
+        "test_images_in_training": trained_on(
+            fold.checkpoint, dataset, annotations.images, fold.images, fold.digests
+        ),
+    }
+    for name, images in ({"test": annotations.images} | dict(fold.images)).items():
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
     described |= validation_facts(
-        fold.validation, len(fold.images.get("validation", ())), len(test.images)
+        fold.validation, len(fold.images.get("validation", ())), len(annotations.images)
     )
-    return described | shared(fold.options.dataset, test.annotations, fold.images)
+    return described | shared(dataset, annotations, fold.images)
 
 
 def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str, float]:

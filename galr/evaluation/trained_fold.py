@@ -17,6 +17,7 @@ from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import RawText, Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
+from galr.images.trained_on import Digests, known_digests
 from galr.model.build import CHECKPOINT_REMEDY, build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, stored_options
@@ -26,9 +27,9 @@ from galr.options import Options, stored_options
 class TrainedFold:
     """The network in ``checkpoint``, to be evaluated with ``options``.
 
-    ``training_options`` and ``images``, the names of the images by part (``train``,
-    ``validation``), are None and empty where the checkpoint does not hold them; so is
-    ``validation``, the log's row of its epoch.
+    ``training_options``, ``images``, the names of the images by part (``train``, ``validation``),
+    ``validation``, the row of the log of its epoch, and ``digests`` (I,) of the images' content are
+    None and empty where the checkpoint has none.
     """
 
     index: int
@@ -39,6 +40,7 @@ class TrainedFold:
     training_options: Options | None
     images: Mapping[str, Sequence[str]]
     validation: Mapping[str, float] = field(default_factory=dict)
+    digests: Digests = field(default_factory=dict)
 
     def encode(self, part: Part) -> Embeddings:
         """The embeddings of the images and captions of ``part``."""
@@ -79,6 +81,7 @@ def read_trained_fold(
     entries = _from_main(path, device)
     model = model_of(entries, path, options, device, words=tokenizer.words)
     fold, trained = entries.get("fold", {}), entries.get("options")
+    images = {name: fold[name] for name in ("train", "validation") if name in fold}
     return TrainedFold(
         fold.get("index", index),
         path,
@@ -86,8 +89,9 @@ def read_trained_fold(
         tokenizer,
         options,
         stored_options(trained, path) if trained else None,
-        {name: fold[name] for name in ("train", "validation") if name in fold},
+        images,
         next(iter(entries.get("progress", {}).get("history", [])[-1:]), {}),
+        known_digests(entries.get("image_digests"), images),
     )
 
 

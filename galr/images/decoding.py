@@ -262,6 +262,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     with _without_warnings():
         try:
-            return int(image.getexif().get(274, 1))
+            orientation = int(image.getexif().get(274, 1))
+            return orientation if 1 <= orientation <= 8 else 1
         except Exception:  # noqa: BLE001 - the readers raise almost anything on bad bytes
             return 1

@@ -149,7 +149,12 @@ def _with_files(
     """The images by the names of their files, and how many other images lie there."""
     listing = list_images(folder, "name it with --images")
     place = f"{json_path}: images[%d]"
-    names = found_names([image.name for image in images], folder, lambda index: place % index)
+    names = found_names(
+        [image.name for image in images],
+        folder,
+        lambda index: place % index,
+        "put it there, correct --images, or leave out what is missing by --skip-bad",
+    )
     found = [image._replace(name=name) for image, name in zip(images, names, strict=True)]
     return found, len(set(listing.names) - set(names))
 

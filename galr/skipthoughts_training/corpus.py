@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.data.annotations import annotation_files, read_annotations, read_lines
-from galr.data.words import tokenize
+from galr.language.words import tokenize
 from galr.weights.skipthought_files import UNKNOWN
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer
-from galr.data.words import STOP_WORDS
 from galr.evaluation.trained_fold import stored_tokenizer
 from galr.images.scaling import Scaling
+from galr.language.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import model_of
 from galr.model.gcn import NoLocalBranch

@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.feature_cache import Views, open_features
-from galr.data.image_cache import ImageFiles
 from galr.data.loaders import view_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.encoders.trunk import Trunk
+from galr.images.square_files import ImageFiles
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions

@@ -12,6 +12,7 @@ import torch
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.evaluation.results import versions
+from galr.images.trained_on import Digests, first_difference, known_digests
 from galr.model.build import read_checkpoint
 from galr.options import (
     RUN_SETTINGS,
@@ -106,9 +107,13 @@ class Checkpoint:
         fold: int,
         train: Sequence[str],
         validation: Sequence[str],
+        digests: Digests | None = None,
     ) -> None:
-        """``train`` and ``validation`` are the image names of the fold's two parts."""
-        self.options = options
+        """``train`` and ``validation`` are the image names of the fold's two parts.
+
+        ``digests``: those of the images' content, by part; without, it is not compared.
+        """
+        self.options, self.digests = options, digests or {}
         self.identity: dict[str, Any] = {  # what a resumed run must share
             "options": options.model_dump(mode="json"),
             "vocabulary": list(words),
@@ -122,6 +127,7 @@ class Checkpoint:
             "progress": asdict(state),
             "epoch": state.epoch,
             "versions": versions(),
+            "image_digests": {part: torch.from_numpy(x) for part, x in self.digests.items()},
             **self.identity,
         }
         with atomic_path(path) as temporary:
@@ -172,6 +178,15 @@ class Checkpoint:
                 raise UserError(
                     path, f"was trained with {what}", "restore them, or start over with --overwrite"
                 )
+        names = {part: self.identity["fold"][part] for part in self.digests}
+        then = known_digests(entries.get("image_digests"), names)
+        if (differing := first_difference(names, then, self.digests)) is not None:
+            raise UserError(
+                path,
+                f"was trained with other images of the same names: {differing[0]} differ, for "
+                f"example {differing[1]}",
+                "restore them, or start again by --overwrite",
+            )
         return entries
 
     def _check_options(self, path: Path, trained: Options) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from galr.common import distributed
 from galr.data.annotations import image_count
 from galr.data.folds import Fold, make_folds
 from galr.data.part import Part, Split, read_split
-from galr.data.vocabulary import Tokenizer, read_tokenizer
+from galr.data.vocabulary import Tokenizer, Vocabulary, read_tokenizer
+from galr.images.content import image_digests
+from galr.language.plausibility import warn_of_vocabulary
+from galr.language.words import STOP_WORDS
 from galr.leakage.folds import grouped_folds
 from galr.leakage.parts import tied_images
 from galr.options import Options
@@ -22,7 +27,8 @@ logger = logging.getLogger(__name__)
 class TrainingData(NamedTuple):
     """The whole split at the training and at the validation image size, and its folds.
 
-    ``files``: its image files, with ``cache_features``.
+    ``digests`` (I,) are of the content of its image files. ``files``: these files, with
+    ``cache_features``.
     """
 
     options: Options
@@ -30,6 +36,7 @@ class TrainingData(NamedTuple):
     training: Part
     validation: Part
     folds: list[Fold]
+    digests: NDArray[np.int64]
     files: Part | None = None
     test_images: int | None = None  # how many; nothing else of the test part is read
 
@@ -45,16 +52,23 @@ def read_training_data(options: Options, device: torch.device) -> TrainingData:
         options = split.options  # with the pixel range that was measured
         files = _files(split)
         training, validation = _at_both_sizes(split, files)
+        digests = image_digests(options.dataset, split.annotations.images)
+    if isinstance(tokenizer, Vocabulary):
+        texts, place = split.annotations.captions, options.dataset.vocab_path
+        warn_of_vocabulary(texts, tokenizer.words, tokenizer.tokenize, STOP_WORDS, place)
     distributed.check_alike(
         {
             "options": options.model_dump_json(exclude={"device"}),
             "words in its vocabulary": "\n".join(tokenizer.words),
             "training images and captions": split.annotations.digest,
+            "content of the training images": digests.tobytes().hex(),
         },
         device,
     )
     of_test = image_count(options.dataset.data_path, "test")
-    return TrainingData(options, tokenizer, training, validation, _folds(split), files, of_test)
+    return TrainingData(
+        options, tokenizer, training, validation, _folds(split), digests, files, of_test
+    )
 
 
 def _folds(split: Split) -> list[Fold]:

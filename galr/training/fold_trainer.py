@@ -66,6 +66,7 @@ class FoldTrainer:
             fold=index,
             train=images.select(fold.train).images,
             validation=images.select(fold.validation).images,
+            digests={part: data.digests[rows] for part, rows in fold._asdict().items()},
         )
         self.is_resumed = self._restore()
         self.watch = Watch(
