@@ -8,7 +8,6 @@ import logging
 import os
 import queue
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from galr.common.atomic import check_writable
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.options import Options, load_options
+from galr.sweep.processes import ending_started, run_alone
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def execute(
         finally:
             free.put(slot)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ending_started():
         succeeded = list(pool.map(one, runs))
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
@@ -175,8 +175,7 @@ def _run_scripts(
                 more += ["--save-similarity", str(run.similarities)]
             module = f"galr.commands.{Path(script).stem}"
             command = [sys.executable, "-m", module, *arguments, *more]
-            done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
-            if done.returncode != 0:
+            if run_alone(command, log, environment) != 0:
                 logger.error("%s: %s failed: %s", run.name, script, _last_line(run.log))
                 return False
     logger.info("%s: done", run.name)

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-from galr.common.atomic import atomic_path, write_text
+from galr.common.atomic import write_text
 from galr.common.errors import UserError
+from galr.common.saving import save_torch
 from galr.evaluation.results import versions
 from galr.model.build import read_checkpoint
 from galr.options import (
@@ -125,8 +124,7 @@ class Checkpoint:
             "versions": versions(),
             **self.identity,
         }
-        with atomic_path(path) as temporary:
-            torch.save(entries, temporary)
+        save_torch(path, entries, parents=False)  # a folder that was moved away is missed
 
     def load(
         self, path: Path, parts: Mapping[str, Stateful], content: bytes | None = None
@@ -201,4 +199,4 @@ def write_log(path: Path, history: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), parents=False)

@@ -8,11 +8,11 @@ import math
 
 import torch
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
-from galr.common import distributed
+from galr.common import distributed, interrupts
 from galr.common.atomic import check_room, write_text
 from galr.common.errors import UserError
+from galr.common.events import Events
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.dataset import training_loader
@@ -165,7 +165,7 @@ class FoldTrainer:
         self._spread = float(similarity.std())
         return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
 
-    def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
+    def _run_epoch(self, epoch: int, events: Events | None) -> None:
         row = {"epoch": float(epoch), **self.train_epoch(epoch)}
         row["cpu_seconds"] = self.schedule.seconds
         if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
@@ -223,19 +223,17 @@ class FoldTrainer:
     def _save_last(self) -> None:
         self.checkpoint.save(self.last, self.training.stateful, self.state)
 
-    def _events(self) -> contextlib.AbstractContextManager[SummaryWriter | None]:
-        """TensorBoard events of rank 0; None on the others."""
+    def _events(self) -> contextlib.AbstractContextManager[Events | None]:
+        """TensorBoard events of rank 0, which has log.csv as far as it goes; None on the others."""
         if not distributed.is_main():
             return contextlib.nullcontext()
-        return SummaryWriter(str(self.folder), purge_step=self.state.epoch + 1)
+        if self.state.history:  # a run that was killed may have saved its state, and no more
+            write_log(self.folder / "log.csv", self.state.history)
+        return Events(self.folder, self.state.history, _curve)
 
-    def _report(self, row: dict[str, float], events: SummaryWriter) -> None:
+    def _report(self, row: dict[str, float], events: Events) -> None:
         epoch, optim = int(row["epoch"]), self.options.optim
-        for name, value in row.items():
-            if name != "epoch":
-                group = "validation" if name in ("mR",) or name[:3] in ("i2t", "t2i") else "train"
-                events.add_scalar(f"{group}/{name}", value, epoch)
-        events.flush()
+        events.add(row)
         logger.info(
             "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
             self.index,
@@ -250,4 +248,9 @@ class FoldTrainer:
         done = f"epoch {self.state.epoch} is the last one in {self.last}"
         if self.state.epoch < 0:
             done = "no epoch was finished"
-        return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
+        return f"{interrupts.told()}; {done}; train.py --resume continues from there"
+
+
+def _curve(name: str) -> str:
+    """The curve of a column of log.csv."""
+    return f"{'validation' if name[:3] in ('mR', 'i2t', 't2i') else 'train'}/{name}"

@@ -12,10 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 # of the machine and its load, in checkpoints, logs and results
 TIMES = {"cpu_seconds", "images_per_second", "cost", "versions", "seconds"}
+SETTINGS = {"workers", "image_cache"}  # which change no number
 EVENTS = "events.out.tfevents"
 
 
@@ -44,7 +46,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def content(path: Path) -> Any:  # noqa: ANN401 - of any kind
+def content(path: Path) -> Any:
     """What a file says, so that equal runs have equal ones."""
     if path.is_symlink():
         return os.readlink(path)
@@ -56,6 +58,8 @@ def content(path: Path) -> Any:  # noqa: ANN401 - of any kind
             return {name: digest(np.asarray(file[name])) for name in file}
     if path.suffix == ".json":
         return digest(json.loads(path.read_text()))
+    if path.name == "options.yaml":
+        return digest(yaml.safe_load(path.read_text()))
     if path.name == "log.csv":
         with path.open(newline="") as file:
             return digest(list(csv.DictReader(file)))
@@ -64,10 +68,12 @@ def content(path: Path) -> Any:  # noqa: ANN401 - of any kind
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def digest(value: Any) -> Any:  # noqa: ANN401 - of any kind
+def digest(value: Any) -> Any:
     """``value`` without its times; arrays by their bytes."""
     if isinstance(value, dict):
-        return {str(key): digest(each) for key, each in value.items() if key not in TIMES}
+        return {
+            str(key): digest(each) for key, each in value.items() if key not in TIMES | SETTINGS
+        }
     if isinstance(value, (list, tuple)):
         return [digest(each) for each in value]
     if isinstance(value, torch.Tensor):
@@ -80,7 +86,7 @@ def digest(value: Any) -> Any:  # noqa: ANN401 - of any kind
     return repr(value)
 
 
-def difference(found: Any, wanted: Any, place: str = "") -> str | None:  # noqa: ANN401
+def difference(found: Any, wanted: Any, place: str = "") -> str | None:
     """The first place where two contents differ, in words; None where they do not."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in sorted(found.keys() | wanted.keys()):

@@ -9,6 +9,7 @@ Requests are lines of JSON on standard input, and so are the answers on standard
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -19,11 +20,12 @@ import time
 from collections.abc import Callable
 
 IMPORTED = (
-    "torchvision.models", "torch.utils.tensorboard", "sklearn.cluster", "timm", "matplotlib.figure",
-    "galr.commands.train", "galr.commands.test", "galr.training.trainer", "galr.report.write",
-    "galr.evaluation.evaluator", "galr.encoders.timm_maps", "galr.local_features.__main__",
-    "galr.detectors.build", "galr.detectors.detect_segments", "galr.preparation.command",
-    "galr.preparation.own_data", "galr.skipthoughts_training.__main__",
+    "torchvision.models", "tensorboard.backend.event_processing.event_file_loader", "timm",
+    "sklearn.cluster", "pydantic", "h5py", "nltk", "tqdm", "yaml", "matplotlib.figure",
+    "galr.training.trainer", "galr.report.write", "galr.evaluation.evaluator",
+    "galr.encoders.timm_maps", "galr.detectors.build", "galr.detectors.detect_segments",
+    "galr.preparation.own_data", "galr.preparation.command", "galr.local_features.__main__",
+    "galr.skipthoughts_training.__main__", "galr.commands.train", "galr.commands.test",
 )  # fmt: skip
 
 
@@ -64,7 +66,8 @@ def _become(request: dict) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     from galr.common import cli
 
-    return cli.run(importlib.import_module(request["module"]).main, request["argv"])
+    sys.argv = [request["module"], *request["argv"]]
+    return cli.run(importlib.import_module(request["module"]).main)
 
 
 if __name__ == "__main__":
@@ -72,5 +75,6 @@ if __name__ == "__main__":
     for module in IMPORTED:
         if importlib.util.find_spec(module.partition(".")[0]) is not None:
             importlib.import_module(module)
+    gc.freeze()
     print("{}", flush=True)
     sys.exit(serve()())

@@ -248,7 +248,8 @@ def second(trial: Trial) -> None:
 
 def worker(trial: Trial) -> None:
     """One of the processes that load images is killed."""
-    run = trial.start(*trial.command.workers)
+    trial.argv += trial.command.workers
+    run = trial.start()
     deadline = time.monotonic() + trial.usual.seconds + 10
     while len(run.members()) < 2 and time.monotonic() < deadline:
         status = run.wait(0.01)

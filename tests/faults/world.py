@@ -24,7 +24,7 @@ from tests.tiny import ROOT, make_data
 
 # of the networks that torchvision and timm have, those with the smallest checkpoints
 BACKBONE = "timm:test_efficientnet" if find_spec("timm") else "shufflenet_v2_x0_5"
-PATIENCE = 120.0  # seconds without an end after which a command hangs
+PATIENCE = 300.0  # seconds without an end after which a command hangs
 QUERIES = ("a red square on the ground", "one blue frame")
 
 
@@ -86,7 +86,7 @@ class World:
         answer: dict[str, Any] = json.loads(self._server.stdout.readline())
         return answer
 
-    def ask(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - of JSON
+    def ask(self, **request: Any) -> dict[str, Any]:
         """The server's answer."""
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(request) + "\n")
@@ -189,7 +189,7 @@ def _with_trained(world: World) -> None:
     shutil.copytree(world.root / "trained" / "checkpoint", world.work / "checkpoint")
 
 
-def _queried(world: World) -> Any:  # noqa: ANN401
+def _queried(world: World) -> Any:
     """What the archive finds, and which kinds of files it is of."""
     found = {}
     for sentence in QUERIES:
@@ -200,7 +200,7 @@ def _queried(world: World) -> Any:  # noqa: ANN401
     return {**found, "temporary": sorted(left)}
 
 
-def _swept(world: World) -> Any:  # noqa: ANN401
+def _swept(world: World) -> Any:
     return {key: each for key, each in contents(world.work).items() if "sweep.log" not in key}
 
 
