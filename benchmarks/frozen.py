@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
-from galr.data.dataset import training_loader
+from galr.data.loaders import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model

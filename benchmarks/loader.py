@@ -34,8 +34,8 @@ from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
-from galr.data.dataset import training_loader
 from galr.data.image_cache import open_images
+from galr.data.loaders import training_loader
 from galr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalise
 from galr.data.vocabulary import build_vocabulary
 from galr.options import DatasetOptions, load_options

@@ -10,7 +10,7 @@ from typing import Any
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.model.build import build_model, model_of
-from galr.options import Options, load_options, options_from_dict
+from galr.options import Options, load_options, stored_options
 from galr.trained_model import read_complete
 from galr.weights.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
 from galr.weights.released import from_released, is_released
@@ -61,7 +61,7 @@ def export(
         checkpoint = str(path_opt)
     else:
         entries = read_complete(checkpoint, path_opt, vocab)
-    options = options_from_dict(entries["options"], f"{checkpoint} (its options)")
+    options = stored_options(entries["options"], checkpoint)
     model_of(entries, checkpoint, options, words=entries["vocabulary"])  # refused here if wrong
     if is_released(entries["model"]):
         entries["model"] = from_released(entries["model"], checkpoint)
@@ -73,7 +73,7 @@ def _untrained(path_opt: str | Path | None) -> dict[str, Any]:
     if options is None or options.model.image_text.name is None:
         raise UserError(
             "--checkpoint",
-            "is left out, and --path_opt names no options with model.image_text",
+            "is missing, and --path_opt names no options with model.image_text",
             "name a checkpoint, or such options",
         )
     model = build_model(options, ())

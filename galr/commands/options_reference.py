@@ -9,7 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from galr.options.schema import RELEASED_UNUSED, Options
+from galr.options.earlier_keys import RELEASED_UNUSED, RENAMED_KEYS
+from galr.options.schema import Options
 
 INTRODUCTION = """\
 # Options
@@ -43,6 +44,14 @@ def options_reference() -> str:
             if _submodel(field) is None
         ]
         lines.append("")
+    lines += [
+        "## Earlier keys",
+        "",
+        "Accepted with a warning in options files and overrides:",
+        "",
+        *(f"- `{old}` is now `{new}`" for old, new in RENAMED_KEYS.items()),
+        "",
+    ]
     unused = ", ".join(f"`{key}`" for key in sorted(RELEASED_UNUSED))
     lines += [
         "## Unused keys of the released code",

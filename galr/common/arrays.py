@@ -15,6 +15,7 @@ DAMAGED_ARRAYS = (
     EOFError,
     SyntaxError,
     MemoryError,
+    OverflowError,  # a length of more than 64 bits
     RuntimeError,
     tokenize.TokenError,
     zipfile.BadZipFile,

@@ -75,6 +75,15 @@ def add_options_arguments(
     )
 
 
+def add_verify_argument(parser: argparse.ArgumentParser) -> None:
+    """``--verify``, for the commands that read caches and stores."""
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="first compare caches and local features with all images that they were made of",
+    )
+
+
 def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
     """``--pixel-range``, ``--bands`` and ``--no-data``, as the dataset options of those names."""
     group = parser.add_argument_group("images with more than 8 bits or three bands")

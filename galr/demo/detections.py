@@ -8,7 +8,7 @@ import numpy as np
 
 from galr.demo.canvas import Box
 from galr.demo.choice import one_of
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 
 MISSED = 0.06  # share of objects that are not found
 REPEATED = 0.12  # share of objects that are found twice

@@ -10,6 +10,7 @@ from PIL import Image
 
 from galr.common.atomic import atomic_path, write_json
 from galr.demo import scenes_land as land
+from galr.demo import scenes_nature as nature
 from galr.demo import scenes_sport as sport
 from galr.demo import scenes_transport as transport
 from galr.demo import scenes_water as water
@@ -36,7 +37,7 @@ PLACES = (
     (sport.baseball, "a baseball field in a park", 1),
     (transport.helipad, "a helicopter on a helipad", 1),
 )
-LAND = (land.forest, land.farmland, land.desert)
+LAND = (nature.forest, land.farmland, nature.desert)
 
 
 def make_large_scene(folder: str | Path, seed: int = 0, cell: int = CELL) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from galr.demo import scenes_land as land
+from galr.demo import scenes_nature as nature
 from galr.demo import scenes_sport as sport
 from galr.demo import scenes_transport as transport
 from galr.demo import scenes_water as water
@@ -18,7 +19,7 @@ from galr.demo.story import Story, captions
 
 SCENES: tuple[Callable[[Canvas], Story], ...] = (
     transport.airport,
-    land.forest,
+    nature.forest,
     water.harbour,
     land.storage_tanks,
     sport.tennis,
@@ -29,10 +30,10 @@ SCENES: tuple[Callable[[Canvas], Story], ...] = (
     land.farmland,
     sport.basketball,
     transport.roundabout,
-    land.beach,
+    nature.beach,
     sport.baseball,
     water.sea,
-    land.desert,
+    nature.desert,
     sport.football,
     transport.helipad,
 )

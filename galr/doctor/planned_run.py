@@ -15,7 +15,7 @@ from galr.data.part import read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.doctor.finding import Finding, finding
 from galr.doctor.machine import available_memory, memory, shared_memory
-from galr.images.cache import folders
+from galr.images.content import cache_folders
 from galr.images.decoding import decode_image
 from galr.images.scaling import Scaling
 from galr.model.build import build_model
@@ -102,10 +102,14 @@ def _room(
     for split, part in parts.items():
         for side in {dataset.image_size, dataset.resize_size if split == "train" else 0} - {0}:
             rows[f"{split}_{side}px.h5"] = len(part.images) * 3 * side**2
-    if backbone.cache_maps and "train" in parts and isinstance(model.image_encoder, ImageEncoder):
-        row = 2 * model.image_encoder.kept_length * backbone.cache_views
+    if (
+        backbone.cache_features
+        and "train" in parts
+        and isinstance(model.image_encoder, ImageEncoder)
+    ):
+        row = 2 * model.image_encoder.num_features * backbone.cache_views
         rows["features"] = len(parts["train"].images) * row
-    places = folders(dataset)
+    places = cache_folders(dataset)
     missing = sum(
         size for name, size in rows.items() if not any((place / name).exists() for place in places)
     )

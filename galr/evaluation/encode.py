@@ -14,7 +14,7 @@ from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.data.batches import Batch, ImageBatch
 from galr.data.captions import caption_loader
-from galr.data.dataset import image_loader
+from galr.data.loaders import image_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.data.vocabulary import Tokenizer
@@ -31,7 +31,7 @@ def image_embeddings(model: RetrievalModel, batch: Batch | ImageBatch) -> Tensor
         None if part is None else part.to(kind) for part in (batch.representation, batch.adjacency)
     )
     if batch.images.dim() < 4:  # cached features in place of pixels
-        return model.encode_maps(batch.images, *local)
+        return model.encode_features(batch.images, *local)
     return model.encode_image(normalise(batch.images).to(kind), *local)
 
 

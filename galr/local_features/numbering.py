@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from galr.common.errors import UserError
-from galr.options.schema import DOTA_CLASSES
-from galr.options.yaml_file import read_yaml
+from galr.common.yaml_file import read_yaml
+from galr.options.sections.drea import DOTA_CLASSES
 
 Numbering = Mapping[int, str]
 

@@ -1,229 +1,62 @@
-"""The HDF5 store of local features: both matrices of every image, and the options behind them.
-
-``names`` (I,), ``representation`` (I, N, F) and ``adjacency`` (I, N, N) float32, every DREA option
-as an attribute; ``source`` says where the matrices come from, ``format``, ``detections`` and
-``images`` which files they were built from, ``numbering`` what class numbers in these mean. A store
-that was converted from released files carries no options, since nobody knows them.
-"""
+"""Local features of given images, from a store that was made with given options."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.local_features.moving import differing_image
-from galr.local_features.names import NameIndex, shown
-from galr.local_features.numbering import Numbering
+from galr.local_features.store_file import (
+    BUILD,
+    LocalFeatures,
+    Origin,
+    Store,
+    read_store,
+    write_local_features,
+)
 from galr.options import DreaOptions
 
-VERSION = 1
-BUILD = "python -m galr.local_features build"
-
-
-@dataclass(frozen=True)
-class LocalFeatures:
-    """representation (I, N, F) and adjacency (I, N, N), float32, in the order of some images."""
-
-    representation: NDArray[np.float32]
-    adjacency: NDArray[np.float32]
-
-    @classmethod
-    def zeros(cls, images: int, drea: DreaOptions) -> LocalFeatures:
-        """Those of ``images`` images without objects."""
-        return cls(
-            np.zeros((images, drea.objects, drea.features), dtype=np.float32),
-            np.zeros((images, drea.objects, drea.objects), dtype=np.float32),
-        )
-
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> LocalFeatures:
-        """The images at ``indices``, in that order."""
-        rows = np.asarray(indices, dtype=np.int64)
-        return LocalFeatures(self.representation[rows], self.adjacency[rows])
-
-
-class Origin(NamedTuple):
-    """What a store was built from, as it was named on the command line."""
-
-    format: str
-    detections: tuple[str, ...]
-    images: str
-    numbering: Numbering | None = None  # what class numbers in the detections mean
-
-
-@dataclass(frozen=True)
-class Store:
-    """All that a file holds: the matrices of ``names``, and the options (None: unknown)."""
-
-    path: Path
-    names: tuple[str, ...]
-    features: LocalFeatures
-    drea: DreaOptions | None
-    source: str
-    origin: Origin | None
-
-    def row(self, image: str) -> int:
-        """The index of an image's entry, by its name or else its stem; UserError without one."""
-        return _matched_rows(self, [image])[0]
-
-
-def write_local_features(
-    path: str | Path,
-    names: Sequence[str],
-    representation: NDArray[np.float32],
-    adjacency: NDArray[np.float32],
-    drea: DreaOptions | None,
-    source: str = "",
-    origin: Origin | None = None,
-) -> None:
-    """Writes a store atomically.
-
-    names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
-    ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
-    people, ``origin`` lets ``show`` find the images again. Raises ValueError for shapes, names or
-    numbers that no reader would take.
-    """
-    _check_arrays(names, representation, adjacency, drea)
-    options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["version"] = VERSION
-        file.attrs["source"] = source
-        if origin is not None:
-            options |= origin._asdict() | {"numbering": json.dumps(origin.numbering)}
-        for option, value in options.items():
-            file.attrs[option] = value
-        file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
-        file.create_dataset("representation", data=representation, dtype=np.float32)
-        file.create_dataset("adjacency", data=adjacency, dtype=np.float32)
+__all__ = [
+    "LocalFeatures",
+    "Origin",
+    "Store",
+    "read_local_features",
+    "read_store",
+    "write_local_features",
+]
 
 
 def read_local_features(
-    path: str | Path, images: Sequence[str], drea: DreaOptions, *, movable: bool = False
+    path: str | Path,
+    images: Sequence[str],
+    drea: DreaOptions,
+    *,
+    movable: bool = False,
+    digests: Callable[[], NDArray[np.int64]] | None = None,
 ) -> LocalFeatures:
     """The local features of ``images`` (file names), in their order, made with options ``drea``.
 
-    ``movable``: with boxes that ``moving`` can move.
+    ``movable``: with boxes that ``moving`` can move. ``digests`` gives those of the images' files,
+    and is called where the store has some to compare.
 
     An entry belongs to the image of its name or, where that is unambiguous, of its stem. Raises
     UserError for a file that is missing, damaged or made with other options, and for an image
-    without an entry.
+    without an entry, or with that of another image of the same name.
     """
     store = read_store(path)
     _check_options(store, drea)
-    features = store.features.select(_matched_rows(store, images))
+    rows = store.rows(images)
+    features = store.features.select(rows)
+    if digests is not None and store.digests is not None:
+        _check_images(store, images, store.digests[rows] != digests())
     if movable:
         _check_movable(store, features, images, drea)
     return features
-
-
-def read_store(path: str | Path) -> Store:
-    """The whole file, checked for its own sake; UserError where it is missing or damaged."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            path,
-            "there is no such store of local features",
-            f"build it with {BUILD} (docs/drea.md), or set dataset.local_path=null to use the "
-            "global branch only",
-        )
-    if not h5py.is_hdf5(path):
-        released = path.suffix == ".npy"
-        raise UserError(
-            path,
-            "is not an HDF5 file",
-            f"convert it with python -m galr.local_features convert {path} --out FILE.h5"
-            if released
-            else f"build the store with {BUILD}",
-        )
-    try:
-        store = _read(path)
-        _check_arrays(
-            store.names, store.features.representation, store.features.adjacency, store.drea
-        )
-    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        reason = "its options are not DREA's" if isinstance(error, ValidationError) else error
-        raise UserError(
-            path,
-            f"is not a complete store of local features ({reason})",
-            f"rebuild it with {BUILD}",
-        ) from None
-    return store
-
-
-def _read(path: Path) -> Store:
-    with h5py.File(path, "r", locking=False) as file:
-        if file.attrs["version"] != VERSION:
-            raise ValueError(f"version {file.attrs['version']}, where {VERSION} is read")
-        options = {
-            key: _plain(file.attrs[key]) for key in DreaOptions.model_fields if key in file.attrs
-        }
-        return Store(
-            path,
-            tuple(file["names"].asstr()[()].tolist()),
-            LocalFeatures(
-                np.asarray(file["representation"][()]), np.asarray(file["adjacency"][()])
-            ),
-            # an option that is not there would be read as its default
-            _complete(options) if options else None,
-            str(file.attrs.get("source", "")),
-            _origin(file.attrs) if "images" in file.attrs else None,
-        )
-
-
-def _origin(attributes: h5py.AttributeManager) -> Origin:
-    detections = [str(path) for path in attributes["detections"]]
-    numbering = json.loads(attributes.get("numbering", "null"))
-    return Origin(
-        str(attributes["format"]),
-        tuple(detections),
-        str(attributes["images"]),
-        None if numbering is None else {int(key): str(numbering[key]) for key in numbering},
-    )
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the attribute holds
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _complete(options: dict[str, Any]) -> DreaOptions:
-    missing = [key for key in DreaOptions.model_fields if key not in options]
-    if missing:
-        raise ValueError(f"without the option {missing[0]}")
-    return DreaOptions.model_validate(options)
-
-
-def _check_arrays(
-    names: Sequence[str],
-    representation: NDArray[np.float32],
-    adjacency: NDArray[np.float32],
-    drea: DreaOptions | None,
-) -> None:
-    images, shapes = len(names), (representation.shape, adjacency.shape)
-    objects, features = (*representation.shape, 0, 0, 0)[1:3]
-    if drea is not None:
-        objects, features = drea.objects, drea.features
-    if shapes != ((images, objects, features), (images, objects, objects)):
-        raise ValueError(
-            f"representation must be ({images}, {objects}, {features}) and adjacency "
-            f"({images}, {objects}, {objects}), got {shapes[0]} and {shapes[1]}"
-        )
-    if len(set(names)) < images:
-        raise ValueError("the names of the images must differ")
-    for name, matrix in (("representation", representation), ("adjacency", adjacency)):
-        if not np.issubdtype(matrix.dtype, np.floating):
-            raise ValueError(f"{name} must hold real numbers, got {matrix.dtype}")
-        bad = ~np.isfinite(matrix).all(axis=(1, 2))
-        if bad.any():
-            raise ValueError(f"{name} of {names[int(bad.argmax())]} holds NaN or infinity")
 
 
 def _check_options(store: Store, drea: DreaOptions) -> None:
@@ -275,35 +108,19 @@ def _check_movable(
         )
 
 
+def _check_images(store: Store, images: Sequence[str], differ: NDArray[np.bool_]) -> None:
+    """Refuses entries that were made for other images of the same names."""
+    if differ.any():
+        example = images[int(differ.argmax())]
+        raise UserError(
+            store.path,
+            f"was built for other images: {int(differ.sum())} of {len(images)} differ, for example "
+            f"{example}",
+            f"name their folder by dataset.image_path, or rebuild it with {BUILD}",
+        )
+
+
 def _told(value: Any) -> str:  # noqa: ANN401 - any option
     if isinstance(value, bool):
         return str(value).lower()
     return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
-
-
-def _matched_rows(store: Store, images: Sequence[str]) -> list[int]:
-    index = NameIndex(store.names)
-    candidates = [index.rows(image) for image in images]
-    missing = [image for image, rows in zip(images, candidates, strict=True) if not rows]
-    if missing:
-        raise UserError(
-            store.path,
-            f"has no entry for {shown(missing, 'images')}",
-            "build the store from a folder with all images",
-        )
-    taken: dict[int, str] = {}
-    for image, rows in zip(images, candidates, strict=True):
-        names = [store.names[row] for row in rows]
-        if len(rows) > 1:
-            raise UserError(
-                store.path,
-                f"{image} may be {' or '.join(names)}",
-                "build the store with the image names of the annotations",
-            )
-        if taken.setdefault(rows[0], image) != image:
-            raise UserError(
-                store.path,
-                f"its entry {names[0]} may be of {taken[rows[0]]} or of {image}",
-                "build the store with the image names of the annotations",
-            )
-    return [rows[0] for rows in candidates]

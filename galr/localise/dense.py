@@ -42,7 +42,7 @@ def check_dense(windows: Windows, encoder: TrainedModel) -> None:
 
 @torch.inference_mode()
 def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> Tensor:
-    """Embeddings of the squares of side S of a picture (H, W, 3), ``step`` pixels apart.
+    """Embeddings of the squares of side S of an image (H, W, 3), ``step`` pixels apart.
 
     Row by row, (R, D) float32 on the CPU; H and W are S plus multiples of ``step``.
     """
@@ -56,7 +56,7 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
         side, shift = encoder.side // stride, step // stride
         parts = level[0].unfold(1, side, shift).unfold(2, side, shift)  # (C, r, c, s, s)
         rows.append(parts.flatten(1, 2).permute(1, 2, 3, 0))  # (R, s, s, C)
-    # what ImageEncoder.kept_maps gives of each square
+    # what ImageEncoder.forward_features gives of each square
     kept = rows[-1].mean(dim=(1, 2))
     if reads_all:
         kept = torch.cat([row.flatten(1) for row in rows], dim=1)
@@ -67,7 +67,7 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
             torch.from_numpy(part).to(device, kind)
             for part in (local.representation, local.adjacency)
         )
-    return encoder.model.encode_maps(kept, *matrices).float().cpu()
+    return encoder.model.encode_features(kept, *matrices).float().cpu()
 
 
 def _trunk(encoder: TrainedModel) -> tuple[Backbone, bool]:

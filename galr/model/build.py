@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from galr.common.errors import UserError
-from galr.encoders.open_clip_towers import ClipSentences, read_towers
+from galr.encoders.open_clip_towers import ClipSentences
+from galr.encoders.read_open_clip import read_towers
 from galr.encoders.trunk import Trunk
 from galr.model.assemble import assemble
 from galr.model.backbone import build_backbone, empty_backbone
@@ -23,14 +23,13 @@ from galr.model.text_encoders import (
     sentence_encoder_for,
     without_frozen,
 )
-from galr.options import Options, flatten_options, options_from_dict, yaml_value
+from galr.options import Options, stored_options
+from galr.weights.agreement import OTHER_OPTIONS, check_options, check_vocabulary
 from galr.weights.exported import is_exported, read_exported
 from galr.weights.files import State, named_tensors, put_weights, read_torch_file
 from galr.weights.released import from_released, is_released, released_options
 
 CHECKPOINT_REMEDY = "name a checkpoint of train.py (best.pth) or of the released code"
-
-_OTHER_OPTIONS = "give the options that it was trained with (options.yaml beside it)"
 
 _EMBEDDINGS = (
     f"{SENTENCE_ENCODER}embedding.weight",
@@ -39,14 +38,6 @@ _EMBEDDINGS = (
 _PROJECTION = "text_encoder.projection.weight"
 _PRETRAINED = (f"{SENTENCE_ENCODER}model.", f"{SENTENCE_ENCODER}fingerprint")
 _TOWER = f"{SENTENCE_ENCODER}tower."
-
-_KNOWN_OF_RELEASED = {
-    "model.name",
-    "model.cross_attention.att_type",
-    "model.seq2vec.type",
-    "model.fusion.type",
-    "model.fusion.gate",
-}
 
 
 def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
@@ -93,7 +84,7 @@ def model_of(
     options = options or trained_with
     local = any(name.startswith("local_encoder.") for name in state)
     stored = checkpoint.get("vocabulary")
-    _check_options(options, trained_with, local, path, released=is_released(checkpoint["model"]))
+    check_options(options, trained_with, local, path, released=is_released(checkpoint["model"]))
     parts = options.model.text_parts
     if parts.words is None:
         if stored and parts.of_seq2vec:
@@ -104,13 +95,13 @@ def model_of(
                 "train it anew: the model now reads captions as they are",
             )
     elif words is not None:
-        _check_vocabulary(list(words), stored, len(_table(state, path)), path)
+        check_vocabulary(list(words), stored, len(_table(state, path)), path)
     # the generators of a run stay as they are
     with torch.random.fork_rng(devices=[]):
         encoders = _empty_encoders(options, state, words or stored)
     with torch.device("meta"):
         model = assemble(options, *encoders, local=local)
-    put_weights(model, without_frozen(state, encoders[1]), path, _OTHER_OPTIONS)
+    put_weights(model, without_frozen(state, encoders[1]), path, OTHER_OPTIONS)
     return model.to(device).eval()
 
 
@@ -148,9 +139,9 @@ def _state_and_options(
         return state, released_options(state, place)
     stored = checkpoint.get("options")
     if isinstance(stored, dict):
-        return state, options_from_dict(stored, f"{place} (its options)")
+        return state, stored_options(stored, place)
     if options is None:
-        raise UserError(place, "does not say with which options it was trained", _OTHER_OPTIONS)
+        raise UserError(place, "does not say with which options it was trained", OTHER_OPTIONS)
     return state, options
 
 
@@ -175,101 +166,3 @@ def _matrix(state: State, name: str, place: str | Path) -> Tensor:
             place, f"holds no retrieval model: it has no matrix {name}", CHECKPOINT_REMEDY
         )
     return state[name]
-
-
-# keys of `model` that change neither the network nor its input in evaluation
-_TRAINING_ONLY = (
-    "model.backbone.train",
-    "model.backbone.batch_norm",
-    "model.backbone.unfreeze_at",
-    "model.backbone.cache_maps",
-    "model.backbone.cache_views",
-    "model.backbone.weights",
-    "model.image_text.weights",
-    "model.text.train",  # of the tensors, whose names are compared
-    "model.seq2vec.pretrained",
-    "model.seq2vec.dir_st",
-    "model.seq2vec.dropout",
-    "model.seq2vec.fixed_emb",
-    "model.seq2vec.word_dict",
-    "model.seq2vec.word_dim",  # of the tensors, whose shapes are compared
-    "model.seq2vec.hidden_dim",
-    "model.fusion.mca_DROPOUT_R",
-    "model.fusion.dynamic_fusion_drop",
-    "model.local",  # compared with the tensors
-)
-
-_LOCAL_BRANCH = ("model.fusion.", "dataset.drea.")
-
-
-def evaluation_options(options: Options, *, local: bool) -> dict[str, Any]:
-    """Every option that decides what the network is and what it sees in evaluation, by its key.
-
-    ``local``: whether the model has a local branch, without which its options play no part.
-    """
-    tree = options.model_dump(mode="json")
-    flat = flatten_options({"model": tree["model"], "dataset": {"drea": tree["dataset"]["drea"]}})
-    flat["dataset.image_size"] = options.dataset.image_size
-    if options.model.text_parts.words is not None:
-        flat["dataset.max_words"] = options.dataset.max_words
-    return {
-        key: value
-        for key, value in flat.items()
-        if not key.startswith(_TRAINING_ONLY)
-        and (local or not key.startswith(_LOCAL_BRANCH))
-        and (options.model.name == "AMFMN" or not key.startswith("model.cross_attention."))
-    }
-
-
-def _check_options(
-    options: Options, trained_with: Options, local: bool, place: str | Path, *, released: bool
-) -> None:
-    """Compares with the training what the network is and what it is to see."""
-    if local and not options.model.local:
-        raise UserError(place, "has a local branch, and model.local is false", _OTHER_OPTIONS)
-    if options.uses_local and not local:
-        raise UserError(
-            place,
-            "has no local branch, and dataset.local_path names local features",
-            "set dataset.local_path=null or model.local=false",
-        )
-    before, now = (evaluation_options(each, local=local) for each in (trained_with, options))
-    # a released checkpoint tells no more than its shapes, which are compared with the tensors
-    keys = _KNOWN_OF_RELEASED & before.keys() if released else before.keys()
-    for key in sorted(keys):
-        if before[key] != now.get(key):
-            value = yaml_value(before[key])
-            raise UserError(
-                place,
-                f"was trained with {key}: {value}, and the options say {yaml_value(now.get(key))}",
-                f"set {key}={value}, or take another checkpoint",
-            )
-    if local and not released:
-        _check_objects(options, trained_with, place)
-
-
-def _check_objects(options: Options, trained_with: Options, place: str | Path) -> None:
-    """A model that never saw an object is not given any; the reverse is said (``zeros``)."""
-    if trained_with.dataset.local_path == "zeros" and options.dataset.local_path not in (
-        "zeros",
-        None,
-    ):
-        raise UserError(
-            place,
-            "was trained with dataset.local_path: zeros, so that it never saw an object, and the "
-            f"options name {options.dataset.local_path}",
-            "set dataset.local_path=zeros, or train with local features",
-        )
-
-
-def _check_vocabulary(words: list[str], stored: object, rows: int, place: str | Path) -> None:
-    """Compares ``words`` with the rows of word vectors, padding's too, and the ``stored`` words."""
-    remedy = "name the vocabulary that it was trained with by dataset.vocab_path"
-    if rows != len(words) + 1:
-        what = f"was trained with {rows - 1} words, and the vocabulary has {len(words)}"
-        raise UserError(place, what, remedy)
-    if isinstance(stored, list) and stored != words:
-        pairs = enumerate(zip_longest(stored, words), start=1)
-        number, (before, now) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-        what = f"was trained with {before!r} as word {number}, and the vocabulary has {now!r}"
-        raise UserError(place, what, remedy)

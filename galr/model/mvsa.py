@@ -152,31 +152,32 @@ class ImageEncoder(nn.Module):
         return maps
 
     @property
-    def kept_length(self) -> int:
-        """L, the numbers that the head reads of an image of ``image_size``."""
-        return sum(side**2 * channels for side, channels in self._kept_sizes())
+    def num_features(self) -> int:
+        """L, the number of values per image that ``forward_features`` gives."""
+        return sum(side**2 * channels for side, channels in self._feature_sizes())
 
-    def kept_maps(self, image: Tensor) -> Tensor:
-        """What the head reads of each image, in a row: (B, 3, S, S) -> (B, L)."""
+    def forward_features(self, image: Tensor) -> Tensor:
+        """The trunk's features that the head reads, one row per image: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
         if not self.reads_all_maps:
             return torch.cat([each.mean(dim=(2, 3)) for each in maps[-self.pooled :]], dim=1)
-        # by place and then by channel, the order that the head's convolutions are fastest in
+        # channels last, the layout in which the head's convolutions are fastest
         return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
-    def feature_of_kept(self, rows: Tensor) -> Tensor:
-        """What ``kept_maps`` gave in any precision, (B, L) -> (B, D) as ``forward``.
+    def forward_head(self, rows: Tensor) -> Tensor:
+        """The global feature from rows of ``forward_features``: (B, L) -> (B, D).
 
-        Or what it gave of four rotations, upright first, (B, 4, L): of evaluation.
+        ``rows``: in any precision; or (B, 4, L), the rows of four rotations, upright first, which
+        are averaged with ``average_rotations``. Otherwise the upright one is used.
         """
         if rows.dim() == 3 and self.average_rotations:
-            return self.feature_of_kept(rows.flatten(0, 1)).view(*rows.shape[:2], -1).mean(dim=1)
+            return self.forward_head(rows.flatten(0, 1)).view(*rows.shape[:2], -1).mean(dim=1)
         if rows.dim() == 3:
             rows = rows[:, 0]
-        if rows.dim() != 2 or rows.shape[1] != self.kept_length:
-            raise ValueError(f"rows must be (B, {self.kept_length}), got {tuple(rows.shape)}")
+        if rows.dim() != 2 or rows.shape[1] != self.num_features:
+            raise ValueError(f"rows must be (B, {self.num_features}), got {tuple(rows.shape)}")
         kind, maps, start = next(self.parameters()).dtype, [], 0
-        for side, channels in self._kept_sizes():
+        for side, channels in self._feature_sizes():
             end = start + side**2 * channels
             level = rows[:, start:end].view(-1, side, side, channels).permute(0, 3, 1, 2)
             maps.append(level.to(kind, memory_format=torch.channels_last))
@@ -184,8 +185,8 @@ class ImageEncoder(nn.Module):
         feature: Tensor = self.head(maps)
         return feature
 
-    def _kept_sizes(self) -> list[tuple[int, int]]:
-        """Side and channels of each map that is kept."""
+    def _feature_sizes(self) -> list[tuple[int, int]]:
+        """Side and channels of each feature map that the head reads."""
         channels = self.trunk.channels
         if not self.reads_all_maps:
             return [(1, number) for number in channels[-self.pooled :]]

@@ -80,12 +80,12 @@ class RetrievalModel(nn.Module):
         """Embeddings of images, (B, D); arguments as in ``visual_feature``."""
         return self.comparison.embed_image(self.visual_feature(image, representation, adjacency))
 
-    def encode_maps(
+    def encode_features(
         self, rows: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
     ) -> Tensor:
-        """``encode_image`` without the trunk: rows (B, L) are of ``ImageEncoder.kept_maps``."""
+        """``encode_image`` from rows (B, L) of ``ImageEncoder.forward_features``."""
         assert isinstance(self.image_encoder, ImageEncoder)
-        global_feature = self.image_encoder.feature_of_kept(rows)
+        global_feature = self.image_encoder.forward_head(rows)
         return self.comparison.embed_image(self._fused(global_feature, representation, adjacency))
 
     def encode_text(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -8,18 +8,15 @@ from galr.options.compare import (
     is_under,
     yaml_value,
 )
-from galr.options.reading import load_options, options_from_dict
-from galr.options.schema import (
-    AugmentOptions,
-    BackboneOptions,
-    DatasetOptions,
-    DreaOptions,
-    ModelOptions,
-    OptimOptions,
-    Options,
-    RerankOptions,
-    Seq2vecOptions,
-)
+from galr.options.reading import load_options, options_from_dict, stored_options
+from galr.options.schema import Options
+from galr.options.sections.dataset import AugmentOptions, DatasetOptions
+from galr.options.sections.drea import DreaOptions
+from galr.options.sections.encoders import BackboneOptions, Seq2vecOptions
+from galr.options.sections.experiment import KFoldOptions
+from galr.options.sections.model import ModelOptions
+from galr.options.sections.optim import OptimOptions
+from galr.options.sections.rerank import RerankOptions
 
 __all__ = [
     "RUN_SETTINGS",
@@ -28,6 +25,7 @@ __all__ = [
     "DatasetOptions",
     "Difference",
     "DreaOptions",
+    "KFoldOptions",
     "ModelOptions",
     "OptimOptions",
     "Options",
@@ -38,5 +36,6 @@ __all__ = [
     "is_under",
     "load_options",
     "options_from_dict",
+    "stored_options",
     "yaml_value",
 ]

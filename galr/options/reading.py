@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,13 +13,10 @@ from pydantic_core import ErrorDetails
 
 from galr.common.cli import with_home
 from galr.common.errors import UserError
-from galr.options.find import find_options
-from galr.options.schema import RELEASED_UNUSED, Options
-from galr.options.yaml_file import UniqueKeyLoader, read_yaml
-
-logger = logging.getLogger(__name__)
-
-Tree = dict[str, Any]
+from galr.common.options_files import find_options
+from galr.common.yaml_file import UniqueKeyLoader, read_yaml
+from galr.options.earlier_keys import Tree, current_keys, without_released_keys
+from galr.options.schema import Options
 
 
 def load_options(path: str | Path, overrides: Iterable[str] = ()) -> Options:
@@ -36,24 +31,31 @@ def load_options(path: str | Path, overrides: Iterable[str] = ()) -> Options:
 
 def options_from_dict(tree: Tree, place: str | Path, overrides: Iterable[str] = ()) -> Options:
     """Checked options from nested dicts, changed by ``overrides``; ``place`` is named in errors."""
-    tree = dict(tree)
+    tree = current_keys(tree, place)
     for number, override in enumerate(overrides):
         _apply_override(tree, override)
         place = f"{place} with --set" if number == 0 else place
-    tree, unused = _without_unused(_with_home(tree))
-    _drop_cross_attention(tree)
-    if unused:
-        logger.warning("%s: keys without effect here: %s", place, ", ".join(unused))
-    _adopt_word_dict(tree)
+    tree = without_released_keys(_with_home(tree), place)
     try:
         return Options.model_validate(tree)
     except ValidationError as error:
         raise _user_error(error.errors()[0], place) from None
 
 
+def stored_options(tree: Tree, path: str | Path, overrides: Iterable[str] = ()) -> Options:
+    """The options that the checkpoint ``path`` holds, changed by ``overrides``.
+
+    Earlier names of keys are accepted without a warning: nobody edits a checkpoint.
+    """
+    place = f"{path} (its options)"
+    return options_from_dict(current_keys(tree, place, warn=False), place, overrides)
+
+
 def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
     if path.resolve() in seen:
-        raise UserError(path, "its base files name each other in a circle", "break the circle")
+        raise UserError(
+            path, "its base files refer to each other in a circle", "remove one of these references"
+        )
     tree = _read_yaml(path)
     base = tree.get("base")
     bases = base if isinstance(base, list) else [] if base is None else [base]
@@ -74,7 +76,7 @@ def _read_yaml(path: Path) -> Tree:
         return {}
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise UserError(path, "holds no options", "write lines of the form key: value")
-    return tree
+    return current_keys(tree, path)
 
 
 def _merged(base: Tree, changes: Tree) -> Tree:
@@ -99,6 +101,11 @@ def _apply_override(tree: Tree, override: str) -> None:
     except (yaml.YAMLError, ValueError) as error:
         problem = getattr(error, "problem", error)
         raise UserError(f"--set {override}", f"not a YAML value ({problem})", "quote it") from None
+    for part in reversed(parts):
+        value = {part: value}
+    value = current_keys(value, f"--set {key}")
+    for number in range(len(parts)):
+        ((parts[number], value),) = value.items()
     node = tree
     for part in parts[:-1]:
         child = node.get(part)
@@ -113,37 +120,6 @@ def _with_home(tree: Tree) -> Tree:
         key: _with_home(value) if isinstance(value, dict) else with_home(value)
         for key, value in tree.items()
     }
-
-
-def _without_unused(tree: Tree, prefix: str = "") -> tuple[Tree, list[str]]:
-    kept: Tree = {}
-    unused: list[str] = []
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if path in RELEASED_UNUSED:
-            unused.append(path)
-        elif isinstance(value, dict):
-            kept[key], below = _without_unused(value, f"{path}.")
-            unused += below
-        else:
-            kept[key] = value
-    return kept, unused
-
-
-def _drop_cross_attention(tree: Tree) -> None:
-    """Released files of GaLR carry AMFMN's section, which GaLR does not read."""
-    model = tree.get("model")
-    if isinstance(model, dict) and model.get("name", "GaLR") != "AMFMN":
-        tree["model"] = {key: value for key, value in model.items() if key != "cross_attention"}
-
-
-def _adopt_word_dict(tree: Tree) -> None:
-    """Released files may name the vocabulary in model.seq2vec.word_dict alone."""
-    model, dataset = tree.get("model"), tree.get("dataset", {})
-    seq2vec = model.get("seq2vec") if isinstance(model, dict) else None
-    word_dict = seq2vec.get("word_dict") if isinstance(seq2vec, dict) else None
-    if word_dict is not None and isinstance(dataset, dict) and "vocab_path" not in dataset:
-        tree["dataset"] = {**dataset, "vocab_path": word_dict}
 
 
 def _key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

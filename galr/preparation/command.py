@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.images.scaling import Scaling
-
-if TYPE_CHECKING:
-    from galr.preparation.own_data import Choices
+from galr.preparation.arguments import add_reading_arguments, choices_of
 
 DESCRIPTION = """\
 Prepares and checks data folders.
@@ -107,63 +103,6 @@ def _add_prepare(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> No
     cli.add_tokenizer_argument(parser)
     cli.add_scaling_arguments(parser)
     parser.set_defaults(run=_prepare)
-
-
-def add_reading_arguments(parser: argparse._ArgumentGroup) -> None:
-    """What may be said of captions whose layout does not say it, and of damaged images."""
-    parser.add_argument("--image-column", metavar="NAME", help="column with the image name")
-    parser.add_argument(
-        "--caption-column",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="column with captions (repeatable)",
-    )
-    parser.add_argument(
-        "--split-column", metavar="NAME", help="column with the split; none: create a new split"
-    )
-    parser.add_argument(
-        "--template",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help='caption for class folders, such as "an aerial picture of a {class}" (repeatable)',
-    )
-    parser.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="skip missing and damaged images, and list them in left_out.tsv in --out",
-    )
-    parser.add_argument(
-        "--max-bad",
-        type=_share,
-        default=0.05,
-        metavar="SHARE",
-        help="with --skip-bad: maximum fraction of skipped images (default: %(default)s)",
-    )
-
-
-def choices_of(arguments: argparse.Namespace) -> Choices:
-    """The choices that ``add_reading_arguments`` and ``cli.add_scaling_arguments`` read."""
-    from galr.preparation.layouts.rows import Wanted
-    from galr.preparation.own_data import Choices
-
-    columns = tuple(arguments.caption_column)
-    return Choices(
-        wanted=Wanted(arguments.image_column, columns, arguments.split_column),
-        templates=tuple(arguments.template),
-        skip_bad=arguments.skip_bad,
-        max_bad=arguments.max_bad,
-        scaling=Scaling.of(arguments),
-        tokenizer=arguments.tokenizer or "nltk",
-    )
-
-
-def _share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (share := float(text)) <= 1:
-            return share
-    raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
 
 
 def _add_export(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
@@ -257,7 +196,7 @@ def _check(arguments: argparse.Namespace) -> None:
     images = Path(arguments.images or Path(arguments.folder, "images"))
     if Path(arguments.folder).is_dir() and not images.is_dir() and not arguments.no_images:
         raise UserError(
-            images, "there is no such folder of images", "name it by --images, or add --no-images"
+            images, "there is no such folder of images", "name it with --images, or add --no-images"
         )
     report = check_folder(
         arguments.folder,

@@ -14,7 +14,7 @@ from galr.common.errors import UserError
 from galr.common.parallel import in_processes
 from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant
 from galr.images.scaling import Scaling
-from galr.preparation.hashes import BITS, perceptual_hash
+from galr.leakage.hashes import BITS, perceptual_hash
 
 
 class Survey(NamedTuple):

@@ -1,4 +1,4 @@
-"""python -m galr.quickstart: pictures and captions in, a search page out."""
+"""python -m galr.quickstart: images and captions in, a search page out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.preparation.command import add_reading_arguments, choices_of
+from galr.preparation.arguments import add_reading_arguments, choices_of
 
 DESCRIPTION = """\
 Builds a search page from your own images and captions (docs/own_data.md).

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,17 +16,17 @@ from galr.model.mvsa import MVSA, ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
-from galr.report.page import Html, element
+from galr.report.page import part
 
 SQUEEZED = 97  # percentile of a map that gets the full colour: single peaks would hide the rest
 
 
-def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) -> Html:
-    """The attended maps of ``images``, or a line that says why there are none."""
+def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) -> Markup:
+    """The attended maps of ``images``, or a note that says why there are none."""
     maps = attended_maps(outcome, images)
     if maps is None:
         note = "This model has no MVSA (model.multiscale.enabled is false)."
-        return element("p", note, class_="note")
+        return part("note", note)
     names = [outcome.test.annotations.images[image] for image in images]
     pictures = [outcome.test.images[image] for image in images]
     rows = [
@@ -36,9 +37,8 @@ def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) 
     return files.figure(
         "attention",
         _drawn(names, pictures, maps),
-        "Above each image as the network sees it, below the map by which MVSA weighs what it saw: "
-        "the stronger the colour, the more the place stands out (red above the image's usual "
-        "value, blue below it; every image on its own scale).",
+        "Top: the image as the network sees it. Bottom: the attention map of MVSA, relative to its "
+        "median in the image (red: more weight, blue: less); each image has its own colour scale.",
         ["image", "row", "column", "attended"],
         rows,
     )

@@ -1,4 +1,4 @@
-"""Recall by the class that an image's name carries, and which classes are taken for which."""
+"""Recall by class, as image names give it, and which classes are confused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from galr.metrics.retrieval import RECALLS_AT
 from galr.report.direction import Direction
 from galr.report.files import ReportFiles
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 
 CLASS = re.compile(r"(?P<name>.*[^\W\d_].*?)[-_ ]*\d+")  # of a name without extension
 MOST_SHOWN = 40  # classes in a figure
@@ -58,25 +59,23 @@ def read_classes(images: Sequence[str]) -> Classes | None:
     return Classes(names, np.array([-1 if name is None else number[name] for name in named]))
 
 
-def class_part(files: ReportFiles, classes: Classes | None, pair: Sequence[Direction]) -> Html:
-    """Both figures and tables, or a line that says why there are none."""
+def class_part(files: ReportFiles, classes: Classes | None, pair: Sequence[Direction]) -> Markup:
+    """Both figures and tables, or a note that says why there are none."""
     if classes is None:
-        return element(
-            "p",
-            "The names of the test images carry no classes (as airport_12.jpg does).",
-            class_="note",
+        return part(
+            "note", "The names of the test images carry no classes (as airport_12.jpg does)."
         )
     unnamed = int((classes.of_image < 0).sum())
     about = f"The names of the test images carry {len(classes.names)} classes."
     if unnamed:
         about += f" {unnamed} images carry none and are left out here."
-    parts = [element("p", about), _recall(files, classes, pair)]
-    parts.append(element("h3", "Confused classes"))
+    parts = [part("paragraph", about), _recall(files, classes, pair)]
+    parts.append(part("heading", "Confused classes"))
     parts += [_confusion(files, classes, direction) for direction in pair]
     return joined(parts)
 
 
-def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> Html:
+def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> Markup:
     rows: list[list[object]] = []
     for number, name in enumerate(classes.names):
         images = int((classes.of_image == number).sum())
@@ -91,13 +90,13 @@ def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> 
     figure = files.figure(
         "class_recall",
         _bars(rows[-MOST_SHOWN:]),
-        "Mean recall (mR) of each class, the best on top: the long bars are scenes that are found "
-        "well." + (f" The {MOST_SHOWN} lowest of {len(rows)}." if len(rows) > MOST_SHOWN else ""),
+        "Mean recall (mR) of each class, in descending order."
+        + (f" The {MOST_SHOWN} lowest of {len(rows)}." if len(rows) > MOST_SHOWN else ""),
         header,
         rows,
     )
-    full = table(header, rows, "Recall in percent of the queries of each class.")
-    return joined([figure, element("details", element("summary", "Recall by class"), full)])
+    full = table(header, rows, "Recall in percent for the queries of each class.")
+    return joined([figure, part("details", "Recall by class", full)])
 
 
 def _bars(rows: Sequence[Sequence[object]]) -> Figure:
@@ -113,7 +112,7 @@ def _bars(rows: Sequence[Sequence[object]]) -> Figure:
     return figure
 
 
-def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Html:
+def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Markup:
     asked = classes.of_queries(direction)
     given = classes.of_candidates(direction)[direction.first_answers]
     both = (asked >= 0) & (given >= 0)
@@ -128,10 +127,10 @@ def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Ht
     figure = files.figure(
         f"confusion_{direction.name}",
         _heat_map(counts[np.ix_(order, order)], names, query),
-        f"{direction.title.capitalize()}: of the {query} of a class (row), how many have a first "
-        "answer of which class (column); all on the diagonal would be perfect."
+        f"{direction.title.capitalize()}: for the {query} of each class (row), the class of the "
+        "top result (column). A perfect model has all on the diagonal."
         + (f" The {MOST_SHOWN} most confused classes." if len(order) < len(classes.names) else ""),
-        ["asked \\ first answer", *classes.names],
+        ["query \\ top result", *classes.names],
         [[name, *row.tolist()] for name, row in zip(classes.names, counts, strict=True)],
     )
     total = counts.sum(axis=1)
@@ -142,8 +141,8 @@ def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Ht
         if wrong[row, column]
     ]
     if not rows:
-        return joined([figure, element("p", "No first answer was of another class.")])
-    header = ["asked for", "first answer was", "times", f"of {query}"]
+        return joined([figure, part("paragraph", "All top results are of the query's class.")])
+    header = ["query", "top result", "count", f"of {query}"]
     return joined(
         [figure, table(header, rows, f"{direction.title.capitalize()}: most confused classes.")]
     )
@@ -161,6 +160,6 @@ def _heat_map(counts: NDArray[np.int64], names: Sequence[str], query: str) -> Fi
             axes.text(column, row, str(count), ha="center", va="center", fontsize=6, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set(xlabel="class of the first answer", ylabel=f"class of the {query}")
+    axes.set(xlabel="class of the top result", ylabel=f"class of the {query}")
     figure.colorbar(drawn, label="percent of the row", shrink=0.7)
     return figure

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from galr.report.experiment import FoldRun
 from galr.report.files import ReportFiles
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 
 
-def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Html:
-    """Loss and validation mR of all folds, and the epoch that each fold kept."""
+def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Markup:
+    """Loss and validation mR of all folds, and the best epoch of each."""
     if not any(fold.history for fold in folds):
-        return element("p", "There is no log.csv of the folds.", class_="note")
+        return part("note", "There is no log.csv of the folds.")
     columns = list(dict.fromkeys(name for fold in folds for row in fold.history for name in row))
     rows = [
         [fold.index, *(row.get(name, "") for name in columns)]
@@ -24,8 +25,7 @@ def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Html:
     figure = files.figure(
         "training_curves",
         _drawn(folds),
-        "Training loss, and recall on the validation part of each fold; the dot is the epoch whose "
-        "weights were kept.",
+        "Training loss and validation recall of each fold; the dot marks the epoch of best.pth.",
         ["fold", *columns],
         rows,
     )
@@ -52,7 +52,7 @@ def _drawn(folds: Sequence[FoldRun]) -> Figure:
     return figure
 
 
-def _kept(folds: Sequence[FoldRun]) -> Html:
+def _kept(folds: Sequence[FoldRun]) -> Markup:
     rows = []
     for fold in folds:
         best, last = fold.best_row, (fold.history or [{}])[-1]
@@ -66,5 +66,5 @@ def _kept(folds: Sequence[FoldRun]) -> Html:
                 "unknown" if seconds is None else f"{seconds / 60:.1f}",
             ]
         )
-    header = ["", "epochs trained", "epoch kept", "its validation mR", "processor minutes"]
+    header = ["", "epochs trained", "best epoch", "its validation mR", "CPU minutes"]
     return table(header, rows, "Epochs count from 0.")

@@ -11,9 +11,9 @@ from typing import Any
 
 from galr.common.errors import UserError
 from galr.model.build import read_checkpoint
-from galr.options import Options, options_from_dict
+from galr.options import Options, options_from_dict, stored_options
 
-TRAIN = "train it by train.py, or name the folder of another experiment"
+TRAIN = "train it with train.py, or name the folder of another experiment"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read_experiment(
     stored = read_checkpoint(folds[0].checkpoint).get("options")
     trained = options
     if isinstance(stored, dict) and stored:
-        trained = options_from_dict(stored, f"{folds[0].checkpoint} (its options)")
+        trained = stored_options(stored, folds[0].checkpoint)
     return Experiment(folder, options, trained, folds, results)
 
 
@@ -136,7 +136,7 @@ def _stored_options(
         raise UserError(
             checkpoint,
             "does not say with which options it was trained",
-            "name their file by --path_opt",
+            "name their file with --path_opt",
         )
     tested = {} if results is None else results.get("test_options", results["options"])
     if tested.get("model") == trained_with.get("model"):

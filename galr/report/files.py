@@ -1,4 +1,4 @@
-"""The figures of a report: each a PNG, an SVG, a CSV of its numbers, and an element of the page."""
+"""The figures of a report: each a PNG, an SVG, a CSV of its numbers, and its HTML."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from galr.common.atomic import atomic_path, write_text
-from galr.report.page import Html, element
+from galr.report.page import part
 
 DPI = 120
 MOST_BYTES = 300_000  # of a picture inside the page; larger ones (photographs) go in as JPEG
@@ -57,8 +58,8 @@ class ReportFiles:
         caption: str,
         header: Sequence[str],
         rows: Iterable[Sequence[object]],
-    ) -> Html:
-        """Writes NAME.png, .svg and .csv; the figure as an element with its picture inside."""
+    ) -> Markup:
+        """Writes NAME.png, .svg and .csv; the HTML with the figure inside."""
 
         def save(path: Path) -> None:
             with atomic_path(path) as temporary:
@@ -76,17 +77,13 @@ class ReportFiles:
         caption: str,
         header: Sequence[str],
         rows: Iterable[Sequence[object]],
-    ) -> Html:
+    ) -> Markup:
         """The same of what ``draw`` writes to the path of a PNG."""
         self.numbers(name, header, rows)
         path = self.folder / f"{name}.png"
         draw(path)
-        place = f"{self.folder.name}/{name}"
-        return element(
-            "figure",
-            element("img", src=_embedded(path), alt=caption),
-            element("figcaption", caption, " ", element("small", f"({place}.png, {name}.csv)")),
-        )
+        written = f"{self.folder.name}/{name}.png, {name}.csv"
+        return part("figure", _embedded(path), caption, written)
 
 
 def data_address(content: bytes, kind: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from markupsafe import Markup
+
 from galr.common.errors import UserError
 from galr.detectors.inspect import strongest_edges
 from galr.detectors.scene import Scene, read_scenes
@@ -15,7 +17,7 @@ from galr.local_features.store import read_store
 from galr.options import DatasetOptions
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
-from galr.report.page import Html, element, joined
+from galr.report.page import joined, part
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +26,11 @@ EDGES = 10
 
 def object_part(
     files: ReportFiles, outcome: Outcome, images: Sequence[int], options: DatasetOptions
-) -> Html:
-    """A picture an image, or a line that says why there is none."""
+) -> Markup:
+    """A figure per image, or a note that says why there are none."""
     why_not = _why_not(outcome, options)
     if why_not:
-        return element("p", why_not, class_="note")
+        return part("note", why_not)
     store = read_store(str(options.local_path))
     names = [outcome.test.annotations.images[image] for image in images]
     try:
@@ -36,12 +38,12 @@ def object_part(
     except UserError as error:
         # the matrices are there, and only their picture is not: the rest of the page stands
         logger.warning("objects and edges are not drawn: %s", error)
-        return element("p", f"Objects and edges could not be drawn: {error}", class_="note")
-    about = element(
-        "p",
-        "The local branch sees no pixels but the objects that DREA kept of a detector's, drawn as "
-        "boxes with class and score, and how strongly they are linked: thicker lines are stronger "
-        "edges, and the square on the right has all of them.",
+        return part("note", f"Objects and edges could not be drawn: {error}")
+    about = part(
+        "paragraph",
+        "The local branch sees no pixels, only the detections that DREA retained (boxes with class "
+        "and score) and the weights of the edges between them: thicker lines are stronger edges, "
+        "and the matrix on the right shows all of them.",
     )
     return joined([about, *(_shown(files, *one) for one in enumerate(scenes, start=1))])
 
@@ -54,7 +56,7 @@ def _why_not(outcome: Outcome, options: DatasetOptions) -> str | None:
     return None
 
 
-def _shown(files: ReportFiles, number: int, scene: Scene) -> Html:
+def _shown(files: ReportFiles, number: int, scene: Scene) -> Markup:
     edges = strongest_edges(scene.adjacency, len(scene.objects) ** 2)
     rows: list[list[object]] = [
         [scene.name, "object", at, "", label, entry.score, *entry.centre, *entry.size]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from galr.report.files import ReportFiles
 from galr.report.outcome import Outcome
-from galr.report.page import Html, joined, table
+from galr.report.page import joined, table
 
 BINS = 60
 
 
-def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Html:
+def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Markup:
     """Two histograms: captions with their own image, and with all other images."""
     similarity = outcome.shown.similarity.numpy()  # (I, C)
     own_image = outcome.test.annotations.caption_to_image
@@ -27,8 +28,8 @@ def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Html:
         "similarities",
         _drawn(edges, counts),
         "Cosine similarity of captions with their own image (true pairs) and with all other images "
-        "(false pairs), each as a share of its kind: the less the two overlap, the easier the "
-        "search.",
+        "(false pairs), each as a fraction of its kind: the less the two overlap, the easier "
+        "retrieval is.",
         ["from", "to", "true_pairs", "false_pairs"],
         zip(edges[:-1], edges[1:], counts["true"], counts["false"], strict=True),
     )
@@ -54,11 +55,11 @@ def _summary(
     edges: NDArray[np.floating],
     true: NDArray[np.floating],
     counts: dict[str, NDArray[np.int64]],
-) -> Html:
+) -> Markup:
     middle = (edges[:-1] + edges[1:]) / 2
     false = counts["false"]
     if not false.sum():
-        return Html("")
+        return Markup("")
     reached = np.cumsum(false) / false.sum()
     limits = [float(middle[np.searchsorted(reached, share)]) for share in (0.05, 0.5, 0.95)]
     mean = float((middle * false).sum() / false.sum())
@@ -66,5 +67,9 @@ def _summary(
         ["true pairs", float(true.mean()), *map(float, np.quantile(true, (0.05, 0.5, 0.95)))],
         ["false pairs", mean, *limits],
     ]
-    header = ["", "mean", "5 % lie below", "half lie below", "95 % lie below"]
-    return table(header, rows, f"Of false pairs to the width of a bar ({edges[1] - edges[0]:.3f}).")
+    header = ["", "mean", "5th percentile", "median", "95th percentile"]
+    return table(
+        header,
+        rows,
+        f"For false pairs, accurate to the width of a bar ({edges[1] - edges[0]:.3f}).",
+    )

@@ -1,11 +1,13 @@
-"""The queries that are answered best and worst, with their first answers."""
+"""The best and worst queries, with their top results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from galr.data.annotations import Annotations
@@ -13,26 +15,33 @@ from galr.images.decoding import AS_IT_IS, decode_image
 from galr.images.scaling import Scaling
 from galr.report.direction import Answer, Direction
 from galr.report.files import ReportFiles, jpeg_address
-from galr.report.page import Html, element, joined
+from galr.report.page import joined, part
 
 ANSWERS = 5
 THUMBNAIL = 160  # pixels of its longer side
 
 
+class Thumbnail(NamedTuple):
+    """A small image of the page: its address, which holds it, and its name."""
+
+    source: str
+    name: str
+
+
 class Thumbnails:
-    """Small pictures of the test images, made when they are asked for."""
+    """Thumbnails of the test images, made when they are asked for."""
 
     def __init__(self, folder: Path, names: Sequence[str], scaling: Scaling = AS_IT_IS) -> None:
         self.folder, self.names, self.scaling = folder, names, scaling
-        self._made: dict[int, str] = {}
+        self._made: dict[int, Thumbnail] = {}
 
-    def element(self, image: int) -> Html:
-        """An image of the page; raises UserError where the file is missing or damaged."""
+    def __getitem__(self, image: int) -> Thumbnail:
+        """The thumbnail of an image; raises UserError where the file is missing or damaged."""
         if image not in self._made:
-            picture = decode_image(self.folder / self.names[image], self.scaling)
-            picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-            self._made[image] = jpeg_address(picture)
-        return element("img", src=self._made[image], alt=self.names[image], loading="lazy")
+            small = decode_image(self.folder / self.names[image], self.scaling)
+            small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+            self._made[image] = Thumbnail(jpeg_address(small), self.names[image])
+        return self._made[image]
 
 
 def best_and_worst(direction: Direction, most: int) -> tuple[list[int], list[int]]:
@@ -61,12 +70,14 @@ def _of_different_images(
     return chosen
 
 
-def query_part(files: ReportFiles, direction: Direction, thumbnails: Thumbnails, most: int) -> Html:
+def query_part(
+    files: ReportFiles, direction: Direction, thumbnails: Thumbnails, most: int
+) -> Markup:
     """The best and the worst queries of a direction; also queries_{i2t,t2i}.csv."""
     best, worst = best_and_worst(direction, most)
     parts, rows = [], []
     for kind, queries in (("best", best), ("worst", worst)):
-        parts.append(element("h3", f"{direction.title.capitalize()}: the {kind} queries"))
+        parts.append(part("heading", f"{direction.title.capitalize()}: the {kind} queries"))
         for query in queries:
             answers = direction.answers(query, ANSWERS)
             parts.append(_shown(direction, query, answers, thumbnails))
@@ -82,57 +93,13 @@ def query_part(files: ReportFiles, direction: Direction, thumbnails: Thumbnails,
 
 def _shown(
     direction: Direction, query: int, answers: Sequence[Answer], thumbnails: Thumbnails
-) -> Html:
-    rank = int(direction.ranks[query])
-    told = f"The first right answer has rank {rank} of {direction.similarity.shape[1]}."
+) -> Markup:
+    rank, candidates = int(direction.ranks[query]), direction.similarity.shape[1]
     if direction.name == "i2t":
-        asked = element(
-            "div", thumbnails.element(query), direction.annotations.images[query], class_="asked"
-        )
-        lines = [
-            element(
-                "li", _place(answer), " ", _quoted(_text(direction, answer)), _marks(answer),
-                class_=_frame(answer),
-            )
-            for answer in answers
-        ]  # fmt: skip
-        row = element("div", asked, element("ol", *lines, class_="answers"), class_="row")
-        return element("div", element("p", told), row, class_="query")
-    items = [
-        element(
-            "div",
-            thumbnails.element(answer.candidate),
-            _place(answer),
-            " ",
-            _text(direction, answer),
-            _marks(answer),
-            class_=f"item {_frame(answer) or ''}".strip(),
-        )
-        for answer in answers
-    ]
-    asked = element("p", _quoted(direction.annotations.captions[query]), " ", told)
-    return element("div", asked, element("div", *items, class_="row"), class_="query")
-
-
-def _quoted(caption: str) -> Html:
-    return element("q", caption, dir="auto")
-
-
-def _place(answer: Answer) -> Html:
-    return joined([f"{answer.place}. ", element("small", f"({answer.similarity:.3f})")])
-
-
-def _marks(answer: Answer) -> Html:
-    """Said in words too, since not everyone sees a frame."""
-    if answer.right:
-        return joined([" ", element("b", "✓ true")])
-    return joined([" ", element("b", "= same text")]) if answer.same else Html("")
-
-
-def _frame(answer: Answer) -> str | None:
-    if answer.right:
-        return "true"
-    return "same" if answer.same else None
+        captions = [(answer, _text(direction, answer)) for answer in answers]
+        return part("image_query", thumbnails[query], rank, candidates, captions)
+    images = [(answer, thumbnails[answer.candidate]) for answer in answers]
+    return part("text_query", _query_text(direction, query), rank, candidates, images)
 
 
 def _text(direction: Direction, answer: Answer) -> str:

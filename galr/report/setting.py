@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 
 import yaml
+from markupsafe import Markup
 
 from galr.evaluation.reranking import method_settings
 from galr.evaluation.results import evaluation_differences, versions
@@ -13,11 +14,11 @@ from galr.model.build import read_checkpoint
 from galr.options import Options, yaml_value
 from galr.report.experiment import Experiment
 from galr.report.outcome import Outcome
-from galr.report.page import Html, element, joined, table
+from galr.report.page import joined, part, table
 from postprocessing.methods import reads
 
 
-def setting_part(experiment: Experiment, outcome: Outcome) -> Html:
+def setting_part(experiment: Experiment, outcome: Outcome) -> Markup:
     """The choices that matter most, the versions, and all options folded away."""
     return joined(
         [
@@ -30,19 +31,19 @@ def setting_part(experiment: Experiment, outcome: Outcome) -> Html:
     )
 
 
-def _yaml(title: str, options: Options) -> Html:
+def _yaml(title: str, options: Options) -> Markup:
     text = yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return element("details", element("summary", title), element("pre", text))
+    return part("details", title, part("preformatted", text))
 
 
-def _differences(experiment: Experiment) -> Html:
+def _differences(experiment: Experiment) -> Markup:
     """The options of the test that are not those of the training."""
     rows = [
         (each.key, yaml_value(each.before), yaml_value(each.after))
         for each in evaluation_differences(experiment.trained, experiment.options)
     ]
     if not rows:
-        return element("p", "The test was run with the options of the training.", class_="note")
+        return part("note", "The test was run with the options of the training.")
     return table(["option", "training", "test"], rows, "Where training and test differ.")
 
 
@@ -82,7 +83,7 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _versions(experiment: Experiment) -> Html:
+def _versions(experiment: Experiment) -> Markup:
     trained = read_checkpoint(experiment.folds[0].checkpoint).get("versions")
     by_column = {
         "training": trained if isinstance(trained, dict) else {},

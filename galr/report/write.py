@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from markupsafe import Markup
 from torch import Tensor
 
 from galr.common.atomic import write_text
@@ -22,7 +23,7 @@ from galr.report.files import ReportFiles, drawing
 from galr.report.moved import moved_part
 from galr.report.objects import object_part
 from galr.report.outcome import Outcome, evaluate_folds
-from galr.report.page import Html, element, joined, section, whole_page
+from galr.report.page import Section, joined, part, whole_page
 from galr.report.pairs import similarity_distribution
 from galr.report.queries import Thumbnails, best_and_worst, query_part
 from galr.report.recall import rank_histogram, recall_curve, recall_table
@@ -96,58 +97,61 @@ def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:
     classes = read_classes(annotations.images)
     looked_at = [image for images in best_and_worst(pair[0], 2) for image in images]
     sections = [
-        section("recall", "Recall", recall_table(files, outcome, dataset)),
-        section("recall-at-k", "Recall by k", recall_curve(files, outcome)),
-        section("ranks", "Ranks", rank_histogram(files, outcome)),
-        section("similarities", "Similarities", similarity_distribution(files, outcome)),
-        section("classes", "Classes", class_part(files, classes, pair)),
-        section(
+        Section("recall", "Recall", recall_table(files, outcome, dataset)),
+        Section("recall-at-k", "Recall by k", recall_curve(files, outcome)),
+        Section("ranks", "Ranks", rank_histogram(files, outcome)),
+        Section("similarities", "Similarities", similarity_distribution(files, outcome)),
+        Section("classes", "Classes", class_part(files, classes, pair)),
+        Section(
             "queries",
             "Best and worst queries",
-            _about_queries(experiment, outcome),
-            *(query_part(files, direction, thumbnails, QUERIES) for direction in pair),
+            joined(
+                [
+                    _about_queries(experiment, outcome),
+                    *(query_part(files, direction, thumbnails, QUERIES) for direction in pair),
+                ]
+            ),
         ),
-        section("rerank", "What rerank moved", moved_part(files, pair, options.rerank)),
-        section("attention", "Where MVSA looks", attention_part(files, outcome, looked_at)),
-        section(
+        Section("rerank", "What rerank moved", moved_part(files, pair, options.rerank)),
+        Section("attention", "Where MVSA looks", attention_part(files, outcome, looked_at)),
+        Section(
             "objects",
             "Objects and edges",
             object_part(files, outcome, looked_at, options.dataset),
         ),
-        section("training", "Training", training_curves(files, experiment.folds)),
-        section("setting", "Options and versions", setting_part(experiment, outcome)),
+        Section("training", "Training", training_curves(files, experiment.folds)),
+        Section("setting", "Options and versions", setting_part(experiment, outcome)),
     ]
     return whole_page(f"{experiment.name}: report", _lead(outcome, files), sections)
 
 
-def _about_queries(experiment: Experiment, outcome: Outcome) -> Html:
+def _about_queries(experiment: Experiment, outcome: Outcome) -> Markup:
     fold = f" of fold {outcome.shown.fold}" if len(experiment.folds) > 1 else ""
     rerank = ", after rerank" if "with_rerank" in outcome.variants else ""
-    return element(
-        "p",
-        f"The first answers of the model{fold}{rerank}, with their cosine similarity. A solid "
-        "green frame is the true answer, a dotted one an answer of the very same text; where the "
-        "true one is not among the first, it stands at the end with its place.",
+    return part(
+        "paragraph",
+        f"The top results of the model{fold}{rerank}, with their cosine similarity. A solid green "
+        "frame marks the correct result, a dotted one a result with the same text; a correct "
+        "result that is not among the top ones is shown last, with its rank.",
     )
 
 
-def _lead(outcome: Outcome, files: ReportFiles) -> Html:
+def _lead(outcome: Outcome, files: ReportFiles) -> Markup:
     test = outcome.test.annotations
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return joined(
         [
-            element(
-                "p",
-                f"How well images find their captions and captions their images, on "
-                f"{len(test.images)} test images and {len(test.captions)} captions that the "
-                "training did not see. A query is ranked against all candidates; rank 1 is best, "
-                "and R@k is the share of queries whose right answer is among the first k.",
+            part(
+                "paragraph",
+                f"Image-to-caption and caption-to-image retrieval on {len(test.images)} test "
+                f"images and {len(test.captions)} captions that were not used in training. All "
+                "candidates are ranked for each query; rank 1 is best, and R@k is the fraction "
+                "of queries with a correct result among the top k.",
             ),
-            element(
-                "p",
-                f"Made {made}. Every figure lies beside this page in {files.folder.name}/, "
-                "with its numbers as CSV.",
-                class_="note",
+            part(
+                "note",
+                f"Generated {made}. All figures are also in {files.folder.name}/, next to this "
+                "page, with their data as CSV.",
             ),
         ]
     )

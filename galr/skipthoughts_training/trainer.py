@@ -21,9 +21,9 @@ from galr.common.progress import Progress
 from galr.common.saving import save_torch
 from galr.common.seeding import derive_seed, seed_everything
 from galr.model.skipthoughts import KINDS
+from galr.monitoring.epoch_log import write_log
 from galr.skipthoughts_training.corpus import Corpus, Indices
 from galr.skipthoughts_training.model import Neighbours, Sentences, SkipThoughtsModel, Softmax
-from galr.training.checkpoint import write_log
 from galr.weights.files import read_torch_file
 
 logger = logging.getLogger(__name__)

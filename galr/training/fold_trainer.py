@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 
@@ -15,18 +14,20 @@ from galr.common.errors import UserError
 from galr.common.events import Events
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
-from galr.data.dataset import training_loader
+from galr.data.loaders import training_loader
 from galr.evaluation.encode import encode_similarity
+from galr.metrics.galleries import KEY, gallery_recall
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.mvsa import ImageEncoder
+from galr.monitoring.epoch_log import open_events, report_epoch, write_log
+from galr.monitoring.watch import Watch
 from galr.training.backbone import compile_backbone, set_trainable, with_cached_features
-from galr.training.checkpoint import Checkpoint, TrainerState, write_log
+from galr.training.checkpoint import Checkpoint, TrainerState
 from galr.training.data import TrainingData
 from galr.training.loss import Criterion
 from galr.training.schedule import Schedule
 from galr.training.step import TrainingStep
-from galr.training.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +66,13 @@ class FoldTrainer:
             fold=index,
             train=images.select(fold.train).images,
             validation=images.select(fold.validation).images,
+            digests={part: data.digests[rows] for part, rows in fold._asdict().items()},
         )
         self.is_resumed = self._restore()
         self.watch = Watch(
-            self.checkpoint.identity["fold"]["train"], self.training.optimizer, options.optim.lr
+            self.checkpoint.identity["fold"]["train"],
+            self.training.optimizer.optimizer,
+            options.optim.lr,
         )
         self._spread = math.inf
         self.model.text_encoder.prepare(data.training.annotations.captions)
@@ -82,7 +86,7 @@ class FoldTrainer:
         backbone, training, validation = (
             options.model.backbone, self.data.training, self.data.validation
         )  # fmt: skip
-        reads_features = backbone.cache_maps and not 0 < backbone.unfreeze_at <= progress
+        reads_features = backbone.cache_features and not 0 < backbone.unfreeze_at <= progress
         if reads_features == self._reads_features:
             return
         self._reads_features = reads_features
@@ -119,7 +123,9 @@ class FoldTrainer:
             logger.info("fold %d: resuming after epoch %d", self.index, self.state.epoch)
         else:
             self._start()
-        with self._events() as events:
+        self.schedule.begin()
+        self.state.setup_seconds = self.schedule.setup
+        with open_events(self.folder, self.state.history) as events:
             try:
                 while not self.state.is_finished(self.options.optim):
                     self._run_epoch(self.state.epoch + 1, events)
@@ -163,7 +169,10 @@ class FoldTrainer:
         similarity = encode_similarity(model, self.validation, self.tokenizer, self.options.dataset)
         self.watch.check(f"fold {self.index}", similarities=[similarity])
         self._spread = float(similarity.std())
-        return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
+        owner, of_test = self.validation.annotations.caption_to_image, self.data.test_images
+        metrics = retrieval_metrics(similarity, owner)
+        among = gallery_recall(similarity, owner, of_test) if of_test else None
+        return metrics if among is None else metrics | {KEY: among}
 
     def _run_epoch(self, epoch: int, events: Events | None) -> None:
         row = {"epoch": float(epoch), **self.train_epoch(epoch)}
@@ -176,8 +185,9 @@ class FoldTrainer:
         self.state.spent = "mR" in row and self.schedule.is_spent
         if events is None:
             return
-        self._report(row, events)
-        warming = self.schedule.own_progress(epoch, 1) < self.options.optim.warmup
+        optim = self.options.optim
+        report_epoch(row, events, self.index, None if optim.budget_seconds else optim.epochs)
+        warming = self.schedule.own_progress(epoch, 1) < optim.warmup
         self.watch.warn(self.state.history, self._spread, warming)
         if is_best:
             best = {"model": self.training.averaged_model}
@@ -196,7 +206,7 @@ class FoldTrainer:
             limit, seconds = self.options.optim.budget_seconds, self.schedule.seconds
             raise UserError(
                 "optim.budget_seconds",
-                f"{limit:g} are spent before the first step: the set-up took {seconds:.1f}",
+                f"{limit:g} s are used up before the first step: set-up took {seconds:.1f}",
                 "increase it",
             )
         if distributed.is_main():
@@ -217,40 +227,14 @@ class FoldTrainer:
                 lambda: self.checkpoint.checked_bytes(self.last, parts), self.device
             )
         self.state = self.checkpoint.load(self.last, parts, content)
-        self.schedule.resume(self.state.cpu_seconds)
+        self.schedule.resume(self.state.cpu_seconds, self.state.setup_seconds)
         return True
 
     def _save_last(self) -> None:
         self.checkpoint.save(self.last, self.training.stateful, self.state)
-
-    def _events(self) -> contextlib.AbstractContextManager[Events | None]:
-        """TensorBoard events of rank 0, which has log.csv as far as it goes; None on the others."""
-        if not distributed.is_main():
-            return contextlib.nullcontext()
-        if self.state.history:  # a run that was killed may have saved its state, and no more
-            write_log(self.folder / "log.csv", self.state.history)
-        return Events(self.folder, self.state.history, _curve)
-
-    def _report(self, row: dict[str, float], events: Events) -> None:
-        epoch, optim = int(row["epoch"]), self.options.optim
-        events.add(row)
-        logger.info(
-            "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
-            self.index,
-            epoch,
-            "" if optim.budget_seconds else f" of {optim.epochs}",
-            row["loss"],
-            row["images_per_second"],
-            f", validation mR {row['mR']:.2f}" if "mR" in row else "",
-        )
 
     def _interrupted(self) -> str:
         done = f"epoch {self.state.epoch} is the last one in {self.last}"
         if self.state.epoch < 0:
             done = "no epoch was finished"
         return f"{interrupts.told()}; {done}; train.py --resume continues from there"
-
-
-def _curve(name: str) -> str:
-    """The curve of a column of log.csv."""
-    return f"{'validation' if name[:3] in ('mR', 'i2t', 't2i') else 'train'}/{name}"

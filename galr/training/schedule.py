@@ -22,17 +22,24 @@ class Schedule:
     """Progress, learning rate and time budget of a fold.
 
     Progress is the share of the training that is done, in [0, 1]: of the steps of ``optim.epochs``
-    epochs or, with ``optim.budget_seconds``, of the seconds since ``started``, a reading of the
-    clock that ``budget_clock`` names. Set-up and validation count, except the last validation, and
-    the training may stop in the middle of an epoch. All ranks follow the clock of rank 0.
+    epochs or, with ``optim.budget_seconds``, of the seconds that set-up leaves of it, by the clock
+    that ``budget_clock`` names. The budget counts from ``started``, a reading of that clock, all
+    but the last validation, and may end in the middle of an epoch. All ranks follow rank 0.
     """
 
     def __init__(self, options: OptimOptions, device: torch.device, started: float = 0.0) -> None:
         self.options, self.device, self.started = options, device, started
+        self.setup = self._earlier = 0.0  # seconds of set-up, and of training before this run
 
-    def resume(self, seconds: float) -> None:
-        """Adds the ``seconds`` of an earlier run."""
+    def resume(self, seconds: float, setup: float) -> None:
+        """Adds the ``seconds`` of an earlier run, of which ``setup`` were its set-up."""
         self.started -= seconds
+        self.setup = setup
+        self._earlier = seconds - setup
+
+    def begin(self) -> None:
+        """What was spent up to now, but for the training of earlier runs, was set-up."""
+        self.setup = clock(self.options) - self.started - self._earlier
 
     @property
     def seconds(self) -> float:
@@ -41,8 +48,9 @@ class Schedule:
 
     @property
     def is_spent(self) -> bool:
-        """Whether there is a time budget and nothing is left of it."""
-        return self.options.budget_seconds is not None and self.progress() >= 1
+        """Whether there is a time budget and it is used up."""
+        limit = self.options.budget_seconds
+        return limit is not None and self.seconds >= limit
 
     def progress(self, epoch: int = 0, share: float = 0.0) -> float:
         """The progress when ``share`` of ``epoch`` (from 0) is done."""
@@ -52,11 +60,12 @@ class Schedule:
         return distributed.from_main(own, self.device)
 
     def own_progress(self, epoch: int, share: float) -> float:
-        """``progress`` by this rank's clock: loaders prefetch, each at a pace of its own."""
+        """``progress`` by this rank's clock, for loaders, which prefetch at their own pace."""
         limit = self.options.budget_seconds
         if limit is None:
             return min((epoch + share) / self.options.epochs, 1.0)
-        return min((clock(self.options) - self.started) / limit, 1.0)
+        seconds = clock(self.options) - self.started
+        return 1.0 if seconds >= limit else (seconds - self.setup) / (limit - self.setup)
 
     def learning_rate(self, epoch: int, share: float = 0.0) -> float:
         """The learning rate of a step when ``share`` of ``epoch`` is done."""
@@ -94,7 +103,7 @@ def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
 
 
 def clock(options: OptimOptions) -> float:
-    """A reading of the clock that a time budget is counted by."""
+    """The current reading of ``optim.budget_clock``."""
     # the program starts a moment before this module is imported
     return cpu_seconds() if options.budget_clock == "cpu" else time.monotonic() - _STARTED
 

@@ -11,8 +11,8 @@ from PIL import Image
 from galr.common.errors import RunError, UserError
 from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
-from galr.data.dataset import image_loader, training_loader
 from galr.data.image_cache import open_images
+from galr.data.loaders import image_loader, training_loader
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import place, rotate_and_crop
 from galr.data.vocabulary import Vocabulary

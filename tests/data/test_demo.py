@@ -20,7 +20,7 @@ from galr.demo.__main__ import main
 from galr.demo.canvas import Box
 from galr.demo.scenes import SCENES, SMALL_OBJECTS, draw_scene
 from galr.demo.story import NUMBERS, side_of
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from tests.tiny import hear_interrupts
 
 SMALL = DemoOptions(seed=3, train=36, test=18)

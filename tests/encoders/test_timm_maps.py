@@ -63,12 +63,12 @@ def test_a_vit_gives_four_maps_of_one_grid(mvsa):
     assert encoder(torch.rand(2, 3, 32, 32)).shape == (2, 8)
 
 
-def test_kept_maps_give_the_feature():
+def test_the_head_of_the_features_gives_the_feature():
     options = tiny_options(model__backbone__name="timm:vit_tiny_patch16_224")
     encoder = build_model(options, WORDS).image_encoder.eval()
     image = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        found = encoder.feature_of_kept(encoder.kept_maps(image))
+        found = encoder.forward_head(encoder.forward_features(image))
         torch.testing.assert_close(found, encoder(image), rtol=0, atol=1e-5)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.local_features.__main__ import main
+from galr.detectors.command import main
 from galr.local_features.store import read_store
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 
 SIZES = {"a.png": (120, 80), "b b.jpg": (50, 200), "c.tif": (64, 64), "none.png": (10, 10)}
 

@@ -13,7 +13,7 @@ from PIL import Image
 from galr.common.errors import UserError
 from galr.local_features.detections import Detections
 from galr.options import DreaOptions
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from tests.local_features.definition import built_slowly
 from tests.local_features.detector_files import (
     SIZES,

@@ -9,9 +9,9 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.detectors.codebook import Codebook, fit_codebook
+from galr.detectors.command import main
 from galr.detectors.detection_folder import DetectionFolder
 from galr.detectors.segments import find_regions
-from galr.local_features.__main__ import main
 from galr.local_features.store import read_store
 
 

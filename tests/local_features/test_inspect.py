@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.local_features.__main__ import main
+from galr.detectors.command import main
 from galr.local_features.detections import Detections
 from galr.local_features.drea import build_local_features
 from galr.local_features.store import write_local_features

@@ -6,10 +6,10 @@ import h5py
 import pytest
 
 from galr.common.errors import UserError
+from galr.detectors.command import main
 from galr.detectors.scene import read_scenes
-from galr.local_features.__main__ import main
 from galr.local_features.numbering import read_classes, read_numbering
-from galr.options.schema import DOTA_CLASSES
+from galr.options.sections.drea import DOTA_CLASSES
 from tests.local_features.detector_files import (
     build,
     drawn,
@@ -198,7 +198,7 @@ def test_known_numberings_are_those_of_their_sources():
         ("names: [plane, 7]", "names: class 1 is 7"),
         ("names: [no, ship]", "names: class 0 is False"),
         ("names: [' ']", "names: class 0 is ' '"),
-        ("names:\n  0: plane\n  0: ship\n", "data.yaml:3: not valid YAML (the key 0 stands twice)"),
+        ("names:\n  0: plane\n  0: ship\n", "data.yaml:3: not valid YAML (the key 0 occurs twice)"),
         ("names: [", "data.yaml:1: not valid YAML"),
     ],
 )

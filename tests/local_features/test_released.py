@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.common.errors import UserError
+from galr.detectors.command import main
 from galr.detectors.released import read_released
-from galr.local_features.__main__ import main
 from galr.local_features.store import read_local_features, read_store
 from galr.options import DreaOptions
 

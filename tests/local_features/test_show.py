@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.detectors.command import main
 from galr.detectors.scene import read_scenes
-from galr.local_features.__main__ import main
 from galr.local_features.store import read_store, write_local_features
 
 

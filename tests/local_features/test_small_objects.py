@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from galr.data.dataset import training_loader
+from galr.data.loaders import training_loader
 from galr.data.part import read_split
 from galr.data.transforms import normalise
 from galr.data.vocabulary import build_vocabulary

@@ -187,7 +187,7 @@ def test_channels_of_the_heads_follow_from_the_backbone(mvsa):
     assert solo.projection.in_features == 2048
     if mvsa:
         assert (encoder.head.low.in_channels, encoder.head.high.in_channels) == (768, 3072)
-    assert encoder.kept_length == (64 * 256 + 16 * 512 + 4 * 1024 if mvsa else 0) + 2048
+    assert encoder.num_features == (64 * 256 + 16 * 512 + 4 * 1024 if mvsa else 0) + 2048
 
 
 @pytest.mark.parametrize("content", [b"", b"noise" * 9, b"\xff" * 8 + b"{}"])

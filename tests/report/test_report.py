@@ -18,7 +18,7 @@ from galr.options import load_options
 from galr.options.reading import options_from_dict
 from galr.report.__main__ import main
 from galr.report.chance import chance_curves
-from galr.report.page import element, table
+from galr.report.page import part, table
 from galr.report.paper import PAPER
 from galr.report.write import report_of_test
 
@@ -103,10 +103,10 @@ def test_a_test_gives_the_report_its_similarities(experiment, tmp_path, monkeypa
     with (tmp_path / "k50_report_files" / "recall.csv").open(newline="") as file:
         rows = {(row["part"], row["variant"]): row for row in csv.DictReader(file)}
     for variant in ("without_rerank", "with_rerank"):
-        for part in ("mean", "std"):
-            row = rows[f"{part} of 2", variant]
+        for row_name in ("mean", "std"):
+            row = rows[f"{row_name} of 2", variant]
             for name in ("i2t_r1", "t2i_r10", "mR"):
-                assert float(row[name]) == pytest.approx(results[part][variant][name], abs=1e-9)
+                assert float(row[name]) == pytest.approx(results[row_name][variant][name], abs=1e-9)
 
 
 def test_another_method_with_a_bank_has_the_recalls_of_the_test(experiment, tmp_path):
@@ -150,7 +150,8 @@ def test_damaged_results_and_logs_are_named(capsys, experiment, tmp_path):
 
 def test_texts_are_escaped():
     bad = "<script>alert('x')</script>"
-    for html in (element("p", bad), element("img", alt=bad + '"'), table([bad], [[bad, bad]])):
+    figure = part("figure", bad + '"', bad + '"', bad)
+    for html in (part("note", bad), figure, table([bad], [[bad, bad]], bad)):
         assert "<script" not in html
         assert '""' not in html
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from galr.common.errors import UserError
-from galr.options import load_options
+from galr.options import OptimOptions, load_options
 from galr.training import fold_trainer, schedule
 from galr.training.fold_trainer import FoldTrainer
 from galr.training.trainer import Trainer
@@ -103,10 +103,49 @@ def test_a_continuation_counts_the_validations_before_it(yaml, clock, monkeypatc
 
 def test_a_budget_that_the_set_up_takes_is_an_error(yaml, clock):
     clock.now = 30.0
-    with pytest.raises(UserError, match="20 are spent before the first step: the set-up took 3"):
+    with pytest.raises(UserError, match="20 s are used up before the first step: set-up took 3"):
         train(yaml, "optim.budget_seconds=20")
     options = load_options(yaml, ONE_FOLD)
     assert not list(options.experiment_folder.rglob("*.pth"))
+
+
+def test_the_schedule_runs_over_what_the_set_up_leaves(yaml, clock, monkeypatch):
+    features = fold_trainer.FoldTrainer._open_loader
+
+    def slow(trainer, progress):
+        clock.now += 60 * (trainer._reads_features is None)  # once
+        return features(trainer, progress)
+
+    monkeypatch.setattr(FoldTrainer, "_open_loader", slow)
+    rates = []
+    monkeypatch.setattr(
+        schedule.Schedule, "learning_rate",
+        lambda plan, epoch, share=0.0: rates.append(
+            schedule.learning_rate(plan.options, epoch, plan.progress(epoch, share))
+        ) or rates[-1],
+    )  # fmt: skip
+    progress = train(yaml, "optim.budget_seconds=200", "optim.warmup=0.3")["progress"]
+    peak = max(rates)
+    assert rates[0] < 0.3 * peak
+    assert rates[-1] < 0.1 * peak
+    assert 60 < progress["setup_seconds"] < 80
+    assert 200 <= progress["cpu_seconds"] < 210
+
+
+def test_a_continuation_goes_on_where_the_schedule_was():
+    options = OptimOptions(budget_seconds=100, budget_clock="cpu")
+    plan = schedule.Schedule(options, torch.device("cpu"), started=-20.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "cpu_seconds", lambda: 0.0)
+        plan.begin()
+        assert (plan.setup, plan.progress()) == (20, 0)
+        patch.setattr(schedule, "cpu_seconds", lambda: 40.0)
+        assert plan.progress() == 0.5
+        again = schedule.Schedule(options, torch.device("cpu"), started=35.0)  # 5 of set-up
+        again.resume(60, plan.setup)
+        again.begin()
+        assert again.setup == 25
+        assert again.progress() == pytest.approx(40 / 75)
 
 
 def test_processes_that_load_images_are_counted():
@@ -210,5 +249,5 @@ def test_a_budget_may_count_the_seconds_that_pass(yaml, monkeypatch):
     monkeypatch.setattr(schedule.time, "monotonic", lambda: schedule._STARTED + 7)
     plan = schedule.Schedule(options, torch.device("cpu"), started=2.0)
     assert plan.progress() == pytest.approx(0.5)
-    plan.resume(5)
+    plan.resume(5, setup=1)
     assert plan.is_spent

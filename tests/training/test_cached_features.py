@@ -7,11 +7,11 @@ import torch
 
 from galr.common.errors import UserError
 from galr.common.seeding import seed_everything
-from galr.data.image_cache import ImageFiles
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_images
 from galr.images.cache import Cache
+from galr.images.square_files import ImageFiles
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
@@ -22,7 +22,7 @@ from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
 FROZEN = ["model.backbone.train=none", "model.backbone.batch_norm=frozen", "device=cpu"]
-KEPT = [*FROZEN, "model.backbone.cache_maps=true"]
+KEPT = [*FROZEN, "model.backbone.cache_features=true"]
 STILL = ["dataset.resize_size=32", "dataset.rotation_degrees=0", "k_fold.nums=1", "optim.epochs=2"]
 CPU = torch.device("cpu")
 PLAIN_HEAD = "model.multiscale.enabled=false"
@@ -57,7 +57,7 @@ def trained(yaml, name, *changes):
 
 
 @pytest.mark.parametrize("head", [[], [PLAIN_HEAD]], ids=["MVSA", "pooled"])
-def test_kept_maps_give_the_features_of_the_images(yaml, head):
+def test_cached_features_give_those_of_the_images(yaml, head):
     options = load_options(yaml, [*KEPT, *head])
     model, split = built(options), read_split(options, "train")
     part = split.at(32)
@@ -161,7 +161,7 @@ def test_a_changed_image_has_its_maps_made_again(yaml, caplog):
 
 def test_beyond_the_limit_is_an_error(yaml):
     options = load_options(yaml, [*KEPT, "dataset.image_cache_gb=0.0001"])
-    with pytest.raises(UserError, match=r"cache_maps: it would take 0\.00 GB, more than .*_gb"):
+    with pytest.raises(UserError, match=r"cache_features: it would take 0\.00 GB, more than .*_gb"):
         Trainer(options).fit()
     assert not cache_files(yaml)
     assert not options.experiment_folder.exists()
@@ -171,7 +171,7 @@ def test_a_full_disk_is_an_error(yaml, monkeypatch):
     options = load_options(yaml, KEPT)
     free = shutil.disk_usage(yaml.parent)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
-    with pytest.raises(UserError, match=r"cache_maps: no folder has room for"):
+    with pytest.raises(UserError, match=r"cache_features: no folder has room for"):
         opened(options, built(options))
 
 
@@ -188,17 +188,17 @@ def test_maps_beyond_float16_are_an_error_and_leave_nothing(yaml):
 def test_rows_of_another_length_are_refused(yaml):
     model = built(load_options(yaml, KEPT))
     with pytest.raises(ValueError, match=r"rows must be \(B, 7680\), got \(2, 3\)"):
-        model.encode_maps(torch.zeros(2, 3))
+        model.encode_features(torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["model.backbone.train=layer4"], "cache_maps needs train: none"),
-        (["model.backbone.batch_norm=batch"], "cache_maps needs train: none"),
-        (["model.backbone.unfreeze_at=0.5"], "cache_maps needs train: none"),
-        (["dataset.image_cache=off"], "needs a place for the maps"),
-        (["dataset.train_sizes=[32, 64]", "dataset.resize_size=64"], "of dataset.image_size alone"),
+        (["model.backbone.train=layer4"], "cache_features needs train: none"),
+        (["model.backbone.batch_norm=batch"], "cache_features needs train: none"),
+        (["model.backbone.unfreeze_at=0.5"], "cache_features needs train: none"),
+        (["dataset.image_cache=off"], "needs a folder for the cache"),
+        (["dataset.train_sizes=[32, 64]", "dataset.resize_size=64"], "at dataset.image_size only"),
     ],
 )
 def test_options_that_change_the_maps_are_refused(yaml, changes, message):

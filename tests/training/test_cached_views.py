@@ -23,7 +23,7 @@ from tests.tiny import make_data
 CPU = torch.device("cpu")
 KEPT = [
     "model.backbone.train=none", "model.backbone.batch_norm=frozen", "device=cpu",
-    "model.backbone.cache_maps=true", "model.multiscale.enabled=false", "k_fold.nums=1",
+    "model.backbone.cache_features=true", "model.multiscale.enabled=false", "k_fold.nums=1",
 ]  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_views_are_the_turned_and_mirrored_image(yaml):
             turned = pixels.flip(3) if view >= 4 else pixels
             turned = torch.rot90(turned, view % 4, (2, 3))
             found = kept.batch([index], np.array([(view + 0.5) / 8]))
-            expected = encoder.kept_maps(normalise(turned))
+            expected = encoder.forward_features(normalise(turned))
             torch.testing.assert_close(found.float(), expected, rtol=2e-3, atol=1e-3)
     turned = [kept.batch([3], np.array([view / 8])) for view in range(4)]
     assert torch.equal(kept.batch([3]), torch.stack(turned, dim=1))  # in evaluation
@@ -102,7 +102,7 @@ def test_an_epoch_draws_a_view_of_each_image_by_the_seed(yaml):
 def test_one_view_is_the_cache_as_it_was(yaml):
     kept, _, _ = opened(yaml, 1)
     assert kept.array.shape == (20, 512)
-    with pytest.raises(UserError, match="cache_views is 4, which needs cache_maps"):
+    with pytest.raises(UserError, match="cache_views is 4, which needs cache_features"):
         load_options(yaml, ["model.backbone.cache_views=4"])
 
 

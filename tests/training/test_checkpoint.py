@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from galr.common.errors import UserError
+from galr.monitoring.epoch_log import write_log
 from galr.options import options_from_dict
-from galr.training.checkpoint import Checkpoint, TrainerState, depends_on_epochs, write_log
+from galr.training.checkpoint import Checkpoint, TrainerState, depends_on_epochs
 
 
 def options_with(*changes):

@@ -1,28 +1,22 @@
-"""python -m galr.search serve: opens an archive and answers until Ctrl-C."""
+"""python -m galr.search serve: opens an archive and answers until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.search.archive import Archive
-
-if TYPE_CHECKING:
-    import uvicorn
-    from starlette.types import ASGIApp
+from galr.search.encoder import import_encoder
+from galr.search.serve.listening import is_loopback, listen
+from galr.search.serve.logs import LogFormat, start_logging
 
 logger = logging.getLogger(__name__)
-
-CONNECTIONS = 200
-HEADER_BYTES = 16 << 10
 
 
 def serve(
@@ -34,19 +28,23 @@ def serve(
     port: int = 8000,
     allow_host: Sequence[str] = (),
     device: str = "auto",
+    encoder: str | None = None,
+    workers: int = 1,
+    log: LogFormat = "text",
 ) -> None:
-    """Serves the page of the archive ``index`` until Ctrl-C.
+    """Serves the page of the archive ``index`` until Ctrl-C or SIGTERM.
 
     ``images`` is the folder of images where it has moved, ``local`` the store that the archive was
-    made with, ``allow_host`` further names that the server is called by. Raises UserError where
-    the archive, the port or a package is missing.
+    made with, ``allow_host`` further names that the server is called by, ``encoder`` the function
+    of an encoder that the archive does not hold, ``workers`` the number of processes that answer,
+    ``log`` "text" or "json". Raises UserError where the archive, the port or a package is missing.
     """
     try:
         import uvicorn  # noqa: F401 - so that it is missed before the archive is opened
 
-        from galr.search.serve.app import create_app
-        from galr.search.serve.guard import Hosts
+        from galr.search.serve.metrics import Metrics
         from galr.search.serve.objects import Objects
+        from galr.search.serve.processes import Recipe, run_here, run_workers
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("galr", "postprocessing")):
             raise
@@ -55,71 +53,41 @@ def serve(
             "is not installed",
             "pip install fastapi uvicorn",
         ) from None
-    archive = Archive.open(index, images=images, device=choose_device(device))
-    objects = None if local is None else Objects(local, archive.manifest)
-    _ = archive.encoder, archive.captions  # now, so that nobody waits or is told of damage later
+    start_logging(log)
+    archive = Archive.open(
+        index,
+        images=images,
+        device=choose_device(device),
+        encoder=None if encoder is None else import_encoder(encoder),
+    )
+    if local is not None:
+        Objects(local, archive.manifest)
     listening = listen(host, port)
     with listening:
-        is_open = not _is_loopback(listening)
+        is_open = not is_loopback(listening)
         names = [host, *allow_host] if not is_open else [host, socket.gethostname(), *allow_host]
-        app = create_app(archive, objects=objects, hosts=Hosts(names, is_open=is_open))
-        _tell(archive, host, listening, has_objects=objects is not None, is_open=is_open)
+        recipe = Recipe(str(index), images, local, device, tuple(names), is_open, log, encoder)
+        line = _told(archive, host, listening, has_objects=local is not None, is_open=is_open)
+        if not Metrics(0).are_kept:
+            logger.info("/metrics is not answered: pip install prometheus_client")
+
+        def say() -> None:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+        del archive
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
-            server_of(app).run(sockets=[listening])
+            if workers == 1:
+                run_here(recipe, listening, say)
+            else:
+                run_workers(recipe, listening, workers, say)
     sys.stdout.write("stopped\n")
 
 
-def server_of(app: ASGIApp) -> uvicorn.Server:
-    """A server that is strict about its requests, and says nothing of itself."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        timeout_keep_alive=10,
-        timeout_graceful_shutdown=5,
-    )
-    return uvicorn.Server(config)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections; UserError where it cannot be had."""
-    place = f"{host}:{port}"
-    try:
-        family, *_, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError):
-        raise UserError(
-            place, "this machine has no such address", "choose another --host"
-        ) from None
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        what = f"cannot listen there ({error.strerror or error})"
-        raise UserError(place, what, "choose another --port or --host") from None
-    return listening
-
-
-def _is_loopback(listening: socket.socket) -> bool:
-    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
-
-
-def _tell(
+def _told(
     archive: Archive, host: str, listening: socket.socket, *, has_objects: bool, is_open: bool
-) -> None:
+) -> str:
+    """The line that names the address; warns of what else whoever runs the server must know."""
     if archive.manifest.local is not None and not has_objects:
         logger.info("objects are not shown: add --local with the store the archive was built with")
     if is_open:
@@ -130,5 +98,4 @@ def _tell(
     shown = f"[{host}]" if ":" in host.strip("[]") else host
     shown = socket.gethostname() if host in ("0.0.0.0", "::", "[::]") else shown
     address = f"http://{shown.replace('[[', '[').replace(']]', ']')}:{listening.getsockname()[1]}/"
-    sys.stdout.write(f"{len(archive)} images at {address} (stop with Ctrl-C)\n")
-    sys.stdout.flush()
+    return f"{len(archive)} images at {address} (stop with Ctrl-C)\n"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galr.search.serve.limits import Limits
+from galr.search.serve.logs import access, new_request
+from galr.search.serve.metrics import Metrics
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -53,10 +58,14 @@ class Hosts:
 
 
 class Guard:
-    """An ASGI application in front of another one."""
+    """An ASGI application in front of another one; it counts and logs what is answered.
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self.app, self.hosts = app, hosts
+    Once ``is_closing``, each answer ends its connection.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, limits: Limits, metrics: Metrics) -> None:
+        self.app, self.hosts, self.limits, self.metrics = app, hosts, limits, metrics
+        self.is_closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers for the application, or refuses."""
@@ -65,18 +74,42 @@ class Guard:
             return
         if scope["type"] != "http":  # there are no web sockets
             return
+        started, status, request = time.monotonic(), 500, new_request()
 
         async def send_guarded(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers["x-request-id"] = request
+                if self.is_closing:
+                    headers["connection"] = "close"
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        if refusal is None:
-            await self.app(scope, receive, send_guarded)
-            return
-        status, line = refusal
-        await JSONResponse({"error": line}, status)(scope, receive, send_guarded)
+        try:
+            refusal = self._refusal(scope["method"], Headers(scope=scope))
+            if refusal is None:
+                await self.app(scope, receive, send_guarded)
+                return
+            refused, line = refusal
+            await JSONResponse({"error": line}, refused)(scope, receive, send_guarded)
+        finally:
+            self._tell(scope, status, time.monotonic() - started, request)
+
+    def _tell(self, scope: Scope, status: int, seconds: float, request: str) -> None:
+        route = getattr(
+            scope.get("route"), "path", "other"
+        )  # not the path: there is no end of them
+        self.metrics.request(route, status, seconds)
+        fields = {
+            "request": request,
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 4),
+        }
+        access.info("request", extra={"fields": fields})
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         called = headers.getlist("host")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from argparse import ArgumentTypeError
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from fastapi import Request
@@ -11,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from galr.search.tile_arguments import Box, box
 
 PATIENCE = 4  # times the limit of a body
+HEADER_BYTES = 16 << 10
 
 
 class Limits(NamedTuple):
@@ -21,17 +25,23 @@ class Limits(NamedTuple):
     upload_bytes: int = 16 << 20
     upload_pixels: int = 25_000_000
     results: int = 100
-    waiting: int = 16  # requests, for each kind of work
+    batch: int = 32  # searches whose sentences and images are encoded together
     seconds: float = 30.0  # to wait and to work
-    body_seconds: float = 30.0  # to send a request
+    head_seconds: float = 30.0  # to send the head of a request
+    body_seconds: float = 30.0  # to send the rest of it
+    held_bytes: int = 256 << 20  # of bodies that have come, of all requests together
+    connections: int = 2000  # of a process: with more, the slowest senders give way; twice: 503
 
 
 class Refused(Exception):
-    """A request that is answered by ``status`` and one line, which holds nothing of the server."""
+    """A request that is answered by ``status`` and one line, which holds nothing of the server.
 
-    def __init__(self, status: int, line: str) -> None:
+    ``later``: after how many seconds it may be worth another try.
+    """
+
+    def __init__(self, status: int, line: str, later: int | None = None) -> None:
         super().__init__(line)
-        self.status, self.line = status, line
+        self.status, self.line, self.later = status, line, later
 
 
 class Question(BaseModel):
@@ -44,6 +54,7 @@ class Question(BaseModel):
     k: int = Field(default=24, ge=1)
     weight: float = Field(default=0.5, ge=0, le=1)  # the sentence's share beside an image
     rerank: bool = False
+    where: str = Field(default="", max_length=1000)  # a condition on columns
     bbox: str = Field(default="", max_length=120)  # W,S,E,N in degrees, of an archive of tiles
 
     @classmethod
@@ -85,26 +96,47 @@ class Question(BaseModel):
         return self
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """The body of a request; Refused (413) where it is longer than ``most`` bytes.
+class Bodies:
+    """Reads the bodies of requests, and holds no more of them than the limits allow."""
 
-    No more than these are held. Of a longer one some more are read and dropped, since many a
-    sender listens only when it has sent all.
-    """
-    too_large = Refused(413, f"The request is too large: the limit is {shown_bytes(most)}.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
-        raise too_large
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > PATIENCE * most:
-            break
-        if size <= most:
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self._held = limits, 0
+
+    @asynccontextmanager
+    async def of(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """The body of a request, as long as it is needed.
+
+        Refused where it is longer than ``most`` bytes (413), comes too slowly (408), or too much of
+        other requests is held (503). Of a longer one some more is read and dropped, since many a
+        sender listens only when it has sent all.
+        """
+        body = bytearray()
+        try:
+            await asyncio.wait_for(self._read(request, most, body), self.limits.body_seconds)
+            yield bytes(body)
+        except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
+            raise Refused(408, "The request came too slowly.") from None
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: Request, most: int, body: bytearray) -> None:
+        too_large = Refused(413, f"The request is too large: the limit is {shown_bytes(most)}.")
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
+            raise too_large
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > PATIENCE * most:
+                break
+            if size > most:
+                continue
+            if self._held + len(chunk) > self.limits.held_bytes:
+                raise Refused(503, "Too many images at once: try again in a moment.", 1)
+            self._held += len(chunk)
             body += chunk
-    if size > most:
-        raise too_large
-    return bytes(body)
+        if size > most:
+            raise too_large
 
 
 def shown_bytes(count: int) -> str:

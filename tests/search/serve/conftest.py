@@ -19,14 +19,15 @@ from galr.options import load_options
 from galr.search.archive import Archive
 from galr.search.build import build_archive
 from galr.search.serve.app import create_app
-from galr.search.serve.command import listen, server_of
+from galr.search.serve.listening import listen
 from galr.search.serve.objects import Objects
+from galr.search.serve.server import server_of
 from tests.tiny import make_data
 
 
 @contextlib.contextmanager
-def serving(archive, **options):
-    """The address of a real server in a thread."""
+def served_by(archive, **options):
+    """The address of a real server in a thread, and the server."""
     app = create_app(archive, **options)
     with listen("127.0.0.1", 0) as listening:
         server = server_of(app)
@@ -35,10 +36,16 @@ def serving(archive, **options):
         while not server.started and thread.is_alive():
             time.sleep(0.005)
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", server
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextlib.contextmanager
+def serving(archive, **options):
+    with served_by(archive, **options) as (address, _):
+        yield address
 
 
 @contextlib.contextmanager

@@ -1,9 +1,12 @@
 """The command as people start it, and end it."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -36,6 +39,45 @@ def test_it_serves_until_ctrl_c(archive_path):
         out, error = server.communicate(timeout=20)
     assert (server.returncode, out) == (0, "stopped\n")
     assert "Traceback" not in error
+
+
+def test_workers_are_replaced_when_they_die_and_end_at_sigterm(archive_path):
+    command = [sys.executable, "-m", "galr.search", "serve", "--index", archive_path, "--port", "0",
+               "--workers", "2", "--log", "json"]  # fmt: skip
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        address = server.stdout.readline().split()[3]
+        first = workers_of(server)
+        assert len(first) == 2
+        os.kill(min(first), signal.SIGKILL)
+        for _ in range(20):
+            found = httpx.post(f"{address}api/search", json={"text": "red"}, trust_env=False)
+            assert found.status_code == 200
+        until = time.monotonic() + 60
+        while len(workers_of(server) - first) < 1:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        counted = httpx.get(f"{address}metrics", trust_env=False).text.splitlines()
+        assert 'galr_requests_total{route="/api/search",status="200"} 20.0' in counted
+    finally:
+        server.send_signal(signal.SIGTERM)
+        out, error = server.communicate(timeout=60)
+    assert (server.returncode, out) == (0, "stopped\n")
+    lines = [json.loads(line) for line in error.splitlines()]
+    assert sum(line["message"] == "request" for line in lines) == 21
+    assert [line["message"] for line in lines if line["level"] == "error"] == [
+        f"worker {min(first)} has ended with -9: another begins"
+    ]
+
+
+def workers_of(server):
+    """The process ids of the workers, by the kernel's list."""
+    children = subprocess.run(
+        ["pgrep", "-P", str(server.pid), "-f", "spawn_main"], stdout=subprocess.PIPE, check=False
+    )
+    return set(map(int, children.stdout.split()))
 
 
 def test_what_cannot_be_served_is_one_line(archive_path, tmp_path, capsys, monkeypatch):

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import struct
-import threading
 import zlib
 
 import httpx
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galr.search.archive import Archive
 from galr.search.serve.guard import Hosts
 from galr.search.serve.limits import Limits
 from tests.search.serve.conftest import client_of, encoded, picture
@@ -255,7 +253,7 @@ def test_searches_of_the_page_itself_are_taken(client):
 
 
 def test_every_answer_has_strict_headers(client, archive, monkeypatch):
-    monkeypatch.setattr(archive, "query", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(archive, "found", lambda *_, **__: 1 / 0)
     for response, status in (
         (client.get("/"), 200),
         (client.get("/images/0/thumb"), 200),
@@ -281,51 +279,5 @@ def test_failures_tell_the_log_and_not_the_reader(client, archive, monkeypatch, 
     def fails(*_, **__):
         raise OSError("/home/me/secret.pth is damaged")
 
-    monkeypatch.setattr(archive, "query", fails)
+    monkeypatch.setattr(archive, "found", fails)
     refused(client.post("/api/search", json={"text": "red"}), 500, "The search failed")
-
-
-def test_searches_wait_in_a_line_that_ends(archive_path, monkeypatch):
-    archive = Archive.open(archive_path)
-    begun, go_on = threading.Event(), threading.Event()
-    ask = archive.query
-    at_once = most_at_once = 0
-
-    def slow(*arguments, **options):
-        nonlocal at_once, most_at_once
-        at_once += 1
-        most_at_once = max(most_at_once, at_once)
-        begun.set()
-        go_on.wait(10)
-        at_once -= 1
-        return ask(*arguments, **options)
-
-    monkeypatch.setattr(archive, "query", slow)
-    statuses = []
-    with client_of(archive, limits=Limits(waiting=1, seconds=10)) as client:
-
-        def search():
-            statuses.append(client.post("/api/search", json={"text": "red"}).status_code)
-
-        threads = [threading.Thread(target=search) for _ in range(4)]
-        threads[0].start()
-        begun.wait(10)
-        for thread in threads[1:]:
-            thread.start()
-        assert client.get("/images/0/thumb").status_code == 200  # which needs no turn
-        while statuses != [503, 503]:
-            go_on.wait(0.01)
-        go_on.set()
-        for thread in threads:
-            thread.join()
-    assert sorted(statuses) == [200, 200, 503, 503]
-    assert most_at_once == 1
-
-
-def test_a_search_that_takes_too_long_is_given_up(archive_path, monkeypatch):
-    archive = Archive.open(archive_path)
-    go_on = threading.Event()
-    monkeypatch.setattr(archive, "query", lambda *_, **__: go_on.wait(10) and [])
-    with client_of(archive, limits=Limits(seconds=0.05)) as client:
-        refused(client.post("/api/search", json={"text": "red"}), 503, "took too long")
-        go_on.set()

@@ -1,0 +1,263 @@
+"""The HDF5 store of local features: both matrices of every image, and the options behind them.
+
+``names`` (I,), ``representation`` (I, N, F) and ``adjacency`` (I, N, N) float32, every DREA option
+as an attribute; ``source`` says where the matrices come from, ``format``, ``detections`` and
+``images`` which files they were built from, ``numbering`` what class numbers in these mean. A store
+that was converted from released files carries no options, since nobody knows them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from galr.common.atomic import atomic_path
+from galr.common.errors import UserError
+from galr.common.hdf5 import check_heaps, own_dataset
+from galr.local_features.names import NameIndex, shown
+from galr.local_features.numbering import Numbering
+from galr.options import DreaOptions
+
+VERSION = 1
+BUILD = "python -m galr.local_features build"
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """representation (I, N, F) and adjacency (I, N, N), float32, in the order of some images."""
+
+    representation: NDArray[np.float32]
+    adjacency: NDArray[np.float32]
+
+    @classmethod
+    def zeros(cls, images: int, drea: DreaOptions) -> LocalFeatures:
+        """Those of ``images`` images without objects."""
+        return cls(
+            np.zeros((images, drea.objects, drea.features), dtype=np.float32),
+            np.zeros((images, drea.objects, drea.objects), dtype=np.float32),
+        )
+
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> LocalFeatures:
+        """The images at ``indices``, in that order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return LocalFeatures(self.representation[rows], self.adjacency[rows])
+
+
+class Origin(NamedTuple):
+    """What a store was built from, as it was named on the command line."""
+
+    format: str
+    detections: tuple[str, ...]
+    images: str
+    numbering: Numbering | None = None  # what class numbers in the detections mean
+    detections_digest: str = ""  # of the files; empty: an earlier version did not note it
+
+
+@dataclass(frozen=True)
+class Store:
+    """All that a file holds: the matrices of ``names``, and the options (None: unknown)."""
+
+    path: Path
+    names: tuple[str, ...]
+    features: LocalFeatures
+    drea: DreaOptions | None
+    source: str
+    origin: Origin | None
+    digests: NDArray[np.int64] | None = None  # of the image files; None: not known
+    checksum: str = ""  # of all matrices, as they were written; empty: not known
+
+    def row(self, image: str) -> int:
+        """The index of an image's entry, by its name or else its stem; UserError without one."""
+        return self.rows([image])[0]
+
+    def rows(self, images: Sequence[str]) -> list[int]:
+        """The indices of the entries of ``images``; UserError unless each has one of its own."""
+        index = NameIndex(self.names)
+        candidates = [index.rows(image) for image in images]
+        missing = [image for image, rows in zip(images, candidates, strict=True) if not rows]
+        if missing:
+            raise UserError(
+                self.path,
+                f"has no entry for {shown(missing, 'images')}",
+                "build the store from a folder with all images",
+            )
+        taken: dict[int, str] = {}
+        for image, rows in zip(images, candidates, strict=True):
+            names = [self.names[row] for row in rows]
+            if len(rows) > 1:
+                raise UserError(
+                    self.path,
+                    f"{image} may be {' or '.join(names)}",
+                    "build the store with the image names of the annotations",
+                )
+            if taken.setdefault(rows[0], image) != image:
+                raise UserError(
+                    self.path,
+                    f"its entry {names[0]} may be of {taken[rows[0]]} or of {image}",
+                    "build the store with the image names of the annotations",
+                )
+        return [rows[0] for rows in candidates]
+
+
+def write_local_features(
+    path: str | Path,
+    names: Sequence[str],
+    representation: NDArray[np.float32],
+    adjacency: NDArray[np.float32],
+    drea: DreaOptions | None,
+    source: str = "",
+    origin: Origin | None = None,
+    digests: NDArray[np.int64] | None = None,
+) -> None:
+    """Writes a store atomically.
+
+    names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
+    ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
+    people, ``origin`` lets ``show`` find the images again, ``digests`` (I,) tell others of the same
+    names. Raises ValueError for shapes, names or numbers that no reader would take.
+    """
+    _check_arrays(names, representation, adjacency, drea)
+    options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["version"] = VERSION
+        file.attrs["source"] = source
+        if origin is not None:
+            options |= origin._asdict() | {"numbering": json.dumps(origin.numbering)}
+        for option, value in options.items():
+            file.attrs[option] = value
+        file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
+        if digests is not None:
+            file.create_dataset("digests", data=digests, dtype=np.int64)
+        file.attrs["checksum"] = checksum(LocalFeatures(representation, adjacency))
+        file.create_dataset("representation", data=representation, dtype=np.float32)
+        file.create_dataset("adjacency", data=adjacency, dtype=np.float32)
+
+
+def read_store(path: str | Path) -> Store:
+    """The whole file, checked for its own sake; UserError where it is missing or damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            path,
+            "there is no such store of local features",
+            f"build it with {BUILD} (docs/drea.md), or set dataset.local_path=null to use the "
+            "global branch only",
+        )
+    if not h5py.is_hdf5(path):
+        released = path.suffix == ".npy"
+        raise UserError(
+            path,
+            "is not an HDF5 file",
+            f"convert it with python -m galr.local_features convert {path} --out FILE.h5"
+            if released
+            else f"build the store with {BUILD}",
+        )
+    try:
+        store = _read(path)
+        _check_arrays(
+            store.names, store.features.representation, store.features.adjacency, store.drea
+        )
+    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        reason = "its options are not DREA's" if isinstance(error, ValidationError) else error
+        raise UserError(
+            path,
+            f"is not a complete store of local features ({reason})",
+            f"rebuild it with {BUILD}",
+        ) from None
+    return store
+
+
+def _read(path: Path) -> Store:
+    check_heaps(path)
+    with h5py.File(path, "r", locking=False) as file:
+        if file.attrs["version"] != VERSION:
+            raise ValueError(f"version {file.attrs['version']}, where {VERSION} is read")
+        options = {
+            key: _plain(file.attrs[key]) for key in DreaOptions.model_fields if key in file.attrs
+        }
+        return Store(
+            path,
+            tuple(own_dataset(file, "names").asstr()[()].tolist()),
+            LocalFeatures(
+                np.asarray(own_dataset(file, "representation")[()]),
+                np.asarray(own_dataset(file, "adjacency")[()]),
+            ),
+            # an option that is not there would be read as its default
+            _complete(options) if options else None,
+            str(file.attrs.get("source", "")),
+            _origin(file.attrs) if "images" in file.attrs else None,
+            _digests(file) if "digests" in file else None,
+            str(file.attrs.get("checksum", "")),
+        )
+
+
+def checksum(features: LocalFeatures) -> str:
+    """The SHA-256 of all numbers of a store."""
+    digest = hashlib.sha256()
+    for matrix in (features.representation, features.adjacency):
+        digest.update(np.ascontiguousarray(matrix, np.float32).data)
+    return digest.hexdigest()
+
+
+def _digests(file: h5py.File) -> NDArray[np.int64]:
+    found = np.asarray(own_dataset(file, "digests")[()])
+    if found.dtype != np.int64 or found.shape != file["names"].shape:
+        raise ValueError("its digests of images are not one number an image")
+    return found
+
+
+def _origin(attributes: h5py.AttributeManager) -> Origin:
+    detections = [str(path) for path in attributes["detections"]]
+    numbering = json.loads(attributes.get("numbering", "null"))
+    return Origin(
+        str(attributes["format"]),
+        tuple(detections),
+        str(attributes["images"]),
+        None if numbering is None else {int(key): str(numbering[key]) for key in numbering},
+        str(attributes.get("detections_digest", "")),
+    )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the attribute holds
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _complete(options: dict[str, Any]) -> DreaOptions:
+    missing = [key for key in DreaOptions.model_fields if key not in options]
+    if missing:
+        raise ValueError(f"without the option {missing[0]}")
+    return DreaOptions.model_validate(options)
+
+
+def _check_arrays(
+    names: Sequence[str],
+    representation: NDArray[np.float32],
+    adjacency: NDArray[np.float32],
+    drea: DreaOptions | None,
+) -> None:
+    images, shapes = len(names), (representation.shape, adjacency.shape)
+    objects, features = (*representation.shape, 0, 0, 0)[1:3]
+    if drea is not None:
+        objects, features = drea.objects, drea.features
+    if shapes != ((images, objects, features), (images, objects, objects)):
+        raise ValueError(
+            f"representation must be ({images}, {objects}, {features}) and adjacency "
+            f"({images}, {objects}, {objects}), got {shapes[0]} and {shapes[1]}"
+        )
+    if len(set(names)) < images:
+        raise ValueError("the names of the images must differ")
+    for name, matrix in (("representation", representation), ("adjacency", adjacency)):
+        if not np.issubdtype(matrix.dtype, np.floating):
+            raise ValueError(f"{name} must hold real numbers, got {matrix.dtype}")
+        bad = ~np.isfinite(matrix).all(axis=(1, 2))
+        if bad.any():
+            raise ValueError(f"{name} of {names[int(bad.argmax())]} holds NaN or infinity")

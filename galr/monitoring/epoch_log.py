@@ -1,0 +1,60 @@
+"""What each epoch of a fold leaves behind: log.csv, TensorBoard events and a line in the log."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from galr.common import distributed
+from galr.common.atomic import write_text
+from galr.common.events import Events
+
+logger = logging.getLogger(__name__)
+
+
+def open_events(
+    folder: Path, history: Sequence[Mapping[str, float]]
+) -> contextlib.AbstractContextManager[Events | None]:
+    """TensorBoard events in ``folder`` after those of ``history``, by rank 0; None on the others.
+
+    log.csv has ``history`` as well then: a run that was killed may have saved its state alone.
+    """
+    if not distributed.is_main():
+        return contextlib.nullcontext()
+    if history:
+        write_log(folder / "log.csv", history)
+    return Events(folder, history, _curve)
+
+
+def _curve(name: str) -> str:
+    """The curve of a column of log.csv."""
+    return f"{'validation' if name[:2] in ('mR', 'i2', 't2') else 'train'}/{name}"
+
+
+def report_epoch(row: Mapping[str, float], events: Events, fold: int, epochs: int | None) -> None:
+    """Adds the metrics of an epoch to ``events`` and logs them; ``epochs``: how many there are."""
+    epoch = int(row["epoch"])
+    events.add(row)
+    logger.info(
+        "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
+        fold,
+        epoch,
+        "" if epochs is None else f" of {epochs}",
+        row["loss"],
+        row["images_per_second"],
+        f", validation mR {row['mR']:.2f}" if "mR" in row else "",
+    )
+
+
+def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Writes log.csv: one row per epoch, with the metrics of those that were validated."""
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue(), parents=False)  # a folder that was moved away is missed
