@@ -12,7 +12,7 @@ from galr.common import cli
 
 # subcommand: the module whose main(argv) it runs, and what it does
 COMMANDS = {
-    "quickstart": ("galr.quickstart.__main__", "from pictures and captions to a search page"),
+    "quickstart": ("galr.quickstart.__main__", "from images and captions to a search page"),
     "train": ("galr.commands.train", "train over the folds of an experiment"),
     "test": ("galr.commands.test", "evaluate all folds on the test part"),
     "test-single": ("galr.commands.test_single", "evaluate one checkpoint"),

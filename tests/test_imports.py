@@ -21,7 +21,7 @@ LAYERS = [
     ["galr.images"],
     ["galr.language"],
     ["galr.data", "galr.metrics"],
-    ["galr.weights"],
+    ["galr.weights", "galr.leakage"],
     ["galr.encoders"],
     ["galr.model", "postprocessing"],
     ["galr.evaluation", "galr.monitoring"],

@@ -26,8 +26,11 @@ RENAMED = {
     "galr.local_features.released": "galr.detectors.released",
     "galr.model.galr": "galr.model.retrieval_model",
     "galr.model.pretrained_sentences": "galr.encoders.pretrained_sentences",
+    "galr.model.reduced_precision": "galr.encoders.reduced_precision",
     "galr.model.skipthought_files": "galr.weights.skipthought_files",
     "galr.model.weights": "galr.weights.files",
+    "galr.options.find": "galr.common.options_files",
+    "galr.preparation.hashes": "galr.leakage.hashes",
     "galr.progress": "galr.common.progress",
     "galr.seeding": "galr.common.seeding",
 }

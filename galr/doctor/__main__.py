@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from galr.options import load_options
 
     if arguments.path_opt is None and arguments.overrides:
-        parser.error("--set changes options: name these by --path_opt")
+        parser.error("--set overrides an options file: name one with --path_opt")
     checks: Iterator[Finding]
     if arguments.path_opt is None:
         checks = machine("auto")

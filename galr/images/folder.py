@@ -20,7 +20,7 @@ _FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume infor
 _FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 HIDDEN, LINK, BARE = "hidden", "links", "without a suffix"
 NAME = "of names with line breaks, control characters or bytes that are no UTF-8"
-# pictures of a kind that is not read: to be told as a warning
+# images of a kind that is not read: to be told as a warning
 _PICTURES = {".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".jxl": "JPEG XL", ".svg": "SVG"}
 
 

@@ -33,7 +33,7 @@ def report_epoch(
     epoch = int(row["epoch"])
     for name, value in row.items():
         if name != "epoch":
-            group = "validation" if name == "mR" or name[:3] in ("i2t", "t2i") else "train"
+            group = "validation" if name[:2] in ("mR", "i2", "t2") else "train"
             events.add_scalar(f"{group}/{name}", value, epoch)
     events.flush()
     logger.info(

@@ -16,7 +16,7 @@ from galr.common.processes import cores, leave_interrupts_to_parent, starting_pr
 from galr.common.progress import Progress
 from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant
 from galr.images.scaling import Scaling
-from galr.preparation.hashes import BITS, perceptual_hash
+from galr.leakage.hashes import BITS, perceptual_hash
 
 
 class Survey(NamedTuple):

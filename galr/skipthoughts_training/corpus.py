@@ -55,7 +55,7 @@ def _lines(path: Path) -> Iterator[str]:
 def caption_documents(folder: str | Path) -> Iterator[list[str]]:
     """The training captions of a precomputed folder: those of an image, in order, a document.
 
-    A caption that stands twice under an image is taken once: to foretell itself teaches nothing.
+    A caption that an image has twice is used once: predicting itself teaches nothing.
     Empty captions are no sentences.
     """
     empty = read_lines(annotation_files(folder, "train")[0]).count("")

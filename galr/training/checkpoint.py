@@ -37,9 +37,9 @@ CHANGEABLE = (
 
 
 def depends_on_epochs(options: Options) -> str | None:
-    """The first option whose effect on an epoch depends on ``optim.epochs``; None without one.
+    """The first option whose effect on an epoch depends on ``optim.epochs``, or None.
 
-    With a time budget these are shares of the budget, and only the step schedule counts epochs.
+    With a time budget, only the step schedule does; the others are fractions of the budget.
     """
     optim = options.optim
     if optim.budget_seconds is not None:
@@ -57,7 +57,7 @@ class Stateful(Protocol):
     """A model, an optimiser or anything else with a state."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes in training."""
+        """Everything that training changes."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - torch's own differ
         """Restores what ``state_dict`` returned."""
@@ -148,14 +148,15 @@ class Checkpoint:
                 raise UserError(
                     path,
                     f"its entry {name} does not fit ({error})",
-                    "if an earlier version wrote it, resume with that; or start again by "
-                    "--overwrite",
+                    "resume with the version that wrote it, or start over with --overwrite",
                 ) from None
         return TrainerState(**entries["progress"])
 
     def checked_bytes(self, path: Path, parts: Mapping[str, Stateful]) -> bytes:
         """The content of a checkpoint that ``load`` accepts; raises as ``load`` does."""
-        content = read_bytes(path, "resume where its folder is, or start again by --overwrite")
+        content = read_bytes(
+            path, "resume on the machine that has its folder, or start over with --overwrite"
+        )
         self._checked(path, parts, content)
         return content
 
@@ -168,14 +169,14 @@ class Checkpoint:
             raise UserError(
                 path,
                 f"cannot be resumed: missing key {min(missing)!r}",
-                "evaluate it by test_single.py, or start again by --overwrite",
+                "evaluate it with test_single.py, or start over with --overwrite",
             )
         # options that are newer than the checkpoint had their defaults then
         self._check_options(path, stored_options(entries["options"], path))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if entries[key] != self.identity[key]:
                 raise UserError(
-                    path, f"was trained with {what}", "restore them, or start again by --overwrite"
+                    path, f"was trained with {what}", "restore them, or start over with --overwrite"
                 )
         names = {part: self.identity["fold"][part] for part in self.digests}
         then = known_digests(entries.get("image_digests"), names)

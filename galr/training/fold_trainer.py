@@ -16,6 +16,7 @@ from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.loaders import training_loader
 from galr.evaluation.encode import encode_similarity
+from galr.metrics.galleries import KEY, gallery_recall
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.mvsa import ImageEncoder
@@ -168,7 +169,10 @@ class FoldTrainer:
         similarity = encode_similarity(model, self.validation, self.tokenizer, self.options.dataset)
         self.watch.check(f"fold {self.index}", similarities=[similarity])
         self._spread = float(similarity.std())
-        return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
+        owner, of_test = self.validation.annotations.caption_to_image, self.data.test_images
+        metrics = retrieval_metrics(similarity, owner)
+        among = gallery_recall(similarity, owner, of_test) if of_test else None
+        return metrics if among is None else metrics | {KEY: among}
 
     def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
         row = {"epoch": float(epoch), **self.train_epoch(epoch)}
@@ -202,7 +206,7 @@ class FoldTrainer:
             limit, seconds = self.options.optim.budget_seconds, self.schedule.seconds
             raise UserError(
                 "optim.budget_seconds",
-                f"{limit:g} are spent before the first step: the set-up took {seconds:.1f}",
+                f"{limit:g} s are used up before the first step: set-up took {seconds:.1f}",
                 "increase it",
             )
         if distributed.is_main():

@@ -13,6 +13,7 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.evaluation.evaluator import Evaluation, evaluate_experiment
 from galr.evaluation.results import versions
+from galr.metrics.galleries import validation_facts
 from galr.options import Options, load_options
 from galr.training.checkpoint import TrainerState
 from galr.training.data import read_training_data
@@ -65,7 +66,8 @@ class Trainer:
             for index in range(len(data.folds)):
                 state = FoldTrainer(data, index, device, started).fit()
                 started = clock(options.optim)
-                summary.append({"fold": index, "validation": self._best(index, state)})
+                best = self._best(index, state, len(data.folds[index].validation), data.test_images)
+                summary.append({"fold": index, "validation": best})
                 states.append(state)
             if out is not None and distributed.is_main():
                 resolved = self.options.model_dump(mode="json")
@@ -76,7 +78,9 @@ class Trainer:
         """Evaluates the best checkpoint of each fold on the test split; writes results.json."""
         return evaluate_experiment(self.options)
 
-    def _best(self, index: int, state: TrainerState) -> dict[str, float]:
+    def _best(
+        self, index: int, state: TrainerState, images: int, of_test: int | None
+    ) -> dict[str, float]:
         """The row of a fold's best validation."""
         if state.best_epoch < 0:
             raise UserError(
@@ -85,11 +89,15 @@ class Trainer:
                 f"{index} was validated",
                 "resume with more",
             )
+        row = state.history[state.best_epoch]
         logger.info(
             "fold %d: best validation mR %.2f at epoch %d, %s",
             index, state.best_mR, state.best_epoch, self.folder / str(index) / "best.pth",
         )  # fmt: skip
-        return state.history[state.best_epoch]
+        if of_test:
+            facts = validation_facts(row, images, of_test)
+            logger.info("fold %d: validation: %s", index, facts["validation_gallery"])
+        return row
 
     def _make_room(self, resume: bool, overwrite: bool) -> bytes:
         """Protects or deletes an earlier run; there is nothing to send to the other ranks."""
@@ -109,7 +117,7 @@ class Trainer:
 
 
 def _warnings(options: Options) -> Iterator[str]:
-    """Options without the effect that one might expect."""
+    """Warns of options whose effect may surprise."""
     backbone, optim, dataset = options.model.backbone, options.optim, options.dataset
     micro = optim.micro_batch is not None and optim.micro_batch < dataset.batch_size
     if micro and backbone.batch_norm == "batch" and backbone.train != "none":

@@ -22,7 +22,7 @@ def files(tmp_path):
     return plain, ablated
 
 
-def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files):
+def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files, quick_start):
     arguments = [*files, "--jobs", "2", "--out", tmp_path / "out"]
     done = run_module("galr.sweep", *arguments)
     assert done.returncode == 0, done.stderr
@@ -39,12 +39,12 @@ def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files):
         )
     again = run_module("galr.sweep", *arguments)
     assert again.returncode == 0
-    assert again.stderr.count("done before") == 2
-    assert "begins" not in again.stderr
+    assert again.stderr.count("already done") == 2
+    assert "started" not in again.stderr
     assert again.stdout == done.stdout
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files):
+def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files, quick_start):
     plain, broken = files
     broken.write_text(
         f"base: {plain.name}\ndataset: {{vocab_path: nowhere.json}}\n"
@@ -79,7 +79,7 @@ def test_two_files_must_not_share_a_folder(files):
         plan_runs(list(map(str, files)), [], [])
 
 
-def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, files):
+def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, files, quick_start):
     arguments = [files[0], "--vary", "optim.loss=triplet,infonce", "--vary", "optim.lr=0.01"]
     done = run_module(
         "galr.sweep", *arguments, "--validation", "--set", "k_fold.nums=1", "--out", tmp_path
