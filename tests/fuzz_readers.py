@@ -48,7 +48,6 @@ from galr.preparation.layouts.source import open_source
 from galr.quickstart.state import State
 from galr.search.serve.limits import Limits, Refused
 from galr.search.serve.pictures import read_upload
-from galr.search.storage import read_statistics, write_statistics
 from galr.weights.exported import write_exported
 from galr.weights.files import load_safetensors
 from galr.weights.skipthought_files import read_skipthoughts
@@ -282,7 +281,6 @@ def make_files(root):
     write_exported(root / "exported", small, options, "a card")
     numbers = np.ones(DESCRIPTORS)
     Codebook(numbers, numbers, np.ones((3, DESCRIPTORS))).save(root / "codebook.npz")
-    write_statistics(root / "statistics.npz", {"a": numbers})
     images = root / "pictures"
     images.mkdir()
     for name in SIZES:
@@ -465,7 +463,6 @@ FILES = {
     "class numbers": ("data.yaml", lambda root: read_numbering(root / "data.yaml")),
     "class names": ("classes.txt", lambda root: read_numbering(root / "classes.txt")),
     "codebook": ("codebook.npz", read_codebook),
-    "statistics": ("statistics.npz", lambda root: read_statistics(root / "statistics.npz")),
     "skip-thought dictionary": ("skipthoughts/dictionary.txt", read_words("uni")),
     "skip-thought table": ("skipthoughts/utable.npy", read_words("uni")),
     "skip-thought GRU": ("skipthoughts/uni_skip.npz", read_words("uni")),

@@ -19,7 +19,7 @@ from galr.common.errors import RunError, UserError
 from galr.data.annotations import read_annotations
 from galr.options import load_options, options_from_dict
 from galr.preparation.prepare import prepare
-from galr.search.approximate import LEAST_IVFPQ, too_few
+from galr.search.build import LEAST_IVFPQ, too_few
 from galr.weights.files import read_torch_file
 from tests.tiny import ROOT
 

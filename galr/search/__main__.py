@@ -40,6 +40,16 @@ QUERY = """\
 Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name.
 """
 
+MIGRATE = """\
+Writes an archive of an earlier version as one of today; no image is encoded again.
+"""
+
+CLEAN = """\
+Deletes old versions of an archive and joins its small files.
+
+A process that has opened one of these versions can no longer read it.
+"""
+
 SERVE = """\
 Serves a search page for an archive until Ctrl-C or SIGTERM (docs/web.md, docs/serving.md).
 
@@ -54,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _add_index(commands)
     _add_query(commands)
     _add_serve(commands)
+    _add_clean(commands)
+    _add_migrate(commands)
     arguments = parser.parse_args(argv)
     arguments.run(arguments)
 
@@ -70,14 +82,14 @@ def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
         "--images", metavar="DIR", required=True, help="folder of images, read recursively"
     )
     parser.add_argument(
-        "--checkpoint", metavar="FILE", required=True,
-        help="best.pth from train.py, or a folder from galr.export",
-    )  # fmt: skip
+        "--checkpoint", metavar="FILE", help="best.pth from train.py, or a folder from galr.export"
+    )
+    _add_encoder(parser)
     parser.add_argument(
         "--out",
         metavar="ARCHIVE",
         default="archive.index",
-        help="archive folder to write (default: %(default)s)",
+        help="archive to write, a folder or an address as s3://... (default: %(default)s)",
     )
     parser.add_argument("--local", metavar="FILE", help="local features of the images (HDF5)")
     parser.add_argument(
@@ -101,6 +113,17 @@ def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
         help="index type: flat is exact; hnsw and ivfpq are approximate, for millions of images "
         "(default: that of the archive, flat for a new one)",
     )
+    parser.add_argument(
+        "--columns", metavar="FILE", help="CSV or Parquet file of columns for --where, by name"
+    )
+    parser.add_argument(
+        "--only", metavar="FOLDER", action="append", default=[],
+        help="look at this folder below --images and leave all others as they are (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--thumbnails", type=cli.at_least_1, default=0, metavar="S",
+        help="store small pictures whose longer side is S pixels (default: none)",
+    )  # fmt: skip
     parser.add_argument("--vocab", metavar="FILE", help="vocabulary, if the checkpoint has none")
     parser.add_argument("--path_opt", metavar="FILE", help="options, if the checkpoint has none")
     parser.add_argument(
@@ -141,6 +164,10 @@ def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
         "--bbox", type=tile_arguments.box, metavar="W,S,E,N",
         help="only tiles that intersect this box, in degrees (--bbox=-5,40,3,44)",
     )  # fmt: skip
+    parser.add_argument(
+        "--where", metavar="CONDITION",
+        help="only images whose columns meet this condition of SQL (\"class = 'harbour'\")",
+    )  # fmt: skip
     parser.add_argument("--geojson", metavar="FILE", help="write the tiles found as GeoJSON")
     parser.set_defaults(run=_query)
 
@@ -179,16 +206,46 @@ def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
     parser.set_defaults(run=_serve)
 
 
-def _add_archive(parser: argparse.ArgumentParser) -> None:
+def _add_clean(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "clean", CLEAN)
+    _add_index_name(parser)
+    parser.add_argument(
+        "--older-than", type=_days, default=7.0, metavar="DAYS",
+        help="age of the versions to delete, at least (default: %(default)g)",
+    )  # fmt: skip
+    parser.set_defaults(run=_clean)
+
+
+def _add_migrate(commands: Commands[cli.ArgumentParser]) -> None:
+    parser = _add_command(commands, "migrate", MIGRATE)
+    parser.add_argument("old", metavar="OLD", help="the archive, which stays as it is")
+    parser.add_argument("new", metavar="NEW", help="folder or address to write")
+    parser.set_defaults(run=_migrate)
+
+
+def _add_index_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index", metavar="ARCHIVE", default="archive.index", help="(default: %(default)s)"
     )
+
+
+def _add_encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--encoder", metavar="MODULE:FUNCTION",
+        help="function that returns an encoder of your own, in place of a checkpoint",
+    )  # fmt: skip
+
+
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    _add_index_name(parser)
+    _add_encoder(parser)
     parser.add_argument("--images", metavar="DIR", help="folder of the images, if moved")
 
 
 def _index(arguments: argparse.Namespace) -> None:
     from galr.search.build import build_archive
-    from galr.search.storage import Tiling
+    from galr.search.encoder import import_encoder
+    from galr.search.store import Tiling
 
     values = {key: value for key, value in vars(arguments).items() if key != "run"}
     sides, overlap, bands = (values.pop(key) for key in ("tiles", "overlap", "bands"))
@@ -197,7 +254,8 @@ def _index(arguments: argparse.Namespace) -> None:
     tiles = None
     if sides is not None:
         tiles = Tiling(sides=sides, overlap=0.5 if overlap is None else overlap, bands=bands)
-    built = build_archive(**values, tiles=tiles)
+    name = values.pop("encoder")
+    built = build_archive(**values, tiles=tiles, encoder=name and import_encoder(name))
     line = f"{arguments.out}: {built.images} images, {built.encoded} newly encoded"
     if built.unreadable:
         line += f"; {len(built.unreadable)} could not be read and were left out"
@@ -207,14 +265,20 @@ def _index(arguments: argparse.Namespace) -> None:
 def _query(arguments: argparse.Namespace) -> None:
     from galr.common.atomic import write_json
     from galr.search.archive import Archive
+    from galr.search.encoder import import_encoder
     from galr.search.tiles import geojson
 
-    archive = Archive.open(arguments.index, images=arguments.images)
+    archive = Archive.open(
+        arguments.index,
+        images=arguments.images,
+        encoder=arguments.encoder and import_encoder(arguments.encoder),
+    )
     text, rerank = arguments.text, arguments.rerank
     if rerank and text is None and " " in rerank:  # --rerank "a sentence"
         text, rerank = rerank, "multivariate"
     if text and text.strip() and not archive.encoder.knows_a_word(text):
-        learned = len(archive.encoder.vocabulary.words) - 1  # without <unk>
+        words = getattr(archive.encoder, "vocabulary", None)
+        learned = 0 if words is None else len(words.words) - 1  # without <unk>
         known = f"the {learned} words of its training captions" if learned > 0 else "words"
         raise UserError("the sentence", "contains no word that the model knows", f"use {known}")
     like = None if arguments.like is None else archive.number_of(arguments.like)
@@ -226,6 +290,7 @@ def _query(arguments: argparse.Namespace) -> None:
         weight=arguments.weight,
         rerank=rerank,
         box=arguments.bbox,
+        where=arguments.where,
     )
     if arguments.geojson is not None:
         if archive.tiles is None:
@@ -246,6 +311,19 @@ def _query(arguments: argparse.Namespace) -> None:
     title = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
     write_sheet(arguments.sheet, contact_sheet(archive, matches, title))
     sys.stdout.write(f"{arguments.sheet}\n")
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    from galr.search.store import Store
+
+    freed = Store(arguments.index).clean(arguments.older_than)
+    sys.stdout.write(f"{arguments.index}: {freed} old versions deleted\n")
+
+
+def _migrate(arguments: argparse.Namespace) -> None:
+    from galr.search.migrate import migrate
+
+    sys.stdout.write(f"{arguments.new}: {migrate(arguments.old, arguments.new)} images\n")
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -276,6 +354,16 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return share
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days <= 36500:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 or more")
+    return days
 
 
 def _port(text: str) -> int:

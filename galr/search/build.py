@@ -5,54 +5,41 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 from PIL import Image
 
-from galr.common.atomic import check_room
 from galr.common.errors import UserError
-from galr.common.processes import cores
 from galr.common.progress import Progress
-from galr.images.decoding import decode_image, resize_to_square
+from galr.images.decoding import decode_image
 from galr.images.folder import list_images
-from galr.images.scaling import Scaling
 from galr.local_features.store import LocalFeatures, read_local_features
-from galr.model.comparison import Cosine
-from galr.search.approximate import LEAST_IVFPQ, import_faiss, too_few, write_index
-from galr.search.kept_model import keep_model
-from galr.search.storage import (
-    MANIFEST,
-    MODEL,
-    ROWS_A_WRITE,
-    Floats,
-    ImageFile,
+from galr.search.columns import Columns
+from galr.search.encoder import Encoder, Model, Own, comparison_of
+from galr.search.kept_model import keep_model, read_model
+from galr.search.rows import Encoded, Encoding, ImageFile
+from galr.search.store import (
+    LEAST_IVFPQ,
+    OLD_MANIFEST,
     Kind,
     Manifest,
-    Rows,
+    Store,
     Tiling,
-    only_builder,
-    read_manifest,
-    read_rows,
-    tiles_name,
-    write_captions,
-    write_manifest,
-    write_rows,
+    vectors_column,
 )
-from galr.search.tiles import Cut, NoData
-from galr.trained_model import TrainedModel, load
+from galr.search.tiles import Cut, NoData, window_of
 from galr.weights.exported import WEIGHTS, is_exported
 
 logger = logging.getLogger(__name__)
 
 SECONDS_A_PART = 10.0
-IMAGES_A_PART = 8192
-BATCHES_AHEAD = 3
+ROWS_A_PART = 8192
+
+Batches = Sequence[Sequence[ImageFile]]
+Engine = Callable[[Encoding, Batches], Iterator[Encoded]]
 
 
 class Built(NamedTuple):
@@ -65,7 +52,7 @@ class Built(NamedTuple):
 
 def build_archive(
     images: str | Path,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     out: str | Path,
     *,
     local: str | Path | None = None,
@@ -77,332 +64,275 @@ def build_archive(
     device: str = "auto",
     overwrite: bool = False,
     tiles: Tiling | None = None,
+    columns: str | Path | None = None,
+    only: Sequence[str] = (),
+    thumbnails: int = 0,
+    encoder: Encoder | None = None,
+    engine: Engine = Encoding.run,
 ) -> Built:
     """Encodes the images below the folder ``images`` into the archive ``out``.
 
-    ``local`` is a store of local features with an entry for every image; ``kind`` is that of the
-    archive where it is None, and flat for a new one; ``captions`` a file with a caption a line,
-    which rerank needs, and which are kept where it is None; ``vocab`` and ``path_opt`` complete a
-    checkpoint that does not hold its vocabulary and options. Where ``out`` is an archive of the
-    same model and store, only images that are new or changed are encoded, and those that are gone
-    leave it; so a build that was killed goes on. Images that cannot be decoded are left out and
-    reported. ``tiles`` cuts the images into tiles, which are images of the archive then. Raises
-    UserError for what does not fit together.
+    ``out`` is a folder or an address such as ``s3://bucket/archive``. ``local`` is a store of local
+    features with an entry for every image; ``kind`` is that of the archive where it is None, and
+    flat for a new one; ``captions`` a file with a caption a line, which rerank needs, and which are
+    kept where it is None; ``vocab`` and ``path_opt`` complete a checkpoint that does not hold its
+    vocabulary and options. Where ``out`` is an archive of the same model and store, only images
+    that are new or changed are encoded, and those that are gone leave it; so a build that was
+    killed goes on. Several builds may write at once. ``only``: folders below ``images`` that are
+    looked at, and no others. Images that cannot be decoded are left out and reported. ``tiles``
+    cuts the images into tiles, which are images of the archive then. ``columns``: a CSV or Parquet
+    file whose columns the images get, by ``name``. ``thumbnails``: the longer side of small
+    pictures that are stored, 0 for none. ``encoder`` stands in place of ``checkpoint``; ``engine``
+    runs the encoding elsewhere. Raises UserError for what does not fit together.
     """
-    folder, out = Path(images), Path(out)
+    folder, started = Path(images), checkpoint if encoder is None else encoder
+    if started is None:
+        raise UserError("--checkpoint", "is missing", "name a best.pth, or an --encoder")
     if tiles is not None and local is not None:
         raise UserError(local, "tiles have no local features", "omit --local")
-    if kind in ("hnsw", "ivfpq"):
-        import_faiss()  # before hours of work
     reference = None if captions is None else _read_lines(Path(captions))
-    listed = files = image_files(folder)
+    joined = None if columns is None else Columns(Path(columns))
+    listed = files = image_files(folder, only)
     cut = None if tiles is None else Cut(folder, listed, tiles)
     if cut is not None:
         files = cut.files
         if not files:
             raise cut.problems[0]
-    if kind == "ivfpq" and len(files) < LEAST_IVFPQ:
+    if kind == "ivfpq" and len(files) < LEAST_IVFPQ and not only:
         raise too_few(len(files))
-    manifest = _started(out, folder, Path(checkpoint), local, overwrite, tiles)
-    with only_builder(out):
-        fresh = not (out / MANIFEST).is_file()
-        if fresh:
-            # a scene has a range of numbers of its own, a folder of images one of them all
-            of = None if cut else (folder, [file.name for file in files])
-            keep_model(checkpoint, out / MODEL, vocab, path_opt, images=of)
-        sources = _sources(out, manifest)
-        todo, batches = _to_encode(files, sources, manifest, batch_size)
-        problems: list[UserError] = []
-        encoder: TrainedModel | None = None
-        if todo or reference is not None:
-            encoder = load(out / MODEL, device)
-            _check_kind(encoder, kind or manifest.kind)
-        if todo and encoder is not None:
-            if len(todo) < len(files):
-                logger.info(
-                    "%d of %d images are already in the archive", len(files) - len(todo), len(files)
-                )
-            matrices = _local_features(encoder, local, todo)
-            # the parts, and the file that they are joined to
-            check_room(out, 2 * 4 * len(files) * encoder.model.embed_dim)
-            if fresh:  # from here on a build can go on
-                write_manifest(out, manifest)
-            picture = cut.picture if cut else _decoder(folder, encoder.scaling)
-            problems = _encode(encoder, picture, batches, matrices, out)
-            if len(problems) == len(files):
-                raise problems[0]
-        unreadable = [] if cut is None else cut.problems
-        unreadable += [problem for problem in problems if not isinstance(problem, NoData)]
-        for problem in unreadable[:10]:
-            logger.warning("skipped: %s", problem)
-        del sources
-        files = files if cut is None else [*files, *listed]  # a scene may be unreadable as a whole
-        manifest = _finished(out, manifest, folder, files, unreadable, kind or manifest.kind)
-        if reference is not None and encoder is not None:
-            manifest = _with_captions(
-                out, manifest, reference, encoder.encode_texts(reference).numpy()
-            )
-        kept = read_rows(out / str(manifest.images)).files
-        if cut is not None:
-            cut.write(out / tiles_name(manifest), kept)
-        write_manifest(out, manifest)
-    return Built(len(kept), len(todo) - len(problems), manifest.unreadable)
+    store, manifest, fresh = _started(out, folder, started, local, overwrite, tiles)
+    if fresh and encoder is None:
+        assert checkpoint is not None
+        # a scene has a range of numbers of its own, a folder of images one of them all
+        of = None if cut else (folder, [file.name for file in files])
+        keep_model(checkpoint, store, vocab, path_opt, images=of)
+    model: Model | None = None
+    whole, latest = _known(store, manifest.versions.get("images"), only), _known(store, None, only)
+    todo, batches = _to_encode(files, whole, latest, batch_size)
+    if todo or reference is not None or kind not in (None, manifest.kind):
+        model = read_model(store, device) if encoder is None else Own(encoder)
+        _check_kind(model, kind or manifest.kind)
+    problems: list[UserError] = []
+    if todo and model is not None:
+        if len(todo) < len(files):
+            told = len(files) - len(todo)
+            logger.info("%d of %d images are already in the archive", told, len(files))
+        work = Encoding(
+            model,
+            cut.picture if cut else _decoder(folder, model),
+            cut.place if cut else None,
+            *_local_features(model, local, todo),
+            thumbnails,
+        )
+        if fresh:  # from here on a build can go on
+            store.begin(manifest)
+        problems = _encode(engine(work, batches), len(todo), store)
+        if len(problems) == len(files) and not latest:
+            raise problems[0]
+    unreadable = [] if cut is None else cut.problems
+    unreadable += [problem for problem in problems if not isinstance(problem, NoData)]
+    for problem in unreadable[:10]:
+        logger.warning("skipped: %s", problem)
+    failed = {_name(problem, folder) for problem in unreadable}
+    kept = {file.name for file in files if window_of(file.name)[0] not in failed}
+    failed |= {name for name in manifest.unreadable if not _is_within(name, only)}
+    store.remove(sorted(set(latest) - kept))
+    if joined is not None and (todo or joined.digest != manifest.columns):
+        joined.join(store)
+    versions = {}
+    if reference is not None and model is not None:
+        vectors = model.encode_texts(reference).numpy()
+        rows = pa.table({"text": pa.array(reference), "vector": vectors_column(vectors)})
+        versions["captions"] = store.replace("captions", rows)
+    if cut is not None:
+        store.put("scenes", cut.rows())
+        versions["scenes"] = store.table("scenes").version
+    if todo or set(latest) != kept or kind not in (None, manifest.kind):
+        store.tidy()
+        store.index(kind or manifest.kind)
+    manifest = store.publish(
+        folder=str(folder.resolve()),
+        kind=kind or manifest.kind,
+        columns=manifest.columns if joined is None else joined.digest,
+        unreadable=tuple(sorted(failed)),
+        versions=versions,
+    )
+    total = len(store.table("images", manifest.versions["images"]))
+    return Built(total, len(todo) - len(problems), manifest.unreadable)
 
 
-def image_files(folder: Path) -> list[ImageFile]:
+def too_few(images: int) -> UserError:
+    """The error for an index of ``ivfpq`` that has nothing to train its codes on."""
+    return UserError(
+        "--kind ivfpq",
+        f"needs at least {LEAST_IVFPQ} images, got {images}",
+        "use --kind flat, which is exact and fast at this size",
+    )
+
+
+def image_files(folder: Path, only: Sequence[str] = ()) -> list[ImageFile]:
     """The image files below ``folder`` with what tells that they have changed, by name."""
     names = list_images(folder, "name one by --images").names
-    stats = [(name, (folder / name).stat()) for name in names]
+    stats = [(name, (folder / name).stat()) for name in names if _is_within(name, only)]
     return [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
+def _is_within(name: str, only: Sequence[str]) -> bool:
+    return not only or any(name.startswith(f"{part.strip('/')}/") for part in only)
+
+
+def _name(problem: UserError, folder: Path) -> str:
+    """The image that an error is about, as the archive calls it."""
+    place = Path(problem.place)
+    return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
+
+
 def _started(
-    out: Path,
+    out: str | Path,
     folder: Path,
-    checkpoint: Path,
+    model: str | Path | Encoder,
     local: str | Path | None,
     overwrite: bool,
     tiles: Tiling | None,
-) -> Manifest:
-    """The manifest of ``out``, which is made where it is not there; checked against the inputs."""
-    fresh = Manifest(
-        folder=str(folder.resolve()),
-        checkpoint=_digest(
-            checkpoint / WEIGHTS if is_exported(checkpoint) else checkpoint,
-            "name a checkpoint of train.py (best.pth)",
-        ),
-        local=None if local is None else _digest(Path(local), "name a store, or omit --local"),
-        tiles=tiles,
-    )
-    if out.is_file():
+) -> tuple[Store, Manifest, bool]:
+    """The archive ``out``, checked against the inputs, and whether it is new."""
+    remote, path = "://" in str(out), Path(out)
+    if not remote and path.is_file():
         raise UserError(out, "is a file, but an archive is a folder", "choose another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        # what a build leaves that was killed while it copied the model
-        ours = all(path.name.startswith(MODEL) for path in out.iterdir())
-        if not ours:
+    if isinstance(model, str | Path):
+        file = Path(model) / WEIGHTS if is_exported(Path(model)) else Path(model)
+        digest = _digest(file, "name a checkpoint of train.py (best.pth)")
+        encoder, own = f"{model} ({digest[:12]})", False
+    else:
+        digest, encoder, own = model.identity, model.identity, True
+    given = Manifest(
+        folder=str(folder.resolve()), encoder=encoder, own=own, checkpoint=digest, tiles=tiles,
+        local=None if local is None else _digest(Path(local), "name a store, or omit --local"),
+    )  # fmt: skip
+    if not remote and path.is_dir():
+        if (path / OLD_MANIFEST).is_file() and not overwrite:
+            remedy = f"run python -m galr.search migrate {out} NEW, or add --overwrite"
+            raise UserError(out, "is an archive of an earlier version", remedy)
+        if not (path / OLD_MANIFEST).is_file() and any(
+            entry.suffix != ".lance" for entry in path.iterdir()
+        ):
             raise UserError(out, "contains other files", "choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / MANIFEST).is_file():
-        return fresh
+    store = Store(out, create=True)
     if overwrite:
-        with only_builder(out):
-            for pattern in (MANIFEST, MODEL, "*.h5", "*.npz", "*.faiss", "*.tmp"):
-                for path in out.glob(pattern):
-                    path.unlink()
-        return fresh
-    manifest = read_manifest(out)
-    for before, now, what in (
-        (manifest.checkpoint, fresh.checkpoint, "another checkpoint"),
-        (manifest.local, fresh.local, "other local features"),
-        (manifest.tiles, fresh.tiles, "other tiles (--tiles, --overlap, --bands)"),
+        store.drop()
+        for name in (OLD_MANIFEST, "model.pth", "*.h5", "*.npz", "*.faiss"):
+            for old in [] if remote else list(path.glob(name)):
+                old.unlink()
+    if not store.has("archive"):
+        return store, given, True
+    manifest = store.manifest()
+    for before, now, what, names in (
+        (manifest.checkpoint, digest, "checkpoint", (manifest.encoder, encoder)),
+        (manifest.local, given.local, "local features", (manifest.local, given.local)),
+        (manifest.tiles, tiles, "tiles (--tiles, --overlap, --bands)", (manifest.tiles, tiles)),
     ):
         if before != now:
+            shown = [str(one)[:80] if one is not None else "none" for one in names]
             raise UserError(
                 out,
-                f"was built with {what}",
+                f"was built with another {what}: {shown[0]}, not {shown[1]}"
+                if what == "checkpoint"
+                else f"was built with other {what}: {shown[0]}, not {shown[1]}",
                 "choose another --out, or add --overwrite to rebuild it",
             )
-    return manifest
+    return store, manifest, False
 
 
-def _sources(out: Path, manifest: Manifest) -> list[Rows]:
-    """What earlier builds have encoded."""
-    paths = sorted(out.glob("part-*.h5"))
-    if manifest.images is not None:
-        paths.insert(0, out / manifest.images)
-    return [read_rows(path) for path in paths]
+def _known(store: Store, version: int | None, only: Sequence[str]) -> dict[str, ImageFile]:
+    """The images at a version, or the latest, by name: those that a build looks at."""
+    if not store.has("images"):
+        return {}
+    with store.told():
+        search = store.table("images", version).search().select(["name", "size", "time"])
+        rows = search.to_arrow()
+        times = rows["time"].cast(pa.int64()).to_pylist()
+        files = map(ImageFile, rows["name"].to_pylist(), rows["size"].to_pylist(), times)
+        return {file.name: file for file in files if _is_within(file.name, only)}
 
 
 def _to_encode(
-    files: Sequence[ImageFile], sources: Sequence[Rows], manifest: Manifest, batch_size: int
+    files: Sequence[ImageFile],
+    whole: dict[str, ImageFile],
+    latest: dict[str, ImageFile],
+    batch_size: int,
 ) -> tuple[list[ImageFile], list[list[ImageFile]]]:
     """The files that no build has encoded, and the batches that they come in.
 
-    A build that goes on has the batches of the one that was stopped, since the last digits of an
-    embedding depend on how many are encoded with it.
+    ``whole``: images of the last build that was finished. A build that goes on has the batches of
+    the one that was stopped, since the last digits of an embedding depend on how many are encoded
+    with it.
     """
-    finished = sources[: manifest.images is not None]
-    whole = {file for rows in finished for file in rows.files}
-    planned = [file for file in files if file not in whole]
-    done = {file for rows in sources[len(finished) :] for file in rows.files}
+    planned = [file for file in files if whole.get(file.name) != file]
     batches = [
-        [file for file in planned[start : start + batch_size] if file not in done]
+        [file for file in planned[start : start + batch_size] if latest.get(file.name) != file]
         for start in range(0, len(planned), batch_size)
     ]
-    return [file for file in planned if file not in done], [batch for batch in batches if batch]
+    batches = [batch for batch in batches if batch]
+    return [file for batch in batches for file in batch], batches
+
+
+def _decoder(folder: Path, model: Model) -> Callable[[ImageFile], Image.Image]:
+    return lambda file: decode_image(folder / file.name, model.scaling)
 
 
 def _local_features(
-    encoder: TrainedModel, local: str | Path | None, files: Sequence[ImageFile]
-) -> LocalFeatures | None:
+    model: Model, local: str | Path | None, files: Sequence[ImageFile]
+) -> tuple[LocalFeatures | None, dict[str, int]]:
+    """Those of ``files``, and their places by name."""
     if local is None:
-        if encoder.has_local_branch:
+        if model.has_local_branch:
             logger.warning(
                 "the model has a local branch but --local is not given: "
                 "all images are treated as having no objects"
             )
-        return None
-    if not encoder.has_local_branch:
+        return None, {}
+    if isinstance(model, Own) or not model.has_local_branch:
         raise UserError(local, "the model has no local branch", "omit --local")
-    return read_local_features(local, [file.name for file in files], encoder.options.dataset.drea)
+    names = [file.name for file in files]
+    found = read_local_features(local, names, model.options.dataset.drea)
+    return found, {name: number for number, name in enumerate(names)}
 
 
-def _check_kind(encoder: TrainedModel, kind: Kind) -> None:
-    if kind != "flat" and not isinstance(encoder.model.comparison, Cosine):
+def _check_kind(model: Model, kind: Kind) -> None:
+    if kind != "flat" and comparison_of(model) is not None:
         raise UserError(
             f"--kind {kind}",
-            f"is not supported for {encoder.options.model.name}, whose similarity is not a cosine",
+            "is not supported for a model whose similarity is not a cosine",
             "use --kind flat, which is exact",
         )
 
 
-def _encode(
-    encoder: TrainedModel,
-    picture: Callable[[ImageFile], Image.Image],
-    batches: Sequence[Sequence[ImageFile]],
-    local: LocalFeatures | None,
-    out: Path,
-) -> list[UserError]:
-    """Writes the embeddings of ``batches`` to parts; returns what is wrong with the unreadable."""
+def _encode(work: Iterator[Encoded], total: int, store: Store) -> list[UserError]:
+    """Writes rows as they come, every few seconds; returns what is wrong with the unreadable."""
     problems: list[UserError] = []
-    files = [file for batch in batches for file in batch]
-    part = _Part(out)
-    with Progress("index", total=len(files), unit="images") as progress:
+    waiting: list[pa.Table] = []
+    written = time.monotonic()
+
+    def write() -> None:
+        nonlocal written
+        if waiting:
+            store.put("images", pa.concat_tables(waiting).combine_chunks())
+        waiting.clear()
+        written = time.monotonic()
+
+    with Progress("index", total=total, unit="images") as progress:
         try:
-            for start, decoded in _decoded(picture, batches, encoder.side):
-                problems += [one for one in decoded if isinstance(one, UserError)]
-                kept = [i for i, one in enumerate(decoded) if not isinstance(one, UserError)]
-                if kept:
-                    pixels = np.stack([one for one in decoded if not isinstance(one, UserError)])
-                    rows = [start + i for i in kept]
-                    own = None if local is None else local.select(rows)
-                    embeddings = encoder.encode_pixels(pixels, own).numpy()
-                    if not np.isfinite(embeddings).all():
-                        what = "gives image embeddings with NaN or infinity"
-                        raise UserError(out / MODEL, what, "use another --checkpoint")
-                    part.add([files[row] for row in rows], embeddings)
-                progress.advance(len(decoded))
+            for rows, wrong in work:
+                problems += wrong
+                if len(rows):
+                    waiting.append(rows)
+                late = time.monotonic() - written >= SECONDS_A_PART
+                if late or sum(map(len, waiting)) >= ROWS_A_PART:
+                    write()
+                progress.advance(len(rows) + len(wrong))
         finally:  # after Ctrl-C too
-            part.write()
+            write()
     return problems
-
-
-class _Part:
-    """Gathers embeddings and writes them every few seconds."""
-
-    def __init__(self, out: Path) -> None:
-        self.out, self.last_write = out, time.monotonic()
-        self.number = len(list(out.glob("part-*.h5")))
-        self.files: list[ImageFile] = []
-        self.blocks: list[Floats] = []
-
-    def add(self, files: Sequence[ImageFile], embeddings: Floats) -> None:
-        self.files += files
-        self.blocks.append(embeddings)
-        old = time.monotonic() - self.last_write >= SECONDS_A_PART
-        if old or len(self.files) >= IMAGES_A_PART:
-            self.write()
-
-    def write(self) -> None:
-        if self.files:
-            path = self.out / f"part-{self.number:06d}.h5"
-            write_rows(path, self.files, iter(self.blocks), self.blocks[0].shape[1])
-            self.number += 1
-        self.files, self.blocks, self.last_write = [], [], time.monotonic()
-
-
-Decoded = list[NDArray[np.uint8] | UserError]
-
-
-def _decoder(folder: Path, scaling: Scaling) -> Callable[[ImageFile], Image.Image]:
-    return lambda file: decode_image(folder / file.name, scaling)
-
-
-def _decoded(
-    picture: Callable[[ImageFile], Image.Image], batches: Sequence[Sequence[ImageFile]], side: int
-) -> Iterator[tuple[int, Decoded]]:
-    """Batches of (S, S, 3) images or what is wrong with them; some are decoded ahead.
-
-    With each comes the place of its first image among all.
-    """
-
-    def decode(file: ImageFile) -> NDArray[np.uint8] | UserError:
-        try:
-            return resize_to_square(picture(file), side)
-        except UserError as error:
-            return error
-
-    ahead: deque[tuple[int, list[Future[NDArray[np.uint8] | UserError]]]] = deque()
-    with ThreadPoolExecutor(cores()) as pool:
-        try:
-            start = 0
-            for batch in batches:
-                ahead.append((start, [pool.submit(decode, file) for file in batch]))
-                start += len(batch)
-                if len(ahead) >= BATCHES_AHEAD:
-                    first, futures = ahead.popleft()
-                    yield first, [future.result() for future in futures]
-            while ahead:
-                first, futures = ahead.popleft()
-                yield first, [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _finished(
-    out: Path,
-    manifest: Manifest,
-    folder: Path,
-    files: Sequence[ImageFile],
-    unreadable: Sequence[UserError],
-    kind: Kind,
-) -> Manifest:
-    """Joins the parts to one file in the order of names, and makes its approximate index."""
-    sources = _sources(out, manifest)
-    place = {file: (s, r) for s, rows in enumerate(sources) for r, file in enumerate(rows.files)}
-    kept = [file for file in files if file in place]
-    stamp = hashlib.sha256(repr((manifest.checkpoint, manifest.local, kept)).encode()).hexdigest()
-    name = f"images-{stamp[:12]}.h5"
-    if manifest.images != name:
-        dim = sources[0].embeddings.shape[1]
-        write_rows(out / name, kept, _gathered(sources, [place[file] for file in kept]), dim)
-    approximate = None
-    if kind != "flat":
-        approximate = f"{kind}-{stamp[:12]}.faiss"
-        if not (out / approximate).is_file():
-            logger.info("building the %s index of %d images", kind, len(kept))
-            write_index(out / approximate, kind, read_rows(out / name).embeddings)
-    names = {Path(problem.place) for problem in unreadable}
-    return manifest.model_copy(
-        update={
-            "folder": str(folder.resolve()),
-            "kind": kind,
-            "images": name,
-            "approximate": approximate,
-            "unreadable": tuple(f.name for f in files if folder / f.name in names),
-        }
-    )
-
-
-def _gathered(sources: Sequence[Rows], places: Sequence[tuple[int, int]]) -> Iterator[Floats]:
-    """The embeddings at ``places`` (source, row), some rows at a time."""
-    pairs = np.array(places, dtype=np.int64).reshape(-1, 2)
-    for start in range(0, len(pairs), ROWS_A_WRITE):
-        own = pairs[start : start + ROWS_A_WRITE]
-        block = np.empty((len(own), sources[0].embeddings.shape[1]), dtype=np.float32)
-        for source in np.unique(own[:, 0]):
-            chosen = own[:, 0] == source
-            block[chosen] = sources[source].embeddings[own[chosen, 1]]
-        yield block
-
-
-def _with_captions(
-    out: Path, manifest: Manifest, captions: Sequence[str], embeddings: Floats
-) -> Manifest:
-    stamp = hashlib.sha256(repr((manifest.checkpoint, captions)).encode()).hexdigest()
-    name = f"captions-{stamp[:12]}.h5"
-    write_captions(out / name, captions, embeddings)
-    return manifest.model_copy(update={"captions": name})
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -6,24 +6,22 @@ A tile's name is that of its scene with the window in pixels, as a media fragmen
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from galr.common.arrays import DAMAGED_ARRAYS
-from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.scenes.geography import polygon, to_lonlat
 from galr.scenes.scene import Scene, Window
 from galr.scenes.windows import cover
-from galr.search.exact import Found
-from galr.search.storage import DAMAGED, ImageFile, Tiling
+from galr.search.rows import ImageFile
+from galr.search.store import Tiling
 from galr.search.tile_arguments import Box
 
 FRAGMENT = "#xywh="
@@ -70,6 +68,16 @@ class SceneFacts(NamedTuple):
     bands: list[int]
     stretch: tuple[float, float]
     outline: list[list[float]] | None
+    crs: str | None = None
+
+
+SCENES = pa.schema(
+    [
+        ("name", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
+        ("bands", pa.list_(pa.int32())), ("stretch", pa.list_(pa.float64())),
+        ("outline", pa.list_(pa.list_(pa.float64()))), ("crs", pa.string()),
+    ]
+)  # fmt: skip
 
 
 def window_of(name: str) -> tuple[str, Window | None]:
@@ -107,7 +115,8 @@ class Cut:
         whole = _footprints(np.array([[0, 0, width, height]]), scene)
         outline = None if np.isnan(whole).any() else whole[0].tolist()
         footprints = _footprints(boxes, scene)
-        self.scenes[file.name] = SceneFacts(width, height, scene.bands, scene.stretch, outline)
+        crs = None if scene.crs is None else scene.crs.to_string()
+        self.scenes[file.name] = SceneFacts(width, height, scene.bands, scene.stretch, outline, crs)
         for box, footprint in zip(boxes.tolist(), footprints, strict=True):
             name = f"{file.name}{FRAGMENT}{','.join(map(str, box))}"
             self.files.append(file._replace(name=name))
@@ -128,60 +137,63 @@ class Cut:
             )
         return Image.fromarray(pixels)
 
-    def write(self, path: Path, files: Sequence[ImageFile]) -> None:
-        """What ``Tiles`` reads, of the tiles ``files`` in their order."""
-        split = [window_of(file.name) for file in files]
-        names = sorted({name for name, _ in split})
-        number = {name: place for place, name in enumerate(names)}
-        facts = json.dumps([[name, *self.scenes[name]] for name in names])
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                scene=np.array([number[name] for name, _ in split], dtype=np.int32),
-                windows=np.array([window for _, window in split], dtype=np.int32).reshape(-1, 4),
-                footprints=np.array([self.footprints[one.name] for one in files]).reshape(-1, 4, 2),
-                scenes=np.frombuffer(facts.encode(), dtype=np.uint8),
-                allow_pickle=False,
-            )
+    def place(self, file: ImageFile) -> dict[str, Any]:
+        """Columns of a tile: its scene, its window, and where that lies."""
+        name, window = window_of(file.name)
+        assert window is not None
+        return place_of(name, window, self.footprints[file.name], self.scenes[name].crs)
+
+    def rows(self) -> pa.Table:
+        """The scenes as rows of the table of scenes."""
+        found = [{"name": name, **facts._asdict()} for name, facts in self.scenes.items()]
+        return pa.Table.from_pylist(found, schema=SCENES)
+
+
+def place_of(
+    scene: str, window: Sequence[int], footprint: NDArray[np.float64], crs: str | None
+) -> dict[str, Any]:
+    """The columns of a tile of a scene; footprint (4, 2), NaN without coordinates."""
+    columns = dict(zip(("left", "top", "width", "height"), window, strict=True))
+    if np.isnan(footprint).any():
+        return {"scene": scene, **columns}
+    edges = [*footprint.min(axis=0).tolist(), *footprint.max(axis=0).tolist()]
+    box = dict(zip(("west", "south", "east", "north"), edges, strict=True))
+    return {"scene": scene, **columns, **box, "footprint": footprint.ravel().tolist(), "crs": crs}
+
+
+def within(box: Box) -> str:
+    """The condition that a tile shares ground with a box."""
+    west, south, east, north = box
+    east = east + 360 if east < west else east
+    across = " OR ".join(
+        f"(west <= {east - turn} AND east >= {west - turn})" for turn in (-360, 0, 360)
+    )
+    return f"({across}) AND south <= {north} AND north >= {south}"
+
+
+Rows = Callable[[Sequence[int]], list[dict[str, Any]]]
+Search = Callable[[int], tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
 class Tiles:
-    """The tiles of an archive by their numbers, as ``Cut.write`` has left them."""
+    """The tiles of an archive; ``rows`` reads columns by numbers, ``scenes`` is their table."""
 
-    def __init__(self, path: Path, tiling: Tiling) -> None:
-        """Raises UserError for a file that is missing or damaged."""
-        self.tiling = tiling
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-                self._scene, self._windows = stored["scene"], stored["windows"]
-                self._footprints = stored["footprints"]
-                facts = json.loads(stored["scenes"].tobytes())
-            self.scenes = {name: SceneFacts(*rest) for name, *rest in facts}
-        except DAMAGED_ARRAYS:
-            raise UserError(path, "is missing or damaged", DAMAGED) from None
-        self._names = list(self.scenes)
+    def __init__(self, rows: Rows, scenes: pa.Table, tiling: Tiling) -> None:
+        self._rows, self.tiling = rows, tiling
+        self.scenes = {
+            row.pop("name"): SceneFacts(**{**row, "stretch": tuple(row["stretch"])})
+            for row in scenes.to_pylist()
+        }
 
     def of(self, number: int, merged: int = 1) -> Tile:
         """The tile of that number."""
-        footprint = self._footprints[number]
-        return Tile(
-            self._names[self._scene[number]],
-            Window(*self._windows[number].tolist()),
-            None if np.isnan(footprint).any() else footprint,
-            merged,
-        )
+        (row,) = self._rows([number])
+        corners = row["footprint"]
+        window = Window(row["left"], row["top"], row["width"], row["height"])
+        footprint = None if corners is None else np.array(corners).reshape(4, 2)
+        return Tile(row["scene"], window, footprint, merged)
 
-    def within(self, box: Box) -> NDArray[np.int64]:
-        """The numbers of the tiles that share ground with a box, (N,)."""
-        west, south, east, north = box
-        east = east + 360 if east < west else east
-        low, high = self._footprints.min(axis=1), self._footprints.max(axis=1)  # NaN is nowhere
-        across = np.zeros(len(low), dtype=bool)
-        for turn in (-360, 0, 360):
-            across |= (low[:, 0] + turn <= east) & (high[:, 0] + turn >= west)
-        return np.flatnonzero(across & (low[:, 1] <= north) & (high[:, 1] >= south))
-
-    def distinct(self, search: Callable[[int], Found], k: int, total: int) -> list[Any]:
+    def distinct(self, search: Search, k: int, total: int) -> list[tuple[int, float, int]]:
         """The k best places: (number, score, merged), of a search for any number of tiles.
 
         A hit that overlaps a better one of the same scene belongs to its place. ``total``: tiles
@@ -190,9 +202,8 @@ class Tiles:
         # a tile overlaps no more others of its size than this, but for the last of a row
         wanted = k * (2 * int(np.ceil(1 / (1 - self.tiling.overlap))) - 1) ** 2
         while True:
-            found = search(min(wanted, total))
-            rows, scores = found.rows[0], found.scores[0]
-            places, counts = self.merged(rows, k)
+            rows, scores = search(min(wanted, total))
+            places, counts = self.merged(rows.tolist(), k)
             if len(places) >= k or len(rows) < wanted or len(rows) >= total:
                 return [
                     (int(rows[place]), float(scores[place]), count)
@@ -200,12 +211,15 @@ class Tiles:
                 ]
             wanted *= 2
 
-    def merged(self, rows: NDArray[np.int64], k: int | None = None) -> tuple[list[int], list[int]]:
+    def merged(self, rows: Sequence[int], k: int | None = None) -> tuple[list[int], list[int]]:
         """Which of the tiles ``rows``, best first, are the best of a place, and their counts.
 
         At most ``k`` places; what follows them counts for those that it overlaps.
         """
-        scene, windows = self._scene[rows], self._windows[rows].astype(np.int64)
+        found = self._rows(rows)
+        scene = np.array([row["scene"] for row in found])
+        sides = ("left", "top", "width", "height")
+        windows = np.array([[row[side] for side in sides] for row in found]).reshape(-1, 4)
         start, end = windows[:, :2], windows[:, :2] + windows[:, 2:]
         places: list[int] = []
         counts: list[int] = []

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import struct
@@ -6,20 +5,46 @@ import subprocess
 import sys
 import time
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.search import Archive, approximate, build
+from galr.search import Archive, images
 from galr.search.__main__ import main
 from galr.search.build import build_archive
-from galr.search.exact import Exact
-from galr.search.storage import read_rows
+from galr.search.encoder import Own
+from galr.search.images import best
+from galr.search.reranking import Reranking
+from galr.search.rows import table_of
+from galr.search.store import Store
+from galr.trained_model import TrainedModel
 from tests.tiny import ROOT, run_module
+
+
+@pytest.fixture(scope="module")
+def many(archive_path, tmp_path_factory):
+    """An archive of 400 vectors, with classes and sizes."""
+    path = tmp_path_factory.mktemp("many") / "many.index"
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((400, 6)) @ rng.standard_normal((6, 32))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    columns = [{"name": f"{i:03d}.png", "size": i, "time": i, "class": "abc"[i % 3]}
+               for i in range(400)]  # fmt: skip
+    store = Store(path, create=True)
+    for start in range(0, 400, 150):
+        part = slice(start, start + 150)
+        store.put("images", table_of(columns[part], vectors[part], tiles=False))
+    store.begin(Store(archive_path).manifest().model_copy(update={"versions": {}}))
+    store.publish()
+    archive = Archive.open(path)
+    archive._own = Own(SimpleNamespace(identity="", side=8))  # a cosine, as of most models
+    return archive, vectors
 
 
 def names(matches):
@@ -114,6 +139,12 @@ def by_loop(method, lists, similarity, options):
     return np.array(scores)
 
 
+def kept_statistics(path):
+    archive = Archive.open(path)
+    parts = archive.store, archive.manifest, archive.files, archive.encoder, archive.captions[1]
+    return Reranking(*parts).statistics
+
+
 @pytest.mark.parametrize("method", ["none", "inverted_softmax", "qb_norm", "nnn", "csls"])
 def test_rerank_by_another_method_reads_the_captions_as_its_bank(
     method, archive_path, learned, tmp_path
@@ -137,7 +168,7 @@ def test_rerank_by_another_method_reads_the_captions_as_its_bank(
             [similarity[match.number] for match in matches]
         )
         if reopened == 0 and method != "none":
-            assert len(list(copy.glob("rerank-*.npz"))) == 1
+            assert kept_statistics(copy)
 
 
 @pytest.mark.parametrize("method", ["saliency", "rank", "reverse"])
@@ -152,14 +183,14 @@ def test_a_term_of_the_score_alone(method, archive_path, learned):
 def test_statistics_go_with_the_captions_they_are_of(archive_path, learned, test_images, tmp_path):
     copy = tmp_path / "archive.index"
     shutil.copytree(archive_path, copy)
-    Archive.open(copy).query("a square", rerank="nnn")
-    (before,) = copy.glob("rerank-*.npz")
-    before.write_bytes(b"damaged")
-    assert Archive.open(copy).query("a square", rerank="nnn")
+    found = Archive.open(copy).query("a square", rerank="nnn")
+    for file in (copy / "statistics.lance" / "data").iterdir():
+        file.write_bytes(b"damaged")
+    assert Archive.open(copy).query("a square", rerank="nnn") == found
     other = tmp_path / "captions.txt"
     other.write_text("a square\na circle\n")
     build_archive(test_images, learned.checkpoint, copy, captions=other)
-    assert list(copy.glob("rerank-*.npz")) == []
+    assert not kept_statistics(copy)
 
 
 def test_the_captions_closest_to_an_image(archive_path):
@@ -179,7 +210,7 @@ def test_a_build_that_was_stopped_goes_on(
     archive_path, learned, test_images, tmp_path, monkeypatch
 ):
     out = tmp_path / "archive.index"
-    seen, real = [], build.TrainedModel.encode_pixels
+    seen, real = [], TrainedModel.encode_pixels
 
     def stops(self, pixels, local=None):
         if len(seen) == 2:
@@ -187,15 +218,14 @@ def test_a_build_that_was_stopped_goes_on(
         seen.append(len(pixels))
         return real(self, pixels, local)
 
-    monkeypatch.setattr(build.TrainedModel, "encode_pixels", stops)
+    monkeypatch.setattr(TrainedModel, "encode_pixels", stops)
     with pytest.raises(KeyboardInterrupt):
         build_archive(test_images, learned.checkpoint, out, batch_size=2)
     with pytest.raises(UserError, match="is not finished; run the same"):
         Archive.open(out)
-    monkeypatch.setattr(build.TrainedModel, "encode_pixels", real)
+    monkeypatch.setattr(TrainedModel, "encode_pixels", real)
     built = build_archive(test_images, learned.checkpoint, out, batch_size=2)
     assert (built.images, built.encoded) == (6, 2)
-    assert not list(out.glob("part-*"))
     build_archive(test_images, learned.checkpoint, tmp_path / "whole", batch_size=2)
     for name, row in embeddings_of(tmp_path / "whole").items():
         assert (embeddings_of(out)[name] == row).all()
@@ -205,17 +235,16 @@ def test_a_build_that_was_killed_goes_on(learned, tmp_path):
     """Killed so that it can tidy nothing, at the first part of 26 images in batches of 3."""
     arguments = ["index", "--images", learned.images, "--checkpoint", learned.checkpoint]
     arguments += ["--batch-size", "3", "--out", tmp_path / "killed"]
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "killed" / "model.pth.123.tmp").write_bytes(b"half")
     code = (
         "import os, sys\n"
         "from galr.search import __main__, build\n"
-        "build.IMAGES_A_PART = 8\n"
-        "real = build.write_rows\n"
-        "def write_rows(path, *rest):\n"
-        "    real(path, *rest)\n"
-        "    os.kill(os.getpid(), 9)\n"
-        "build.write_rows = write_rows\n"
+        "build.ROWS_A_PART = 8\n"
+        "real = build.Store.put\n"
+        "def put(self, name, rows, **rest):\n"
+        "    real(self, name, rows, **rest)\n"
+        "    if name == 'images':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "build.Store.put = put\n"
         "__main__.main(sys.argv[1:])\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
@@ -227,8 +256,6 @@ def test_a_build_that_was_killed_goes_on(learned, tmp_path):
     assert len(expected) == 26
     for name, row in embeddings_of(tmp_path / "killed").items():
         assert (row == expected[name]).all()
-    left = {path.name for path in (tmp_path / "killed").iterdir()}
-    assert left == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 def test_an_archive_follows_its_folder(learned, test_images, tmp_path):
@@ -244,14 +271,15 @@ def test_an_archive_follows_its_folder(learned, test_images, tmp_path):
     built = build_archive(folder, learned.checkpoint, out)
     assert (built.images, built.encoded) == (6, 2)
     after = embeddings_of(out)
-    assert list(after) == sorted(after)
+    assert len(after) == 6
     assert after["test_1.png"] == pytest.approx(before["test_2.png"], abs=1e-6)
     assert after["test_9.png"] == pytest.approx(before["test_3.png"], abs=1e-6)
     assert (after["test_4.png"] == before["test_4.png"]).all()
     assert names(opened.query(like=1, k=1)) == ["test_0.png"]  # open before, it stays as it was
+    version = Archive.open(out).manifest
     again = build_archive(folder, learned.checkpoint, out)
     assert again.encoded == 0
-    assert len(list(out.glob("images-*"))) == 1
+    assert Archive.open(out).manifest == version
 
 
 def test_a_damaged_image_is_left_out_and_told(learned, test_images, tmp_path, caplog):
@@ -312,17 +340,51 @@ def test_local_features_change_the_embeddings(learned, tmp_path, caplog):
         build_archive(learned.images, tmp_path / "local.pth", tmp_path / "with")
 
 
-@pytest.mark.parametrize("block_rows", [1, 7, 100])
-def test_exact_search_is_a_sort_whatever_the_blocks(block_rows):
+def test_the_best_are_a_sort():
     rng = np.random.default_rng(3)
-    rows = rng.integers(-2, 3, (50, 4)).astype(np.float32)  # many ties
-    queries = rng.integers(-2, 3, (6, 4)).astype(np.float32)
-    scores = queries @ rows.T
+    scores = rng.integers(-2, 3, (6, 50)).astype(np.float32)  # many ties
+    numbers = np.broadcast_to(np.arange(50), scores.shape)
     for k in (1, 9, 50, 80):
-        found = Exact(rows, block_rows).search(queries, k)
+        found = best(numbers, scores, k)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        assert found.rows.tolist() == order.tolist()
+        assert found.numbers.tolist() == order.tolist()
         assert (found.scores == np.take_along_axis(scores, order, 1)).all()
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_exact_search_is_a_sort_of_products(many, block, monkeypatch):
+    monkeypatch.setattr(images, "BLOCK", block)
+    archive, vectors = many
+    queries = vectors[:5] + np.float32(0.01)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    scores = queries @ vectors.T
+    order = np.argsort(-scores, axis=1)[:, :10]
+    together = archive.nearest(queries, 10)  # a block of vectors at a time
+    alone = [archive.nearest(query[None], 10) for query in queries]  # by the store
+    for numbers, found in (
+        (together.numbers, together.scores),
+        (np.concatenate([one.numbers for one in alone]),
+         np.concatenate([one.scores for one in alone])),
+    ):  # fmt: skip
+        assert (numbers == order).all()
+        assert found == pytest.approx(np.take_along_axis(scores, order, 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("where", ["class = 'b'", "size < 60", "size >= 60 AND class = 'a'"])
+def test_a_condition_comes_before_the_nearest(many, where):
+    archive, vectors = many
+    kinds, sizes = np.array(["a", "b", "c"])[np.arange(400) % 3], np.arange(400)
+    admitted = {
+        "class = 'b'": kinds == "b",
+        "size < 60": sizes < 60,
+        "size >= 60 AND class = 'a'": (sizes >= 60) & (kinds == "a"),
+    }[where]
+    numbers = np.flatnonzero(admitted)
+    order = numbers[np.argsort(-(vectors[numbers] @ vectors[0]))][:10]
+    for queries in (vectors[:1], vectors[:2]):
+        assert archive.nearest(queries, 10, where).numbers[0].tolist() == order.tolist()
+    assert archive.nearest(vectors[:1], 1000, where).numbers.shape == (1, len(numbers))
+    assert archive.nearest(vectors[:1], 3, "size < 0").numbers.shape == (1, 0)
 
 
 def test_the_commands(learned, test_images, tmp_path, capsys):
@@ -376,6 +438,10 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         ([*index, nowhere, "--local", learned.local], "has no local branch"),
         ([*index, archive_path, "--checkpoint", tmp_path / "odd.pth"], "another checkpoint"),
         (["query", "x", "--index", empty / "no"], "no: there is no such archive; build it with"),
+        ([*query, "a square", "--where", "nosuch = 3"], "--where: 'nosuch = 3' cannot be read"),
+        ([*query, "a square", "--where", "width >"], "--where: 'width >' cannot be read"),
+        (["clean", "--index", other], "other: is not an archive"),
+        (["migrate", archive_path, nowhere], "is no archive of an earlier version"),
         (["query", "x", "--index", other], "other: is not an archive"),
         (query, "the query: is empty"),
         ([*query, "  "], "the sentence: is empty"),
@@ -390,27 +456,26 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         ([*query, "a square", "--rerank", "dual_bank"], "dual_bank needs a bank of images"),
     ):
         assert what in refused(capsys, *arguments)
+    store = Store(tmp_path / "odd.index", create=True)
     for content, what in (
-        ("{}", "archive.json: is damaged"),
-        ("[]", "archive.json: is damaged"),
-        ('{"version": 7}', "archive.json: has format version 7; this program reads version 1"),
-        (hostile(archive_path, "../images-0.h5"), "archive.json: is damaged"),
+        ("{}", "odd.index: is damaged"),
+        ("[]", "odd.index: is damaged"),
+        ("{", "odd.index: is damaged"),
+        ('{"format": 7}', "odd.index: has format 7; this program reads format 2"),
     ):
-        (other / "archive.json").write_text(content)
-        assert what in refused(capsys, "query", "x", "--index", other)
+        store.put("archive", pa.table({"key": ["archive"], "manifest": [content]}), on="key")
+        assert what in refused(capsys, "query", "x", "--index", tmp_path / "odd.index")
+    (other / "archive.json").write_text("{}")
+    assert f"run python -m galr.search migrate {other} NEW" in refused(
+        capsys, "query", "x", "--index", other
+    )
     assert (other / "thesis.txt").read_text() == "mine"
-
-
-def hostile(archive_path, name):
-    manifest = json.loads((archive_path / "archive.json").read_text())
-    return json.dumps({**manifest, "images": name})
 
 
 def test_a_name_that_leaves_the_folder_is_refused(archive_path, tmp_path):
     archive = Archive.open(archive_path)
     for name in ("../secret.png", "/secret.png"):
         archive.files = [archive.files[0]._replace(name=name)]
-        archive.embeddings = archive.embeddings[:1]
         with pytest.raises(UserError, match="outside its folder"):
             archive.image_path(0)
 
@@ -428,13 +493,10 @@ def test_a_sentence_of_unknown_words_is_warned_of(archive_path, caplog):
     assert "knows no word of" in caplog.text
 
 
-def test_without_faiss_the_package_is_named(learned, test_images, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    error = refused(
-        capsys, "index", "--images", test_images, "--checkpoint", learned.checkpoint,
-        "--out", tmp_path / "a", "--kind", "hnsw",
-    )  # fmt: skip
-    assert "pip install faiss-cpu" in error
+def test_without_lancedb_the_package_is_named(archive_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    error = refused(capsys, "query", "a square", "--index", archive_path)
+    assert "the package lancedb: is not installed; pip install" in error
 
 
 def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_path, capsys):
@@ -451,46 +513,42 @@ def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_
 def test_damage_is_told_in_one_line(archive_path, tmp_path, capsys):
     copy = tmp_path / "archive.index"
     shutil.copytree(archive_path, copy)
-    manifest = json.loads((copy / "archive.json").read_text())
-    whole = (copy / manifest["images"]).read_bytes()
-    for content in (b"damaged", b"", whole[:100], whole[:-1]):
-        (copy / manifest["images"]).write_bytes(content)
-        assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
-    (copy / manifest["images"]).unlink()
-    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", copy)
-    (copy / manifest["images"]).write_bytes(whole)
-    model = (copy / "model.pth").read_bytes()
-    (copy / "model.pth").write_bytes(model[: len(model) // 2])
-    assert "model.pth" in refused(capsys, "query", "a square", "--index", copy)
+    for name in ("images", "archive", "encoder"):
+        wholes = {file: file.read_bytes() for file in (copy / f"{name}.lance" / "data").iterdir()}
+        for cut in (lambda _: b"damaged", lambda _: b"", lambda whole: whole[: len(whole) // 2]):
+            for file, whole in wholes.items():
+                file.write_bytes(cut(whole))
+            error = refused(capsys, "query", "a square", "--index", copy)
+            assert "is missing or damaged" in error
+        for file in wholes:
+            file.unlink()
+        assert "is missing or damaged" in refused(capsys, "query", "a square", "--index", copy)
+        for file, whole in wholes.items():
+            file.write_bytes(whole)
+    assert cli.run(main, ["query", "a square", "--index", str(copy)]) == 0
 
 
-@pytest.mark.parametrize("share", [0, 0.5, 0.999])
-def test_a_cut_index_of_faiss_is_told(learned, test_images, tmp_path, capsys, share):
-    pytest.importorskip("faiss")
-    out = tmp_path / "a"
-    build_archive(test_images, learned.checkpoint, out, kind="hnsw")
-    (index,) = out.glob("*.faiss")
-    index.write_bytes(index.read_bytes()[: int(share * index.stat().st_size)])
-    assert "is missing or damaged" in refused(capsys, "query", "x", "--index", out)
-
-
-def test_ivfpq_finds_most_of_what_exact_search_finds(tmp_path, monkeypatch):
-    pytest.importorskip("faiss")
-    monkeypatch.setattr(approximate, "LEAST_IVFPQ", 1000)
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((4000, 4)) @ rng.standard_normal((4, 16))
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    monkeypatch.setattr(approximate, "TRAINED_A_CODE", 8)
-    approximate.write_index(tmp_path / "ivfpq-0.faiss", "ivfpq", rows)
-    index = approximate.Approximate(tmp_path / "ivfpq-0.faiss", rows)
-    found, truth = index.search(rows[:50], 10), Exact(rows).search(rows[:50], 10)
-    shares = [np.isin(a, b).mean() for a, b in zip(found.rows, truth.rows, strict=True)]
-    assert np.mean(shares) > 0.8
-    assert found.scores[:, 0] == pytest.approx(1, abs=1e-5)
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_an_approximate_index_finds_most_of_what_exact_search_finds(many, kind, monkeypatch):
+    archive, vectors = many
+    archive.store.index(kind)
+    archive.store.publish(kind=kind)
+    other = Archive.open(archive.store.address)
+    assert other.manifest.approximate
+    monkeypatch.setattr(images, "FEW", 0)  # conditions in the index too
+    for where in (None, "size < 200"):
+        exact = archive.nearest(vectors[:50], 10, where).numbers
+        found = other.nearest(vectors[:50], 10, where)
+        shares = [np.isin(a, b).mean() for a, b in zip(found.numbers, exact, strict=True)]
+        assert np.mean(shares) > 0.8
+        assert found.scores == pytest.approx(
+            np.einsum("qd,qkd->qk", vectors[:50], vectors[found.numbers]), abs=1e-6
+        )
+    archive.store.index("flat")
+    archive.store.publish(kind="flat")
 
 
 def test_an_approximate_index_gives_exact_scores(archive_path, learned, test_images, tmp_path):
-    pytest.importorskip("faiss")
     out = tmp_path / "a"
     build_archive(test_images, learned.checkpoint, out, kind="hnsw")
     exact, other = Archive.open(archive_path), Archive.open(out)
@@ -503,4 +561,3 @@ def test_an_approximate_index_gives_exact_scores(archive_path, learned, test_ima
     assert len(Archive.open(out)) == 6  # still whole
     build_archive(test_images, learned.checkpoint, out)  # the kind stays
     assert Archive.open(out).manifest.kind == "hnsw"
-    assert read_rows(next(out.glob("images-*"))).embeddings.shape == (6, 16)

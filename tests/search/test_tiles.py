@@ -10,7 +10,7 @@ from galr.common import cli
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
-from galr.search.storage import Tiling
+from galr.search.store import Tiling
 
 rasterio = pytest.importorskip("rasterio")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.search.archive import Archive
+from galr.search.encoder import import_encoder
 from galr.search.serve.listening import is_loopback, listen
 from galr.search.serve.logs import LogFormat, start_logging
 
@@ -27,15 +28,16 @@ def serve(
     port: int = 8000,
     allow_host: Sequence[str] = (),
     device: str = "auto",
+    encoder: str | None = None,
     workers: int = 1,
     log: LogFormat = "text",
 ) -> None:
     """Serves the page of the archive ``index`` until Ctrl-C or SIGTERM.
 
     ``images`` is the folder of images where it has moved, ``local`` the store that the archive was
-    made with, ``allow_host`` further names that the server is called by, ``workers`` the number of
-    processes that answer, ``log`` "text" or "json". Raises UserError where the archive, the port or
-    a package is missing.
+    made with, ``allow_host`` further names that the server is called by, ``encoder`` the function
+    of an encoder that the archive does not hold, ``workers`` the number of processes that answer,
+    ``log`` "text" or "json". Raises UserError where the archive, the port or a package is missing.
     """
     try:
         import uvicorn  # noqa: F401 - so that it is missed before the archive is opened
@@ -52,14 +54,19 @@ def serve(
             "pip install fastapi uvicorn",
         ) from None
     start_logging(log)
-    archive = Archive.open(index, images=images, device=choose_device(device))
+    archive = Archive.open(
+        index,
+        images=images,
+        device=choose_device(device),
+        encoder=None if encoder is None else import_encoder(encoder),
+    )
     if local is not None:
         Objects(local, archive.manifest)
     listening = listen(host, port)
     with listening:
         is_open = not is_loopback(listening)
         names = [host, *allow_host] if not is_open else [host, socket.gethostname(), *allow_host]
-        recipe = Recipe(str(index), images, local, device, tuple(names), is_open, log)
+        recipe = Recipe(str(index), images, local, device, tuple(names), is_open, log, encoder)
         line = _told(archive, host, listening, has_objects=local is not None, is_open=is_open)
         if not Metrics(0).are_kept:
             logger.info("/metrics is not answered: pip install prometheus_client")

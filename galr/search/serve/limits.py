@@ -54,6 +54,7 @@ class Question(BaseModel):
     k: int = Field(default=24, ge=1)
     weight: float = Field(default=0.5, ge=0, le=1)  # the sentence's share beside an image
     rerank: bool = False
+    where: str = Field(default="", max_length=1000)  # a condition on columns
     bbox: str = Field(default="", max_length=120)  # W,S,E,N in degrees, of an archive of tiles
 
     @classmethod

@@ -10,7 +10,7 @@ from galr.common.errors import UserError
 from galr.detectors.inspect import class_name, objects_of, strongest_edges
 from galr.local_features.names import NameIndex
 from galr.local_features.store import read_store
-from galr.search.storage import Manifest
+from galr.search.store import Manifest
 
 EDGES = 10
 

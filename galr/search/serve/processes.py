@@ -24,6 +24,7 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.search.archive import Archive
+from galr.search.encoder import import_encoder
 from galr.search.serve.app import create_app
 from galr.search.serve.guard import Guard, Hosts
 from galr.search.serve.limits import Limits
@@ -49,10 +50,16 @@ class Recipe(NamedTuple):
     names: tuple[str, ...]
     is_open: bool
     log: LogFormat
+    encoder: str | None = None
 
     def app(self) -> Guard:
         """The application with its archive, model and captions read; raises UserError."""
-        archive = Archive.open(self.archive, images=self.images, device=choose_device(self.device))
+        archive = Archive.open(
+            self.archive,
+            images=self.images,
+            device=choose_device(self.device),
+            encoder=None if self.encoder is None else import_encoder(self.encoder),
+        )
         objects = None if self.local is None else Objects(self.local, archive.manifest)
         _ = (
             archive.encoder,

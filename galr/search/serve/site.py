@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from galr.common.errors import UserError
 from galr.images.decoding import resize_to_square
 from galr.search.archive import Archive, Asked, Match
+from galr.search.images import CONDITION
 from galr.search.serve.limits import Bodies, Limits, Question, Refused
 from galr.search.serve.metrics import Metrics
 from galr.search.serve.objects import Objects
@@ -115,9 +117,15 @@ class Site:
 
     def _answer(self, search: _Search, query: np.ndarray) -> Answer:
         question, asked = search
-        found = self.archive.found(
-            query, asked, k=question.k, rerank=question.rerank, box=question.box
-        )
+        try:
+            found = self.archive.found(
+                query, asked, k=question.k, rerank=question.rerank, box=question.box,
+                where=question.where,
+            )  # fmt: skip
+        except UserError as error:
+            if error.place != CONDITION:
+                raise
+            raise Refused(422, f"The condition {error.what}; {error.remedy}.") from None
         text, encoder = asked.text, self.archive.encoder
         return {
             "results": [self._match(match) for match in found],

@@ -1,0 +1,165 @@
+"""Re-ranking in an open archive: its captions stand for the queries of a test part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from galr.common.errors import UserError
+from galr.evaluation.reranking import method_settings
+from galr.metrics.similarities import FeatureProduct
+from galr.search.encoder import Model, comparison_of, rerank_options
+from galr.search.images import Images, Numbers
+from galr.search.store import Floats, Manifest, Store
+from postprocessing.banks import Bank
+from postprocessing.explain import explain
+from postprocessing.methods import METHODS, order_by
+
+MULTIVARIATE = ("multivariate", "saliency", "rank", "reverse")
+# methods for one query and a bank of captions
+USABLE = tuple(
+    name
+    for name, method in METHODS.items()
+    if method.bank == "optional" or not (method.transductive or method.bank == "required")
+)
+SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
+TABLE = "statistics"
+TYPES = {"float32": np.float32, "float64": np.float64, "bool": np.bool_}
+
+
+class Why(NamedTuple):
+    """The weighted terms of the rerank score, and the places behind them, 1 is best."""
+
+    score: float
+    saliency: float
+    rank: float
+    reverse: float
+    was: int  # place before rerank
+    own_place: int  # of the query among the captions in the image's list
+
+
+class Corrected(NamedTuple):
+    """The score of a method that corrects similarities, and the place before it, 1 is best."""
+
+    score: float
+    was: int
+
+
+class Reranked(NamedTuple):
+    """An image, its similarity with the query, and what decided its place."""
+
+    number: int
+    similarity: float
+    why: Why | Corrected
+
+
+class Reranking:
+    """Orders images for a sentence; ``references`` (C, D) are the captions of the archive."""
+
+    def __init__(
+        self, store: Store, manifest: Manifest, images: Images, model: Model, references: Floats
+    ) -> None:
+        """Raises UserError where there are no captions."""
+        if not len(references):
+            raise UserError(
+                store.address,
+                "has no captions, which re-ranking needs",
+                "add some: run the index command again with --captions FILE",
+            )
+        self.store, self.manifest, self.images = store, manifest, images
+        self.model, self.references = model, references
+
+    def multivariate(self, query: Floats, nearest: Numbers, method: str) -> list[Reranked]:
+        """The images ``nearest`` to a sentence's embedding (D,), in the order of the paper's score.
+
+        ``method``: the whole score, or one of its terms. An image's list, which saliency and
+        reverse rank are taken from, holds the reference captions and the query.
+        """
+        if not len(nearest):
+            return []
+        # where the sentence is itself a reference, it is in the lists once
+        lengths = np.linalg.norm(self.references, axis=1) * np.linalg.norm(query)
+        others = self.references[self.references @ query < SAME * lengths]
+        lists = self._with(np.concatenate([others, query[None]]), self.images.vectors(nearest))[:]
+        settings = method_settings(rerank_options(self.model), method)
+        weighted = replace(settings.weighted(), k=len(nearest), ties="stable")
+        return [
+            Reranked(
+                int(nearest[one.candidate]),
+                one.similarity,
+                Why(one.score, one.saliency, one.rank, one.reverse, one.was, one.own_place),
+            )
+            for one in explain(lists, len(others), weighted)
+        ]
+
+    def corrected(self, query: Floats, k: int, method: str) -> list[Reranked]:
+        """The k best images for a sentence's embedding (D,) by a method that corrects similarities.
+
+        The references are the bank. What the method reads of it is computed for all images with the
+        first query, and kept in the archive. Raises UserError for a method that reads other
+        queries, or a bank of images.
+        """
+        if method not in METHODS:
+            raise UserError("--rerank", f"unknown method {method!r}", f"use {', '.join(USABLE)}")
+        if method not in USABLE:
+            read = "other queries" if METHODS[method].transductive else "a bank of images"
+            what = f"{method} needs {read}, but a search has one query and a bank of captions"
+            raise UserError("--rerank", what, f"use {', '.join(USABLE)}")
+        vectors = self.images.all_vectors
+        settings = method_settings(rerank_options(self.model), method)
+        similarity, before = self._with(query[None], vectors), set(self.statistics)
+        bank = Bank(self._with(self.references, vectors))
+        order = order_by(similarity, settings, bank, cache=self.statistics)
+        if set(self.statistics) - before:
+            self._keep(self.statistics)
+        numbers, scores = (part[0].tolist() for part in order.best(k))
+        plain = similarity[:][0].numpy().astype(np.float64)
+        return [
+            Reranked(
+                number,
+                float(plain[number]),
+                Corrected(score, 1 + int((plain > plain[number]).sum())),
+            )
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+
+    def _with(self, texts: Floats, images: Floats) -> FeatureProduct:
+        """Similarities (C, I) of sentences' embeddings (C, D) with images' (I, D)."""
+        return FeatureProduct(images, texts, comparison_of(self.model)).T
+
+    @cached_property
+    def statistics(self) -> dict[str, Tensor]:
+        """What methods have read of the bank so far, by name; each (I,)."""
+        with contextlib.suppress(UserError, KeyError), self.store.told():
+            rows = self.store.table(TABLE).search().to_arrow().to_pylist()
+            read = {
+                row["name"]: np.frombuffer(row["data"], TYPES[row["type"]]).copy()
+                for row in rows
+                if row["of"] == self._stamp()
+            }
+            size = (len(self.images),)
+            return {name: torch.from_numpy(one) for name, one in read.items() if one.shape == size}
+        return {}  # they are made again
+
+    def _keep(self, statistics: Mapping[str, Tensor]) -> None:
+        arrays = {name: values.numpy() for name, values in statistics.items()}
+        columns = {
+            "name": pa.array(list(arrays)),
+            "of": pa.array([self._stamp()] * len(arrays)),
+            "type": pa.array([str(values.dtype) for values in arrays.values()]),
+            "data": pa.array([values.tobytes() for values in arrays.values()], pa.large_binary()),
+        }
+        with contextlib.suppress(UserError):  # an archive that may not be written to goes without
+            self.store.replace(TABLE, pa.table(columns))
+
+    def _stamp(self) -> str:
+        versions = self.manifest.versions
+        return f"images {versions['images']} captions {versions.get('captions')}"
