@@ -93,4 +93,5 @@ def _read(path: Path, content: bytes) -> Any:  # noqa: ANN401 - pyarrow has no t
         raise UserError(path, "is neither .csv nor .parquet", REMEDY)
     import pyarrow.csv
 
-    return pyarrow.csv.read_csv(pa.BufferReader(buffer))
+    empty = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+    return pyarrow.csv.read_csv(pa.BufferReader(buffer), convert_options=empty)
