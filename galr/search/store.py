@@ -224,6 +224,8 @@ class Store:
         """
         with self.told("cannot be written", "check the folder's rights and room"):
             table = self._made(name, rows.schema)
+            known = table.schema
+            rows = rows.cast(pa.schema([known.field(column) for column in rows.column_names]))
             merge = table.merge_insert(on).when_matched_update_all()
             (merge.when_not_matched_insert_all() if add else merge).execute(rows)
 
