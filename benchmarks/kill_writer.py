@@ -9,15 +9,14 @@ each kill the archive is opened, every row is checked, and the next writer goes 
 
 from __future__ import annotations
 
-import argparse
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.ArgumentParser(__doc__ or "")
     parser.add_argument("--kills", type=cli.at_least_1, default=100, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", nargs=2, metavar=("ARCHIVE", "NAME"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    if arguments.write:
-        write(*arguments.write)
-        return
+    os.environ["PYTHONWARNINGS"] = "ignore"  # of forks
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         archive = f"{folder}/a.index"
@@ -69,10 +65,10 @@ def rows(names: list[str], value: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write(archive: str, name: str) -> None:
-    """Adds, replaces, deletes and publishes until it is killed; prints each round."""
+def write(archive: str, name: str, rounds: Connection) -> None:
+    """Adds, replaces, deletes and publishes until it is killed; sends the number of each round."""
     store = Store(archive)
-    print("begun", flush=True)
+    rounds.send(0)
     for step in range(1, 1_000_000):
         own = [f"{name}_{step}_{n}" for n in range(ROWS)]
         store.put("images", rows(own, step))
@@ -81,20 +77,29 @@ def write(archive: str, name: str) -> None:
         if step % 5 == 0:
             store.tidy()
         store.publish()
-        print(step, flush=True)
+        rounds.send(step)
 
 
 def kill(archive: str, name: str, rng: random.Random) -> int:
     """Starts a writer, kills it, checks the archive; returns the rounds that it had done."""
-    command = [sys.executable, __file__, "--write", archive, name]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(rng.random() * LATEST)
-        os.kill(writer.pid, signal.SIGKILL)
-        done = len(writer.stdout.read().split())
+    # forks of a process that has imported the store, and not used it
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["lancedb", "galr.search.store"])
+    receiver, sender = processes.Pipe(duplex=False)
+    writer = processes.Process(target=write, args=(archive, name, sender))
+    writer.start()
+    sender.close()
+    done = receiver.recv()
+    time.sleep(rng.random() * LATEST)
+    writer.kill()
+    writer.join()
+    while receiver.poll():
+        try:
+            done = receiver.recv()
+        except EOFError:
+            break
     check(archive, name, done)
-    return done
+    return int(done)
 
 
 def check(archive: str, name: str, done: int) -> None:
