@@ -8,7 +8,6 @@ import logging
 import os
 import queue
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from galr.common.cluster import on_cluster
 from galr.common.errors import UserError
 from galr.common.processes import cores, with_parent
 from galr.options import Options, load_options
+from galr.sweep.processes import ending_started, run_alone
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def execute(
         finally:
             free.put(slot)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ending_started():
         succeeded = list(pool.map(one, runs))
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
@@ -202,7 +202,7 @@ def _run_module(
 ) -> int:
     """The exit status of ``python -m module``; its output goes to ``log``."""
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+    return run_alone(command, log, environment)
 
 
 def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict[str, list[Run]]:

@@ -11,6 +11,7 @@ from galr.common import distributed
 from galr.common.atomic import write_json
 from galr.common.device import choose_device
 from galr.common.errors import UserError
+from galr.common.folder_lock import only_writer_of_ranks
 from galr.evaluation.evaluator import Evaluation, evaluate_experiment
 from galr.evaluation.results import versions
 from galr.metrics.galleries import validation_facts
@@ -60,8 +61,13 @@ class Trainer:
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
-        with distributed.process_group(device):
-            distributed.on_main(lambda: self.make_room(resume, overwrite), device)
+        # the folds of an experiment may be trained by a process each
+        folder, leftovers = self.folder, "[0-9]*/*.tmp"
+        if fold is not None:
+            folder, leftovers = folder / str(fold), "*.tmp"
+        held = only_writer_of_ranks(folder, leftovers, device)
+        with distributed.process_group(device), held as lock:
+            distributed.on_main(lambda: self.make_room(resume, overwrite, keep=folder), device)
             data = read_training_data(options, device)
             for warning in _warnings(options):
                 logger.warning("%s", warning)
@@ -70,6 +76,7 @@ class Trainer:
             started = self.started
             for index in range(len(data.folds)) if fold is None else (fold,):
                 state = FoldTrainer(data, index, device, started).fit()
+                lock.check()
                 started = clock(options.optim)
                 best = self._best(index, state, len(data.folds[index].validation), data.test_images)
                 summary.append({"fold": index, "validation": best})
@@ -104,8 +111,11 @@ class Trainer:
             logger.info("fold %d: validation: %s", index, facts["validation_gallery"])
         return row
 
-    def make_room(self, resume: bool, overwrite: bool) -> bytes:
-        """Protects or deletes an earlier run; there is nothing to send to the other ranks."""
+    def make_room(self, resume: bool, overwrite: bool, keep: Path | None = None) -> bytes:
+        """Protects or deletes an earlier run, but not the folder ``keep`` itself.
+
+        Returns what ``distributed.on_main`` sends to the other ranks: nothing.
+        """
         earlier = sorted(self.folder.glob("[0-9]*/*.pth"))
         if not earlier or resume:
             return b""
@@ -116,9 +126,16 @@ class Trainer:
                 "--resume continues it, --overwrite deletes it, "
                 "and --set k_fold.experiment_name=NAME trains beside it",
             )
+        for path in sorted(earlier, key=lambda path: path.name != "last.pth"):
+            path.unlink()  # those first by which half of the earlier run would be resumed
         for fold in {path.parent for path in earlier}:
-            shutil.rmtree(fold)
+            shutil.rmtree(fold) if fold != keep else _empty(fold)
         return b""
+
+
+def _empty(folder: Path) -> None:
+    for each in folder.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 def _warnings(options: Options) -> Iterator[str]:
