@@ -208,7 +208,12 @@ def _work(recipe: Recipe, listening: socket.socket, tell: Connection, threads: i
     except UserError as error:
         logger.error("error: %s", error)
         sys.exit(error.status)
-    server.on_started = lambda: tell.send_bytes(b"ready")
+
+    def say() -> None:
+        with contextlib.suppress(OSError):  # nobody waits for a worker that replaces one that died
+            tell.send_bytes(b"ready")
+
+    server.on_started = say
     signal.signal(signal.SIGTERM, lambda *_: None)  # see run_here
 
     def follow() -> None:
