@@ -24,7 +24,7 @@ IMPORTED = (
     "sklearn.cluster", "pydantic", "h5py", "nltk", "tqdm", "yaml", "matplotlib.figure",
     "galr.training.trainer", "galr.report.write", "galr.evaluation.evaluator",
     "galr.encoders.timm_maps", "galr.detectors.build", "galr.detectors.detect_segments",
-    "galr.preparation.own_data", "galr.preparation.command", "galr.local_features.__main__",
+    "galr.preparation.own_data", "galr.preparation.command", "galr.detectors.command",
     "galr.skipthoughts_training.__main__", "galr.commands.train", "galr.commands.test",
 )  # fmt: skip
 

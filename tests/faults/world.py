@@ -6,11 +6,9 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -272,18 +270,3 @@ COMMANDS = (
         "test on 2 ranks", "galr.commands.test", _options(), set_up=_with_trained, launcher=TWO,
     ),
 )  # fmt: skip
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-def ask_page(port: int, path: str, seconds: float = 10.0) -> bytes:
-    """The answer of the search page to a GET request."""
-    address = f"http://127.0.0.1:{port}{path}"
-    with urllib.request.urlopen(address, timeout=seconds) as answer:
-        content: bytes = answer.read()
-        return content
