@@ -40,7 +40,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
         world = World(Path(folder, "world"), build_shim(Path(folder)))
         expected = {}
-        world.prepare_trained()
         for number, (name, fault) in enumerate(
             itertools.islice(itertools.cycle(pairs), arguments.faults)
         ):

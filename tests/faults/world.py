@@ -23,6 +23,8 @@ from tests.tiny import ROOT, make_data
 # of the networks that torchvision and timm have, those with the smallest checkpoints
 BACKBONE = "timm:test_efficientnet" if find_spec("timm") else "shufflenet_v2_x0_5"
 PATIENCE = 300.0  # seconds without an end after which a command hangs
+WITHOUT_MODEL = ("train", "local_features build", "local_features detect", "data prepare",
+                 "skipthoughts", "sweep", "train on 2 ranks")  # fmt: skip
 QUERIES = ("a red square on the ground", "one blue frame")
 
 
@@ -111,12 +113,16 @@ class World:
 
     def fresh(self, command: Command) -> None:
         """Empties the work folder and puts what ``command`` needs into it."""
+        if command.name not in WITHOUT_MODEL:
+            self.prepare_trained()
         for path in self.work.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         command.set_up(self)
 
     def prepare_trained(self) -> None:
-        """Trains the experiment that other commands read, and keeps it beside the work folder."""
+        """Trains the experiment that some commands read, and keeps it beside the work folder."""
+        if (self.root / "trained").exists():
+            return
         run = self.run(TRAIN, TRAIN.argv(self))
         assert run.status == 0, run.err.read_text()
         (self.root / "trained").mkdir()
