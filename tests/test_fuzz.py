@@ -25,6 +25,7 @@ def made(tmp_path_factory):
 def check(root, name, path, read):
     path = root / path if isinstance(path, str) else path(root)
     original = path.read_bytes()
+    assert outcome(read, root) == ""  # the real file is read
     try:
         for number in range(MUTATIONS):
             content = mutated(original, random.Random(f"{SEED} {name} {number}"))

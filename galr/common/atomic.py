@@ -1,4 +1,4 @@
-"""Files that reach the disk whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def check_room(folder: str | Path, needed: int) -> None:
         raise RunError(
             folder,
             f"its disk has {free / 1e9:.2f} GB left of the {needed / 1e9:.2f} GB that are needed",
-            "free some, or name a folder on another disk",
+            "free some space, or use a folder on another disk",
         )
 
 

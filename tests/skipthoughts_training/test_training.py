@@ -181,7 +181,7 @@ def test_word_vectors_widen_the_vocabulary(corpus, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name text files by --corpus or folders by --captions"),
+        ([], "name text files with --corpus or folders with --captions"),
         (["--corpus", "nothing.txt"], "nothing.txt: cannot be read"),
         (["--captions", "nowhere"], "nowhere: there is no such data folder"),
         (["--corpus", "CORPUS", "--kind", "bi", "--hidden-dim", "7"], "--hidden-dim must be even"),
