@@ -36,6 +36,7 @@ NAMES_A_DELETE = 1000
 LEAST_IVFPQ = 10_000  # images: with fewer there is nothing to train the codes on
 EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
+PANICS = ("PanicException", "RustPanic")  # of the store's own language, on damaged files
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
 Floats = NDArray[np.float32]
@@ -151,7 +152,7 @@ class Store:
                 place or self.address, f"{what} ({_shortened(error)})", remedy
             ) from None
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of the store's own language
+            if type(error).__name__ not in PANICS:
                 raise
             raise UserError(self.address, what, remedy) from None
 
