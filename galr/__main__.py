@@ -35,7 +35,7 @@ COMMANDS = {
 
 def main() -> int:
     """Runs the subcommand in ``sys.argv``; returns the exit status."""
-    name, argv = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
+    name = (sys.argv[1:2] or ["--help"])[0]
     if name in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
@@ -48,7 +48,7 @@ def main() -> int:
         sys.stderr.write(f"galr: there is no command {name}; {hint}\n")
         return 2
     cli.called_as = f"galr {name}"
-    return cli.run(lambda words: _run(COMMANDS[name][0], words), argv)
+    return cli.run(lambda _: _run(COMMANDS[name][0], sys.argv[2:]))
 
 
 def _run(module: str, argv: Sequence[str] | None) -> None:

@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from galr.commands import train
+from galr.common import cli
+from galr.common.folder_lock import only_writer
 from galr.options import load_options
 from galr.training.step import TrainingStep
+from tests.faults.contents import curves
 from tests.processes import Command
 from tests.tiny import ROOT, make_data, run_script
 
@@ -112,6 +115,23 @@ def test_an_earlier_run_is_not_written_over_unasked(trained):
     again = run_script("train.py", "--path_opt", trained, "--resume")
     assert again.returncode == 0, again.stderr
     assert_same_weights(last_weights(trained, 0)["model"], before["model"])
+
+
+def test_a_log_that_a_killed_run_did_not_write_is_there_after_a_resume(trained, capsys):
+    folder = trained.parent / "checkpoint" / "tiny" / "1"
+    log, shown = (folder / "log.csv").read_text(), curves(folder)
+    (folder / "log.csv").unlink()
+    (folder / "last.pth.1.tmp").touch()
+    for path in folder.glob("events*"):
+        path.unlink()
+    with only_writer(folder.parent):
+        assert cli.run(train.main, ["--path_opt", str(trained), "--resume"]) == 1
+    assert "another run is writing to it" in capsys.readouterr().err
+    assert cli.run(train.main, ["--path_opt", str(trained), "--resume"]) == 0
+    assert (folder / "log.csv").read_text() == log
+    assert curves(folder) == shown
+    assert [step for step, _ in shown["train/loss"]] == [0, 1, 2]
+    assert not list(folder.glob("*.tmp"))
 
 
 def test_resuming_with_other_options_is_refused(trained):

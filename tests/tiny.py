@@ -143,5 +143,6 @@ def run_main(main: Callable[[Sequence[str] | None], None], *arguments: object) -
             except SystemExit as ended:  # of argparse
                 status = ended.code if isinstance(ended.code, int) else 1
     finally:
-        root.handlers[:], root.level = handlers, level
+        root.handlers[:] = handlers
+        root.setLevel(level)  # which clears what loggers remember of it
     return Done(status, out.getvalue(), shown.getvalue())

@@ -1,4 +1,4 @@
-"""What numpy raises on files that are damaged, or are none of its own."""
+"""The exceptions of numpy for damaged and foreign files."""
 
 import struct
 import tokenize

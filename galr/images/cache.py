@@ -56,7 +56,14 @@ class CachedRows:
         """``rows``, or all, of the array of that ``shape`` from byte ``offset`` of the file on."""
         self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
         self.rows = np.arange(shape[0]) if rows is None else rows
-        self.array: NDArray[Any] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+        try:
+            self.array: NDArray[Any] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+        except OSError as error:
+            raise RunError(
+                path,
+                f"cannot be read any more ({error.strerror})",
+                "run the command again, which makes it anew",
+            ) from None
 
     def __len__(self) -> int:
         return len(self.rows)

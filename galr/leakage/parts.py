@@ -19,6 +19,7 @@ from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)
 
+MOST = 100_000  # images that are decoded to be compared; it takes minutes, once
 COMPARED = (("validation", "train"), ("validation", "test"), ("test", "train"))
 
 
@@ -43,7 +44,7 @@ def shared(
 
     ``images``: the image names of ``train`` and ``validation``. A_captions_in_B is the share of
     A's captions that B has word for word, A_near_duplicates_in_B that of A's images that look like
-    one of B (``hashes.NEAR``), which is left out where images cannot be read.
+    one of B (``hashes.NEAR``), which is left out for unreadable images and for more than ``MOST``.
     """
     captions = {"test": test.captions}
     hashes: dict[str, NDArray[np.bool_]] = {}
@@ -57,8 +58,11 @@ def shared(
             for part, own in images.items()
         }
         captions |= {part: train.select(own).captions for part, own in rows.items()}
-        of_train, of_test = image_hashes(options, train), image_hashes(options, test)
-        hashes = {"test": of_test} | {part: of_train[own] for part, own in rows.items()}
+        if len(train.images) + len(test.images) > MOST:
+            logger.info("more than %d images: near-duplicates are not looked for", MOST)
+        else:
+            of_train, of_test = image_hashes(options, train), image_hashes(options, test)
+            hashes = {"test": of_test} | {part: of_train[own] for part, own in rows.items()}
     found = {}
     for part, other in COMPARED:
         if {part, other} <= captions.keys():

@@ -47,7 +47,7 @@ def validation_facts(row: Mapping[str, float], images: int, of_test: int) -> dic
     among = row.get(KEY)
     said = f"{images} images, {of_test} in the test part"
     if images < of_test:
-        said += ": fewer, so this mR is higher than it were among as many"
+        said += ": fewer, so this mR is higher than it would be among as many"
     elif among is not None:
         said += f": mR {among:.2f} among as many, the mean of {DRAWS} seeded draws"
     return {

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.atomic import temporary_name
 from galr.common.errors import UserError
 from galr.data.vocabulary import build_vocabulary, check_words
 from galr.images.decoding import AS_IT_IS, measured
@@ -128,7 +129,7 @@ def prepare_own(
 def _unpacked(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` for images that come with their captions; gone afterwards."""
     absolute = out.absolute()
-    folder = absolute.with_name(f"{absolute.name}.{os.getpid()}.tmp")
+    folder = temporary_name(absolute)
     try:
         yield folder
     finally:

@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from galr.common.atomic import check_writable, write_text
     from galr.common.errors import RunError, UserError
+    from galr.common.folder_lock import only_writer
     from galr.sweep.compare import cost_table
     from galr.sweep.runs import execute, plan_runs, without
     from galr.sweep.table import comma_separated, markdown, rows_of
@@ -88,16 +89,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
     out = Path(arguments.out)
     check_writable(out / "sweep.md")
-    failed = execute(
-        runs, arguments.jobs, arguments.cards, scripts, similarities=arguments.baseline is not None
-    )
-    rows = rows_of(without(planned, failed), validation=arguments.validation)
-    told = markdown(rows)
-    if arguments.baseline is not None:
-        told += "\n" + cost_table(without(planned, failed), arguments.baseline)
-    write_text(out / "sweep.md", told)
-    write_text(out / "sweep.csv", comma_separated(rows))
-    sys.stdout.write(f"{told}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
+    with only_writer(out, leftovers=""):
+        failed = execute(
+            runs,
+            arguments.jobs,
+            arguments.cards,
+            scripts,
+            similarities=arguments.baseline is not None,
+        )
+        rows = rows_of(without(planned, failed), validation=arguments.validation)
+        told = markdown(rows)
+        if arguments.baseline is not None:
+            told += "\n" + cost_table(without(planned, failed), arguments.baseline)
+        write_text(out / "sweep.md", told)
+        write_text(out / "sweep.csv", comma_separated(rows))
+        sys.stdout.write(f"{told}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
     if failed:
         raise RunError(
             failed[0].log,

@@ -8,7 +8,6 @@ import logging
 import os
 import queue
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from galr.common.atomic import check_writable
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.options import Options, load_options
+from galr.sweep.processes import ending_started, run_alone
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def execute(
         finally:
             free.put(slot)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ending_started():
         succeeded = list(pool.map(one, runs))
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
@@ -186,7 +186,7 @@ def _run_module(
 ) -> int:
     """The exit status of ``python -m module``; its output goes to ``log``."""
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+    return run_alone(command, log, environment)
 
 
 def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict[str, list[Run]]:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
-from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.common.saving import save_torch
 from galr.evaluation.results import versions
 from galr.images.trained_on import Digests, first_difference, known_digests
 from galr.model.build import read_checkpoint
@@ -130,8 +130,7 @@ class Checkpoint:
             "image_digests": {part: torch.from_numpy(x) for part, x in self.digests.items()},
             **self.identity,
         }
-        with atomic_path(path) as temporary:
-            torch.save(entries, temporary)
+        save_torch(path, entries, parents=False)  # a folder that was moved away is missed
 
     def load(
         self, path: Path, parts: Mapping[str, Stateful], content: bytes | None = None

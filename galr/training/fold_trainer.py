@@ -7,11 +7,11 @@ import math
 
 import torch
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
-from galr.common import distributed
+from galr.common import distributed, interrupts
 from galr.common.atomic import check_room, write_text
 from galr.common.errors import UserError
+from galr.common.events import Events
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.loaders import training_loader
@@ -125,7 +125,7 @@ class FoldTrainer:
             self._start()
         self.schedule.begin()
         self.state.setup_seconds = self.schedule.setup
-        with open_events(self.folder, self.state.epoch + 1) as events:
+        with open_events(self.folder, self.state.history) as events:
             try:
                 while not self.state.is_finished(self.options.optim):
                     self._run_epoch(self.state.epoch + 1, events)
@@ -174,7 +174,7 @@ class FoldTrainer:
         among = gallery_recall(similarity, owner, of_test) if of_test else None
         return metrics if among is None else metrics | {KEY: among}
 
-    def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
+    def _run_epoch(self, epoch: int, events: Events | None) -> None:
         row = {"epoch": float(epoch), **self.train_epoch(epoch)}
         row["cpu_seconds"] = self.schedule.seconds
         if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
@@ -237,4 +237,4 @@ class FoldTrainer:
         done = f"epoch {self.state.epoch} is the last one in {self.last}"
         if self.state.epoch < 0:
             done = "no epoch was finished"
-        return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
+        return f"{interrupts.told()}; {done}; train.py --resume continues from there"

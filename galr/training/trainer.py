@@ -11,6 +11,7 @@ from galr.common import distributed
 from galr.common.atomic import write_json
 from galr.common.device import choose_device
 from galr.common.errors import UserError
+from galr.common.folder_lock import only_writer_of_ranks
 from galr.evaluation.evaluator import Evaluation, evaluate_experiment
 from galr.evaluation.results import versions
 from galr.metrics.galleries import validation_facts
@@ -55,7 +56,8 @@ class Trainer:
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
-        with distributed.process_group(device):
+        held = only_writer_of_ranks(self.folder, "[0-9]*/*.tmp", device)
+        with distributed.process_group(device), held as lock:
             distributed.on_main(lambda: self._make_room(resume, overwrite), device)
             data = read_training_data(options, device)
             for warning in _warnings(options):
@@ -65,6 +67,7 @@ class Trainer:
             started = self.started
             for index in range(len(data.folds)):
                 state = FoldTrainer(data, index, device, started).fit()
+                lock.check()
                 started = clock(options.optim)
                 best = self._best(index, state, len(data.folds[index].validation), data.test_images)
                 summary.append({"fold": index, "validation": best})
@@ -111,6 +114,8 @@ class Trainer:
                 "--resume continues it, --overwrite deletes it, "
                 "and --set k_fold.experiment_name=NAME trains beside it",
             )
+        for path in sorted(earlier, key=lambda path: path.name != "last.pth"):
+            path.unlink()  # those first by which half of the earlier run would be resumed
         for fold in {path.parent for path in earlier}:
             shutil.rmtree(fold)
         return b""
