@@ -30,7 +30,7 @@ from galr.common.atomic import write_json
 from galr.data.annotations import Annotations, read_annotations
 from galr.data.captions import Captions, caption_loader
 from galr.data.vocabulary import Vocabulary, build_vocabulary
-from galr.model.reduced_precision import Precision, in_precision
+from galr.encoders.reduced_precision import Precision, in_precision
 from galr.model.skipthoughts import BayesianUniSkip, SentenceEncoder
 from galr.options import DatasetOptions
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up the environment, then runs format check, lint, types, the test suite, the tour and the documentation.
+# Sets up the environment, then runs format check, lint, types, the test suite, the tour and the documentation, and
+# compares requirements.lock with the ranges and the package index.
 #
 #   bash exec/run_tests.sh                    everything
 #   bash exec/run_tests.sh tests/model -x     any arguments of pytest
@@ -15,6 +16,7 @@ source exec/setup.sh requirements-dev.txt
 # one process a core, each with one thread
 OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto "$@"
 if [ $# -eq 0 ]; then
+  bash exec/check_lock.sh --resolve
   "$PYTHON" -m pytest -m tour tests/test_tour.py # docs/tour.ipynb, on all cores
   bash exec/build_docs.sh
 fi

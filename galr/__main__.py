@@ -12,7 +12,7 @@ from galr.common import cli
 
 # subcommand: the module whose main(argv) it runs, and what it does
 COMMANDS = {
-    "quickstart": ("galr.quickstart.__main__", "from pictures and captions to a search page"),
+    "quickstart": ("galr.quickstart.__main__", "from images and captions to a search page"),
     "train": ("galr.commands.train", "train over the folds of an experiment"),
     "test": ("galr.commands.test", "evaluate all folds on the test part"),
     "test-single": ("galr.commands.test_single", "evaluate one checkpoint"),
@@ -35,7 +35,7 @@ COMMANDS = {
 
 def main() -> int:
     """Runs the subcommand in ``sys.argv``; returns the exit status."""
-    name, argv = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
+    name = (sys.argv[1:2] or ["--help"])[0]
     if name in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
@@ -48,7 +48,7 @@ def main() -> int:
         sys.stderr.write(f"galr: there is no command {name}; {hint}\n")
         return 2
     cli.called_as = f"galr {name}"
-    return cli.run(lambda words: _run(COMMANDS[name][0], words), argv)
+    return cli.run(lambda _: _run(COMMANDS[name][0], sys.argv[2:]))
 
 
 def _run(module: str, argv: Sequence[str] | None) -> None:

@@ -73,7 +73,7 @@ def _untrained(path_opt: str | Path | None) -> dict[str, Any]:
     if options is None or options.model.image_text.name is None:
         raise UserError(
             "--checkpoint",
-            "is left out, and --path_opt names no options with model.image_text",
+            "is missing, and --path_opt names no options with model.image_text",
             "name a checkpoint, or such options",
         )
     model = build_model(options, ())

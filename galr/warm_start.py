@@ -91,7 +91,7 @@ def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
     if nothing_left:
         raise RunError(
             "--seconds",
-            f"{seconds:g} are spent before the first step: reading the images took "
+            f"{seconds:g} s are used up before the first step: reading the images took "
             f"{schedule.seconds:.1f}",
             "increase it",
         )

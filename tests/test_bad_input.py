@@ -96,16 +96,19 @@ def checkpoint(change):
 
 
 class Malicious:
+    def __init__(self, root):
+        self.trace = root / "code_was_run"
+
     def __reduce__(self):
-        return (exec, ("open('/tmp/galr_was_here', 'w')",))
+        return (exec, (f"open({str(self.trace)!r}, 'w').close()",))
 
 
 def malicious(root):
-    torch.save({"model": {}, "epoch": Malicious()}, root / BEST)
+    torch.save({"model": {}, "epoch": Malicious(root)}, root / BEST)
 
 
 def malicious_pickle(root):
-    (root / BEST).write_bytes(pickle.dumps(Malicious()))
+    (root / BEST).write_bytes(pickle.dumps(Malicious(root)))
 
 
 DATA, BEST = "data/tiny_precomp", "checkpoint/tiny/0/best.pth"
@@ -215,10 +218,13 @@ def test_one_line_names_place_and_remedy(root, capfd, name):
     assert not list(root.rglob("*.tmp"))
 
 
-def test_nothing_of_a_malicious_file_was_run():
-    from pathlib import Path
-
-    assert not Path("/tmp/galr_was_here").exists()
+@pytest.mark.parametrize("spoil", [malicious, malicious_pickle])
+def test_nothing_of_a_malicious_file_is_run(root, spoil):
+    spoil(root)
+    assert run(SINGLE, "--path_opt", root / "tiny.yaml", "--resume", root / BEST) == 2
+    assert not (root / "code_was_run").exists()
+    pickle.loads(pickle.dumps(Malicious(root)))  # noqa: S301 - that it would leave its trace
+    assert (root / "code_was_run").exists()
 
 
 def test_the_process_ends_with_the_status_and_no_traceback(root):

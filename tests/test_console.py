@@ -9,8 +9,8 @@ import pytest
 from galr import __main__ as console
 from galr import __version__
 from galr.common.errors import UserError
+from galr.common.options_files import find_options
 from galr.options import load_options
-from galr.options.find import find_options
 from tests.tiny import ROOT, make_data
 
 

@@ -50,7 +50,7 @@ def test_a_folder_gives_the_model_back_and_is_tested_like_a_checkpoint(best, tmp
 def test_the_card_says_what_the_model_is(best, tmp_path):
     export(best, tmp_path / "shared")
     card = (tmp_path / "shared" / "README.md").read_text()
-    assert "| backbone | resnet18, images of 32 pixels |" in card
+    assert "| backbone | timm:test_resnet, images of 32 pixels |" in card
     assert "| training images | 16 |" in card
     assert "| seed, fold | 5, 0 |" in card
 

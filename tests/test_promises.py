@@ -1,4 +1,4 @@
-"""Each promise of SECURITY.md and docs/reliability.md names a test that there is."""
+"""Each guarantee of SECURITY.md and docs/reliability.md names an existing test."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = [
     (page, row)
     for page in ("SECURITY.md", "docs/reliability.md")
-    for row in re.findall(r"^\| (?!promise|---).*$", (ROOT / page).read_text(), re.MULTILINE)
+    for row in re.findall(r"^\| (?!guarantee|---).*$", (ROOT / page).read_text(), re.MULTILINE)
 ]
 
 

@@ -11,8 +11,14 @@ import time
 import pytest
 import torch
 
+from galr.commands import train
+from galr.common import cli
+from galr.common.folder_lock import only_writer
 from galr.options import load_options
-from tests.tiny import ROOT, command, hear_interrupts, make_data, run_script
+from galr.training.step import TrainingStep
+from tests.faults.contents import curves
+from tests.processes import Command
+from tests.tiny import ROOT, make_data, run_script
 
 
 def last_weights(options, fold):
@@ -30,7 +36,11 @@ def assert_same_weights(one, other):
 def trained(tmp_path_factory):
     """The options of an experiment that was trained without a stop."""
     options = make_data(tmp_path_factory.mktemp("trained"))
-    done = run_script("train.py", "--path_opt", options, "--out", options.parent / "summary.json")
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", "--path_opt", options,
+         "--out", options.parent / "summary.json"],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return options
 
@@ -107,6 +117,23 @@ def test_an_earlier_run_is_not_written_over_unasked(trained):
     assert_same_weights(last_weights(trained, 0)["model"], before["model"])
 
 
+def test_a_log_that_a_killed_run_did_not_write_is_there_after_a_resume(trained, capsys):
+    folder = trained.parent / "checkpoint" / "tiny" / "1"
+    log, shown = (folder / "log.csv").read_text(), curves(folder)
+    (folder / "log.csv").unlink()
+    (folder / "last.pth.1.tmp").touch()
+    for path in folder.glob("events*"):
+        path.unlink()
+    with only_writer(folder.parent):
+        assert cli.run(train.main, ["--path_opt", str(trained), "--resume"]) == 1
+    assert "another run is writing to it" in capsys.readouterr().err
+    assert cli.run(train.main, ["--path_opt", str(trained), "--resume"]) == 0
+    assert (folder / "log.csv").read_text() == log
+    assert curves(folder) == shown
+    assert [step for step, _ in shown["train/loss"]] == [0, 1, 2]
+    assert not list(folder.glob("*.tmp"))
+
+
 def test_resuming_with_other_options_is_refused(trained):
     done = run_script("train.py", "--path_opt", trained, "--resume", "--set", "optim.margin=0.3")
     assert done.returncode == 2
@@ -114,40 +141,24 @@ def test_resuming_with_other_options_is_refused(trained):
     assert done.stderr.strip().count("error:") == 1
 
 
-KILLED_IN_STEP = """\
-import os, pathlib, signal, sys
-sys.path.insert(0, os.environ["PROJECT"])
-import train
-from galr.common import cli
-from galr.training.step import TrainingStep
-step, sign, left = TrainingStep.step, pathlib.Path(os.environ["SIGN"]), int(os.environ["STEPS"])
-def counted_step(*arguments):
-    global left
-    if sign.exists():
-        if left == 0:
-            os.killpg(0, signal.SIGKILL)
-        left -= 1
-    return step(*arguments)
-TrainingStep.step = counted_step
-sys.exit(cli.run(train.main))
-"""
+def killed_in_step(sign, steps):
+    """Has training kill its process group in the step after ``steps``, once ``sign`` is there."""
+    step, left = TrainingStep.step, [steps]
 
+    def counted_step(*arguments):
+        if sign.exists():
+            if left[0] == 0:
+                os.killpg(0, signal.SIGKILL)
+            left[0] -= 1
+        return step(*arguments)
 
-def start_training(*arguments, code=None, **environment):
-    """Starts train.py, or ``code`` in its place, in a process group of its own."""
-    program = command("train.py") if code is None else [sys.executable, "-c", code]
-    return subprocess.Popen(
-        [*program, *map(str, arguments)],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PROJECT": str(ROOT), **environment},
-        start_new_session=True,
-    )
+    TrainingStep.step = counted_step
 
 
 def wait_for(path, process):
     deadline = time.monotonic() + 60
     while not path.exists():
-        assert process.poll() is None
+        assert process.is_running()
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -159,16 +170,19 @@ def test_killed_at_any_moment_and_resumed_is_as_never_stopped(trained, tmp_path,
     folder = options.parent / "checkpoint" / "tiny"
 
     # anywhere in the first fold: within a step, a validation, or the writing of a checkpoint
-    process = start_training(*arguments)
+    process = Command(train.main, *arguments, folder=tmp_path)
     wait_for(folder / "0" / "last.pth", process)
-    time.sleep(random.Random(workers).uniform(0, 0.7))
-    assert process.poll() is None
+    time.sleep(random.Random(workers).uniform(0, 0.2))
+    assert process.is_running()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
     # an epoch has three steps: this is within the second epoch of the second fold
-    sign = {"SIGN": str(folder / "1" / "last.pth"), "STEPS": "4"}
-    assert start_training(*arguments, code=KILLED_IN_STEP, **sign).wait(60) == -signal.SIGKILL
+    process = Command(
+        train.main, *arguments, folder=tmp_path, setup=killed_in_step,
+        values=(folder / "1" / "last.pth", 4),
+    )  # fmt: skip
+    assert process.wait().returncode == -signal.SIGKILL
     assert last_weights(options, 0)["epoch"] == 2
     assert last_weights(options, 1)["epoch"] == 0
 
@@ -181,21 +195,20 @@ def test_killed_at_any_moment_and_resumed_is_as_never_stopped(trained, tmp_path,
         assert len(resumed["progress"]["history"]) == 3
 
 
+def hear_interrupts():
+    """As a process of a shell does; one of a test that runs in the background would not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     options = make_data(tmp_path)
-    process = subprocess.Popen(
-        command("train.py", "--path_opt", options, "--set", "optim.epochs=100000"),
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=hear_interrupts,
-    )
-    last = options.parent / "checkpoint" / "tiny" / "0" / "best.pth"
-    deadline = time.monotonic() + 60
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, shown = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "train.py --resume continues" in shown.splitlines()[-1]
-    assert "Traceback" not in shown
+    process = Command(
+        train.main, "--path_opt", options, "--set", "optim.epochs=100000", folder=tmp_path,
+        setup=hear_interrupts,
+    )  # fmt: skip
+    wait_for(options.parent / "checkpoint" / "tiny" / "0" / "best.pth", process)
+    os.kill(process.pid, signal.SIGINT)
+    done = process.wait()
+    assert done.returncode == 130
+    assert "train.py --resume continues" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ import torch
 
 from galr import warm_start
 from galr.common.errors import RunError
-from galr.model.backbone import Backbone, build_backbone
+from galr.model.backbone import build_backbone, empty_backbone
 from galr.options import BackboneOptions, load_options
 from galr.training import schedule
 from tests.tiny import make_data, run_module
@@ -16,23 +16,25 @@ def test_two_views_of_an_image_are_told_from_those_of_others(tmp_path, caplog):
     overrides = ["optim.lr=0.001", "logs.print_freq=1", "dataset.batch_size=20"]
     options = load_options(make_data(tmp_path), overrides)
     with caplog.at_level(logging.INFO, logger=warm_start.__name__):
-        weights = warm_start.pretrain(options, seconds=8)
+        weights = warm_start.pretrain(options, seconds=2)
     losses = [record.args[2] for record in caplog.records if record.name == warm_start.__name__]
     assert len(losses) > 10
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     torch.manual_seed(options.seed)
-    start = Backbone().state_dict()
+    start = empty_backbone(options.model.backbone, 32).net.state_dict()
     assert weights.keys() == start.keys()
-    assert not torch.equal(weights["layer4.1.conv2.weight"], start["layer4.1.conv2.weight"])
+    name = "layer4.0.conv2.weight"
+    assert not torch.equal(weights[name], start[name])
 
 
 def test_the_file_is_a_start_for_training(tmp_path):
     base, out = make_data(tmp_path), tmp_path / "backbone.pth"
     done = run_module("galr.warm_start", "--path_opt", base, "--seconds", "1", "--out", out)
     assert done.returncode == 0, done.stderr
-    trunk = build_backbone(BackboneOptions(weights=str(out)))
+    options = BackboneOptions(name="timm:test_resnet", weights=str(out))
+    trunk = build_backbone(options, 32).net
     stored = torch.load(out, weights_only=True)
-    assert torch.equal(trunk.state_dict()["conv1.weight"], stored["conv1.weight"])
+    assert torch.equal(trunk.state_dict()["layer1.0.conv1.weight"], stored["layer1.0.conv1.weight"])
 
 
 @pytest.mark.parametrize(
@@ -64,5 +66,5 @@ def test_seconds_that_reading_takes_are_an_error(tmp_path, monkeypatch):
     options = load_options(make_data(tmp_path))
     seconds = itertools.count(1)
     monkeypatch.setattr(schedule, "cpu_seconds", lambda: float(next(seconds)))
-    with pytest.raises(RunError, match=r"0\.5 are spent before the first step"):
+    with pytest.raises(RunError, match=r"0\.5 s are used up before the first step"):
         warm_start.pretrain(options, seconds=0.5)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import importlib
+import io
+import logging
 import signal
-import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import yaml
 from PIL import Image
 
+from galr.common import cli
 from galr.data.vocabulary import Vocabulary
 from galr.options import DreaOptions
 
@@ -66,7 +71,7 @@ def make_data(root: Path) -> Path:
     options = {
         "seed": 5,
         "model": {
-            "backbone": {"weights": None},
+            "backbone": {"name": "timm:test_resnet", "weights": None},
             "seq2vec": {"pretrained": False, "word_dim": 8, "hidden_dim": 16},
             "fusion": {
                 "mca_HIDDEN_SIZE": 16,
@@ -103,24 +108,41 @@ def command(script: str, *arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, arguments)]
 
 
-def run_script(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs a script as people do, with one thread."""
-    return subprocess.run(
-        command(script, *arguments),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+class Done(NamedTuple):
+    """What a command leaves, as ``subprocess.run`` calls it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run_module(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m module`` as people do, with one thread."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+def run_script(script: str, *arguments: object) -> Done:
+    """Runs a script in this process: ``train.py`` and its kin, or one of ``benchmarks``."""
+    folder, _, name = script.removesuffix(".py").rpartition("/")
+    return run_main(importlib.import_module(f"{folder or 'galr.commands'}.{name}").main, *arguments)
+
+
+def run_module(name: str, *arguments: object) -> Done:
+    """Runs ``python -m name`` in this process."""
+    found = importlib.import_module(name)
+    if not hasattr(found, "main"):
+        found = importlib.import_module(f"{name}.__main__")
+    return run_main(found.main, *arguments)
+
+
+def run_main(main: Callable[[Sequence[str] | None], None], *arguments: object) -> Done:
+    """Runs a command in this process, with its log on stderr as in one of its own."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    out, shown = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(shown):
+            try:
+                status = cli.run(main, list(map(str, arguments)))
+            except SystemExit as ended:  # of argparse
+                status = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)  # which clears what loggers remember of it
+    return Done(status, out.getvalue(), shown.getvalue())

@@ -44,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "for python -m postprocessing.compare",
     )
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
+    cli.add_verify_argument(parser)
     arguments = parser.parse_args(argv)
 
     from galr.common import distributed
+    from galr.doctor.stores import verify
     from galr.evaluation.evaluator import evaluate_experiment
     from galr.evaluation.trained_fold import experiment_options
     from galr.options import load_options
@@ -59,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if own
         else load_options(arguments.path_opt or cli.OPTIONS_FILE, arguments.overrides)
     )
+    if arguments.verify:
+        verify(options)
     evaluation = evaluate_experiment(
         options,
         arguments.out,

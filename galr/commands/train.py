@@ -36,14 +36,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="also write the best validation results of each fold, as JSON"
     )
+    cli.add_verify_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.resume and arguments.overwrite:
         parser.error("--resume and --overwrite exclude each other")
 
+    from galr.doctor.stores import verify
     from galr.options import load_options
     from galr.training.trainer import Trainer
 
     options = load_options(arguments.path_opt, arguments.overrides)
+    if arguments.verify:
+        verify(options)
     trainer = Trainer(options, started=0.0)  # a time budget includes the start of the process
     trainer.fit(resume=arguments.resume, overwrite=arguments.overwrite, out=arguments.out)
 

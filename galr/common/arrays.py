@@ -1,4 +1,4 @@
-"""What numpy raises on files that are damaged, or are none of its own."""
+"""The exceptions of numpy for damaged and foreign files."""
 
 import struct
 import tokenize
@@ -15,6 +15,7 @@ DAMAGED_ARRAYS = (
     EOFError,
     SyntaxError,
     MemoryError,
+    OverflowError,  # a length of more than 64 bits
     RuntimeError,
     tokenize.TokenError,
     zipfile.BadZipFile,

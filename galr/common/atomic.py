@@ -1,13 +1,17 @@
-"""Files that reach the disk whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +19,18 @@ from galr.common.errors import RunError
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; it replaces ``path`` when the block ends well.
 
-    Parent folders are made. Raises RunError where the disk refuses.
+    With ``parents`` missing folders are made. What killed runs of this machine left in the folder
+    is removed. Raises RunError where the disk refuses.
     """
     path = Path(path)
-    # the process number keeps two runs that write the same file from mixing their bytes
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.absolute().parent, os.getpid())
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -34,6 +40,44 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside ``path`` that no other living process uses, and that tells whose it is."""
+    return path.with_name(f"{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+@lru_cache
+def _machine() -> str:
+    """What process numbers are valid in: a machine, and in it a container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
+
+
+@lru_cache(maxsize=1024)
+def _remove_leftovers(folder: Path, _: int) -> None:
+    """Removes what dead processes were writing; looks into a folder once a process."""
+    for entry in os.scandir(folder):
+        found = re.search(r"\.(\w{8})-(\d+)\.tmp$", entry.name)
+        if found and found[1] == _machine() and not _is_alive(int(found[2])):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another person
+        pass
+    return True
 
 
 def check_writable(path: str | Path) -> None:
@@ -59,7 +103,7 @@ def check_room(folder: str | Path, needed: int) -> None:
         raise RunError(
             folder,
             f"its disk has {free / 1e9:.2f} GB left of the {needed / 1e9:.2f} GB that are needed",
-            "free some, or name a folder on another disk",
+            "free some space, or use a folder on another disk",
         )
 
 
@@ -71,9 +115,9 @@ def _refused(path: Path, error: OSError) -> RunError:
     )
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, atomically."""
-    with atomic_path(path) as temporary:
+def write_text(path: str | Path, text: str, *, parents: bool = True) -> None:
+    """Writes ``text`` as UTF-8, atomically; ``parents`` as in ``atomic_path``."""
+    with atomic_path(path, parents=parents) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

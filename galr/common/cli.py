@@ -1,4 +1,4 @@
-"""What every script shares: its exit status, its log lines, its errors in one line."""
+"""What all commands share: exit status, log lines, errors in one line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from galr.common import interrupts
 from galr.common.errors import UserError
 from galr.common.memory import keep_freed_memory
+from galr.common.processes import death_of_loader
 
 # the name that the console command was called by; None for a script or module
 called_as: str | None = None
@@ -73,6 +75,15 @@ def add_options_arguments(
     )
 
 
+def add_verify_argument(parser: argparse.ArgumentParser) -> None:
+    """``--verify``, for the commands that read caches and stores."""
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="first compare caches and local features with all images that they were made of",
+    )
+
+
 def add_scaling_arguments(parser: argparse.ArgumentParser) -> None:
     """``--pixel-range``, ``--bands`` and ``--no-data``, as the dataset options of those names."""
     group = parser.add_argument_group("images with more than 8 bits or three bands")
@@ -119,10 +130,17 @@ def at_least_1(text: str) -> int:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C).
+    """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C),
+    143 (SIGTERM).
 
+    Without ``argv`` this is a whole script, and another signal while Python ends kills it at once.
     GALR_DEBUG=1 in the environment shows the traceback of an error as well.
     """
+    with interrupts.stoppable(is_script=argv is None):
+        return _run(main, argv)
+
+
+def _run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None) -> int:
     # before torch is imported: threads that spin while they wait make a run five times slower
     # where another one shares the cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -136,22 +154,32 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     try:
         main(argv)
         sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        return _stopped(str(error))
     except UserError as error:
+        if interrupts.came():
+            return _stopped()
         _show(error)
         return error.status
-    except KeyboardInterrupt as error:
-        message = str(error) or "stopped by Ctrl-C"
-        print(message, file=sys.stderr)  # noqa: T201 - a script's last line
-        return 130
     except BrokenPipeError:
         # the reader of our output (head, less) has gone; a second flush at exit must not fail too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence of a script
+        if interrupts.came():  # whatever a library has made of it
+            return _stopped()
+        if (death := death_of_loader(error)) is not None:
+            _show(death)
+            return death.status
         text = " ".join(str(error).split())
         _show(f"unexpected {type(error).__name__}: {text}; run with GALR_DEBUG=1 to see where")
         return 1
     return 0
+
+
+def _stopped(message: str = "") -> int:
+    print(message or interrupts.told(), file=sys.stderr)  # noqa: T201 - a script's last line
+    return interrupts.status()
 
 
 def _show(error: UserError | str) -> None:

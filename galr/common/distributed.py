@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 
 # one rank may decode a whole data set while the others wait
 PATIENCE = timedelta(hours=6)
@@ -50,7 +50,10 @@ def local_device(wanted: str) -> str:
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Joins the ranks for the block: by NCCL on CUDA, by gloo on CPUs; nothing for one process."""
+    """Joins the ranks for the block: by NCCL on CUDA, by gloo on CPUs; nothing for one process.
+
+    Raises RunError where another rank was lost.
+    """
     if not is_launched():
         yield
         return
@@ -59,6 +62,16 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield
+    except RuntimeError as error:
+        # DistBackendError is one; gloo raises a bare one
+        lost = ("gloo", "NCCL", "onnection closed", "onnection reset", "DistBackend")
+        if not any(word in f"{type(error).__name__} {error}" for word in lost):
+            raise
+        raise RunError(
+            f"rank {rank()}",
+            f"has lost another rank ({str(error).strip().splitlines()[0]})",
+            "see what that one said; a training goes on by --resume",
+        ) from None
     finally:
         dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""The one exception that scripts turn into a line and an exit status."""
+"""The exceptions that commands report as one line and an exit status."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from galr.common import interrupts
+
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -49,7 +51,8 @@ class Progress:
             self._bar.close()
 
     def advance(self, items: int) -> None:
-        """Counts ``items`` more."""
+        """Counts ``items`` more; raises KeyboardInterrupt where one was lost on its way."""
+        interrupts.check()
         self.done += items
         if _whole is not None:
             _whole.show(self.title, self.done, self.total)

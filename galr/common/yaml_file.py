@@ -12,7 +12,7 @@ from galr.common.errors import UserError
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would take the last in silence."""
+    """Refuses a repeated key, of which YAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping of a node; MarkedYAMLError for a repeated key."""
@@ -21,7 +21,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
             key = key_node.value
             if key in seen and key != "<<":
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key} stands twice", problem_mark=key_node.start_mark
+                    problem=f"the key {key} occurs twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

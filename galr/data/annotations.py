@@ -87,6 +87,14 @@ def read_annotations(
     return _without_empty(annotations, caps_path, empty_captions)
 
 
+def image_count(data_path: str | Path, split: str) -> int | None:
+    """How many images a split names; None where that cannot be read."""
+    try:
+        return len(set(read_lines(Path(data_path, f"{split}_filename.txt"))))
+    except (UserError, OSError):
+        return None
+
+
 def caption_groups(captions: Sequence[str]) -> NDArray[np.int64]:
     """The number of each caption's text: (C,) int64, equal where two captions read the same.
 
@@ -104,7 +112,7 @@ def annotation_files(data_path: str | Path, split: str) -> tuple[Path, Path]:
         raise UserError(
             folder,
             "there is no such data folder",
-            "make it with python -m galr.data prepare, or name another one by dataset.data_path "
+            "make it with python -m galr.data prepare, or set dataset.data_path to another one "
             "(docs/data.md)",
         )
     paths = folder / f"{split}_caps.txt", folder / f"{split}_filename.txt"
@@ -136,14 +144,14 @@ def image_names(names: Sequence[str], folder: str | Path, path: Path) -> list[st
         raise UserError(
             folder,
             "there is no such folder of images",
-            "put the images there, or name their folder by dataset.image_path (docs/data.md)",
+            "put the images there, or set dataset.image_path (docs/data.md)",
         )
     return found_names(names, folder, lambda index: f"{path}:{index + 1}")
 
 
 def _check_names(names: list[str], path: Path) -> None:
     if not names:
-        raise UserError(path, "is empty", "it needs the file name of an image a line")
+        raise UserError(path, "is empty", "there must be one image file name per line")
     if "" in names:
         raise UserError(
             f"{path}:{names.index('') + 1}", "names no image", "write one or delete the line"
@@ -165,14 +173,14 @@ def _match(
         raise UserError(
             caps_path,
             f"does not fit its images: {counts}",
-            "there must be a name a caption, or a name an image and equally many captions each",
+            "give one name per caption, or one per image with the same number of captions each",
         )
     if len(images) < len(names):
         first = next(line for line, name in enumerate(names) if name in names[:line])
         raise UserError(
             f"{path}:{first + 1}",
             f"names {names[first]} again, with {counts}",
-            "name each image once, or name one a caption",
+            "name each image once, or give one name per caption",
         )
     return np.repeat(np.arange(len(images)), len(captions) // len(names))
 
@@ -186,7 +194,7 @@ def _without_empty(annotations: Annotations, path: Path, expected: int) -> Annot
         raise UserError(
             f"{path}:{empty[0] + 1}",
             f"is an empty caption ({len(empty)} in the file)",
-            f"write it, or leave them out by dataset.empty_captions = {len(empty)}",
+            f"write it, or skip them with dataset.empty_captions = {len(empty)}",
         )
     described = np.unique(annotations.caption_to_image[filled])
     logger.info(

@@ -73,8 +73,8 @@ def _check_meaning(
             f"{split} captions",
             f"none of the {total} has a word of the vocabulary, for example "
             f"{annotations.captions[0]!a}",
-            "make it of these captions by vocab.py, in other languages with "
-            "dataset.tokenizer=characters or whitespace",
+            "build it from these captions with vocab.py; for other languages than English, with "
+            "dataset.tokenizer=whitespace or characters",
         )
     if unknown > MANY_UNKNOWN * total:
         logger.warning(

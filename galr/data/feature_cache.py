@@ -20,10 +20,10 @@ from torch import Tensor
 from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed
-from galr.data.image_cache import ImageFiles
 from galr.data.transforms import PLACING, place, rotate_and_crop
 from galr.images.cache import Cache, CachedRows, NoRoomError
 from galr.images.decoding import decode_image, resize_to_square
+from galr.images.square_files import ImageFiles
 from galr.options import DatasetOptions
 
 TITLE = "feature cache"

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from galr.common.errors import RunError, UserError
-from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
+from galr.common import processes
+from galr.common.errors import UserError
+from galr.common.processes import leave_interrupts_to_parent, starting_processes
 
 Made = TypeVar("Made", covariant=True)
 
@@ -33,7 +34,7 @@ class BatchLoader(DataLoader[Made]):
         persistent: bool = False,
     ) -> None:
         # more processes than cores only compete for them, and torch would warn
-        workers = min(workers, cores())
+        workers = min(workers, processes.cores())
         super().__init__(
             _ReturnsErrors(dataset),
             batch_size=None,
@@ -80,10 +81,6 @@ def _worker_deaths() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if (death := processes.death_of_loader(error)) is None:
             raise
-        raise RunError(
-            "dataset.workers",
-            f"a process that loads images has died ({error})",
-            "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
-        ) from error
+        raise death from error

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations, image_names, read_annotations, read_lines
-from galr.data.image_cache import ImageFiles, Images, image_files, open_images
+from galr.data.image_cache import Images, image_files, open_images
+from galr.images.content import image_digests
 from galr.images.decoding import measured
 from galr.images.scaling import Scaling
+from galr.images.square_files import ImageFiles
+from galr.language.plausibility import warn_of_shift, warn_of_swap
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.options import Options
 
@@ -66,11 +69,21 @@ def read_split(options: Options, split: str) -> Split:
         dataset.image_folder,
         empty_captions=dataset.empty_captions if split == "train" else 0,
     )
+    _warn_of_implausible(annotations, Path(dataset.data_path))
     return Split(
         _with_pixel_range(options, annotations),
         annotations,
         _local_features(options, annotations.images, split),
     )
+
+
+def _warn_of_implausible(annotations: Annotations, folder: Path) -> None:
+    own = folder / f"{annotations.split}_caps.txt"
+    warn_of_shift(annotations.captions, annotations.caption_to_image, own)
+    test = folder / "test_filename.txt"
+    if annotations.split == "train" and test.is_file():
+        with contextlib.suppress(UserError):  # training does not need it
+            warn_of_swap(annotations.images, read_lines(test), test)
 
 
 def _with_pixel_range(options: Options, annotations: Annotations) -> Options:
@@ -92,4 +105,6 @@ def _local_features(options: Options, images: Sequence[str], split: str) -> Loca
     if path == "zeros":
         return LocalFeatures.zeros(len(images), drea)
     movable = options.dataset.augment.move_objects and split == "train"
-    return read_local_features(path, images, drea, movable=movable)
+    return read_local_features(
+        path, images, drea, movable=movable, digests=lambda: image_digests(options.dataset, images)
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
-from galr.data.words import STOP_WORDS, tokenize
+from galr.language.words import STOP_WORDS, tokenize
 from galr.options import Options
 
 UNKNOWN = "<unk>"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galr.common.atomic import write_json, write_text
+from galr.common.atomic import temporary_name, write_json, write_text
 from galr.common.errors import RunError, UserError
 from galr.demo.detections import detection_lines
 from galr.demo.scenes import SCENES, SMALL_OBJECTS, Scene, draw_scene
@@ -108,8 +108,7 @@ def _complete(folder: Path, options: DemoOptions) -> bool:
 def _replacing(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place when the block ends well."""
     place = folder.absolute()  # "." has no name
-    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
-    old = place.with_name(f"{place.name}.{os.getpid()}.old.tmp")
+    temporary, old = temporary_name(place), temporary_name(place.with_name(f"{place.name}.old"))
     try:
         # a container gives out the same number again, perhaps after a run that was killed
         shutil.rmtree(temporary, ignore_errors=True)

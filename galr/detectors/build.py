@@ -17,6 +17,8 @@ from galr.common.errors import UserError
 from galr.common.parallel import in_processes
 from galr.detectors.image_folder import ImageFolder, header_size
 from galr.detectors.reading import Format, Job, read_jobs
+from galr.detectors.verify import detections_digest
+from galr.images.content import image_contents
 from galr.local_features.classes import ClassNames
 from galr.local_features.detections import Detections, clip, faults
 from galr.local_features.drea import build_local_features
@@ -102,10 +104,13 @@ def build_store(
         report.left_out += built.faults
     if report.left_out and not skip_bad:
         raise _first_of(report.left_out)
-    origin = Origin(kind, tuple(map(str, detections)), str(images), numbering)
-    write_local_features(
-        out, folder.names, representation, adjacency, drea, f"{kind} detections", origin
+    origin = Origin(
+        kind, tuple(map(str, detections)), str(images), numbering, detections_digest(detections)
     )
+    write_local_features(
+        out, folder.names, representation, adjacency, drea, f"{kind} detections", origin,
+        image_contents(folder.folder, folder.names).digests,
+    )  # fmt: skip
     report.seconds = time.monotonic() - started
     objects = np.einsum("inn->in", adjacency) > 0
     report.kept, report.with_objects = int(objects.sum()), int(objects.any(axis=1).sum())

@@ -140,6 +140,8 @@ def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
     )
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
     parser.add_argument("--image", metavar="NAME", help="the objects of one image")
+    cli.add_verify_argument(parser)
+    parser.add_argument("--images", metavar="DIR", help="with --verify: their folder, if moved")
     parser.set_defaults(run=_inspect)
 
 
@@ -207,9 +209,12 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 def _inspect(arguments: argparse.Namespace) -> None:
     from galr.detectors.inspect import image_lines, store_lines
+    from galr.detectors.verify import verify_store
     from galr.local_features.store import read_store
 
     store = read_store(arguments.store)
+    if arguments.verify:
+        sys.stdout.write("\n".join(verify_store(store, arguments.images)) + "\n")
     told = store_lines(store) if arguments.image is None else image_lines(store, arguments.image)
     sys.stdout.write("\n".join(told) + "\n")
 

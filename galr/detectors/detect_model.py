@@ -55,7 +55,7 @@ def detect_with_model(
                 lines = list(_lines(result, picture.size, model.names, names, writer.written))
                 writer.write(name, lines)
             progress.advance(len(chosen))
-    return writer.written
+    return writer.finish()
 
 
 def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional package

@@ -64,7 +64,7 @@ def detect_segments(
                 for kind, score, box in zip(kinds, found.scores, found.boxes, strict=True)
             ],
         )
-    return writer.written
+    return writer.finish()
 
 
 def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int] | None:

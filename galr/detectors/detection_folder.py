@@ -23,15 +23,23 @@ class Written:
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> detections
 
 
+UNFINISHED = ".unfinished"  # in a folder that does not hold all images yet
+
+
 class DetectionFolder:
-    """Writes a text file an image; the folder must be new or empty."""
+    """Writes a text file an image; the folder must be new or empty, or of a run that was stopped.
+
+    ``finish`` says that it holds all.
+    """
 
     def __init__(self, folder: str | Path, images: ImageFolder) -> None:
         self.folder = Path(folder)
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        mark = self.folder / UNFINISHED
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not mark.exists():
             raise UserError(folder, "is not empty", "choose a new folder with --out")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
         except OSError as error:
             raise RunError(folder, f"cannot be made ({error.strerror})", "name another") from None
         times = Counter(stem(name) for name in images.names)
@@ -43,20 +51,35 @@ class DetectionFolder:
         name = image if stem(image) in self._shared else stem(image)
         try:
             path = self.folder / f"{name}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent != self.folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(f"{line}\n" for line in lines))
         except OSError as error:
-            raise RunError(
-                self.folder, f"cannot be written to ({error.strerror})", "check the disk"
-            ) from None
+            raise self._refused(error) from None
         self.written.images += 1
         self.written.detections += len(lines)
 
     def write_classes(self, classes: Iterable[str]) -> Path:
         """The list of classes, for ``build --store-classes``."""
         path = self.folder / CLASSES_FILE
-        path.write_text("".join(f"{name}\n" for name in classes))
+        try:
+            path.write_text("".join(f"{name}\n" for name in classes))
+        except OSError as error:
+            raise self._refused(error) from None
         return path
+
+    def finish(self) -> Written:
+        """Says that all images were written; returns what was."""
+        try:
+            (self.folder / UNFINISHED).unlink()
+        except OSError as error:
+            raise self._refused(error) from None
+        return self.written
+
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(
+            self.folder, f"cannot be written to ({error.strerror})", "check the disk, and run again"
+        )
 
 
 def detection_line(name: str, score: float, corners: Sequence[float]) -> str:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from galr.common.errors import UserError
 from galr.detectors.coco import Size, read_coco
+from galr.detectors.detection_folder import UNFINISHED
 from galr.detectors.formats import TASK_FILE, dota_parser, paddledet_parser, yolo_parser
 from galr.detectors.image_folder import ImageFolder
 from galr.images.folder import list_files
@@ -66,6 +67,8 @@ def read_jobs(
     for path in paths:
         if not path.exists():
             raise UserError(path, "there is no such file or folder", "correct --detections")
+        if (path / UNFINISHED).exists():
+            raise UserError(path, "is of a detection that was stopped", "run detect again first")
     if len(paths) > (2 if kind == "coco" else 1):
         raise UserError(
             "--detections",

@@ -38,7 +38,7 @@ class Regions(NamedTuple):
 
 
 def find_regions(picture: Image.Image) -> Regions:
-    """The regions that stand out, the most prominent first; a picture always gives the same."""
+    """The regions that stand out, the most prominent first; an image always gives the same."""
     shrink = max(max(picture.size) / SIDE, 1.0)
     small = picture.resize([max(round(side / shrink), 1) for side in picture.size])
     rgb = np.asarray(small)

@@ -1,1 +1,1 @@
-"""What a helper would ask for about a machine and a planned run, and what is wrong with them."""
+"""Checks of a machine and of a planned run."""

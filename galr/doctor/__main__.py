@@ -1,4 +1,4 @@
-"""python -m galr.doctor: what is wrong with a machine or a planned run, before a day is spent."""
+"""python -m galr.doctor: checks a machine or a planned run before it starts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from galr.common import cli
 from galr.common.errors import RunError
 
 DESCRIPTION = """\
-Says what a helper would ask for, a line each, and marks what is wrong; writes nothing.
+Checks the machine and a planned run, one line per check, and marks problems. Writes nothing.
 
-  python -m galr.doctor                                      the machine
-  python -m galr.doctor --path_opt options/UCM_GaLR.yaml     and the run of these options
+  python -m galr.doctor                                      the machine only
+  python -m galr.doctor --path_opt options/UCM_GaLR.yaml     also the run with these options
 
-The exit status is 1 where something is wrong.
+The exit status is 1 if there is a problem.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and prints the findings; raises RunError where something is wrong."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.doctor")
-    cli.add_options_arguments(parser, None, "none: the machine alone is looked at")
+    cli.add_options_arguments(parser, None, "none, which checks only the machine")
     arguments = parser.parse_args(argv)
 
     from galr.doctor.finding import Finding
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from galr.options import load_options
 
     if arguments.path_opt is None and arguments.overrides:
-        parser.error("--set changes options: name these by --path_opt")
+        parser.error("--set overrides an options file: name one with --path_opt")
     checks: Iterator[Finding]
     if arguments.path_opt is None:
         checks = machine("auto")
@@ -44,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         wrong += [found.name] if found.problem else []
     if wrong:
-        raise RunError(
-            "galr doctor", f"wrong: {', '.join(wrong)}", "see the lines that say so above"
-        )
+        raise RunError("galr doctor", f"wrong: {', '.join(wrong)}", "see the lines above")
 
 
 if __name__ == "__main__":

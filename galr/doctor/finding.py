@@ -1,4 +1,4 @@
-"""One line of the doctor: what was looked at, what was found, and whether that is wrong."""
+"""One check: its subject, what was found, and the problem, if any."""
 
 from __future__ import annotations
 

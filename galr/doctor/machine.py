@@ -28,7 +28,7 @@ LEAST_MEMORY = 2**30
 
 
 def machine(device: str) -> Iterator[Finding]:
-    """What can be said without the options of a run but for their ``device``."""
+    """The checks that need no options except ``device``."""
     system = f"galr {__version__}, python {platform.python_version()}, {platform.platform()}"
     yield Finding("system", system)
     yield finding("packages", _packages)
@@ -72,7 +72,7 @@ def memory(available: int | None, needed: int, what: str) -> Finding:
     if available is None:
         return Finding("memory", "not reported by this system")
     found = f"{available / 1e9:.1f} GB available, {what} takes at least {needed / 1e9:.1f} GB"
-    problem = "end other programs, or take a larger machine" if available < needed else ""
+    problem = "stop other programs, or use a larger machine" if available < needed else ""
     return Finding("memory", found, problem)
 
 
@@ -92,6 +92,6 @@ def shared_memory(needed: int, folder: Path = SHARED_MEMORY) -> Finding:
     if not folder.is_dir():
         return Finding("shared memory", "not reported by this system")
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.2f} GB free in {folder}, the batches take {needed / 1e9:.2f} GB"
+    found = f"{free / 1e9:.2f} GB free in {folder}, the batches need {needed / 1e9:.2f} GB"
     problem = "give more (Docker: --shm-size), or set dataset.workers to 0"
     return Finding("shared memory", found, problem if free < needed else "")

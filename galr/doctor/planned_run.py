@@ -15,7 +15,7 @@ from galr.data.part import read_split
 from galr.data.vocabulary import read_tokenizer
 from galr.doctor.finding import Finding, finding
 from galr.doctor.machine import available_memory, memory, shared_memory
-from galr.images.cache import folders
+from galr.images.content import cache_folders
 from galr.images.decoding import decode_image
 from galr.images.scaling import Scaling
 from galr.model.build import build_model
@@ -30,7 +30,7 @@ LOOKED_AT = 8  # images that are decoded
 
 
 def planned_run(options: Options) -> Iterator[Finding]:
-    """Reads what a training reads at its start; writes nothing."""
+    """Reads what training reads at its start; writes nothing."""
     parts: dict[str, Annotations] = {}
     for split in ("train", "test"):
         yield finding(f"{split} part", partial(_part, options, split, parts))
@@ -67,7 +67,7 @@ def _apart(train: Annotations, test: Annotations) -> str:
         raise UserError(
             "dataset.data_path",
             f"{len(shared)} test images are trained on, for example {shared[0]}",
-            "take them out of one of the two, or the test says nothing",
+            "remove them from one of the two; otherwise the test is meaningless",
         )
     texts = set(train.captions)
     same = sum(caption in texts for caption in test.captions)
@@ -109,7 +109,7 @@ def _room(
     ):
         row = 2 * model.image_encoder.num_features * backbone.cache_views
         rows["features"] = len(parts["train"].images) * row
-    places = folders(dataset)
+    places = cache_folders(dataset)
     missing = sum(
         size for name, size in rows.items() if not any((place / name).exists() for place in places)
     )
@@ -130,6 +130,6 @@ def disks(needed: Mapping[Path, int]) -> Iterator[Finding]:
     for folder, size in by_disk.values():
         free = shutil.disk_usage(folder).free
         found = (
-            f"{free / 1e9:.2f} GB free at {folder}, checkpoints and caches take {size / 1e9:.2f} GB"
+            f"{free / 1e9:.2f} GB free at {folder}, checkpoints and caches need {size / 1e9:.2f} GB"
         )
-        yield Finding("disk", found, "free some, or name another disk" if free < size else "")
+        yield Finding("disk", found, "free some space, or use another disk" if free < size else "")

@@ -19,18 +19,20 @@ from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import read_tokenizer
+from galr.encoders.tower_input import tower_input
 from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
-from galr.evaluation.tower_input import tower_input
 from galr.evaluation.trained_fold import (
     TrainedFold,
     checkpoint_tokenizer,
     read_trained_fold,
-    shared_captions,
     untrained_fold,
 )
+from galr.images.trained_on import trained_on
+from galr.leakage.parts import shared
+from galr.metrics.galleries import validation_facts
 from galr.options import Options, yaml_value
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ def evaluate_experiment(
         raise UserError(
             missing[0],
             f"there is no such checkpoint ({len(missing)} of {len(checkpoints)} folds have none)",
-            "train them by train.py --resume, or evaluate fewer by --set k_fold.nums=...",
+            "train them with train.py --resume, or evaluate fewer with --set k_fold.nums=...",
         )
     out = Path(out or folder / "results.json")
     return _evaluate(options, checkpoints, out, own_vocabulary, save_similarity, save_features)
@@ -107,7 +109,7 @@ def evaluate_zero_shot(
     if options.model.image_text.name is None or options.uses_local:
         raise UserError(
             "--resume",
-            "is left out, and the options name no model that needs no training",
+            "is missing, and the options name no pretrained image-text model",
             "name a checkpoint, or set model.image_text and model.local=false",
         )
     out = Path(out or options.experiment_folder / "results.json")
@@ -148,6 +150,12 @@ def _evaluate(
                 fold = untrained_fold(options, tokenizer, device)
             else:
                 fold = read_trained_fold(path, options, tokenizer, device, index)
+                if fold.index != index and len(checkpoints) > 1:
+                    raise UserError(
+                        path,
+                        f"holds fold {fold.index}, and lies where fold {index} should",
+                        "put the checkpoint of each fold into its own folder",
+                    )
             embeddings = fold.encode(test)
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
@@ -177,18 +185,32 @@ def evaluate_fold(
         evaluate_similarity(similarity, test.annotations, fold.options.rerank, rerank),
         fold.training_options,
         _cost(fold, embeddings, seconds),
-        tower_input(fold.model, fold.options, test.annotations.captions),
+        tower_input(
+            fold.model.text_encoder.sentence_encoder,
+            fold.model.image_encoder.get_submodule("trunk"),
+            fold.options,
+            test.annotations.captions,
+        ),
     )
     return result, similarity
 
 
 def _describe(test: Part, fold: TrainedFold) -> dict[str, Any]:
     """The images of the test part, and those that the model was trained and selected on."""
-    described: dict[str, Any] = {"test_captions": len(test.annotations.captions)}
-    for name, images in ({"test": test.annotations.images} | dict(fold.images)).items():
+    annotations, dataset = test.annotations, fold.options.dataset
+    described: dict[str, Any] = {
+        "test_captions": len(annotations.captions),
+        "test_images_in_training": trained_on(
+            fold.checkpoint, dataset, annotations.images, fold.images, fold.digests
+        ),
+    }
+    for name, images in ({"test": annotations.images} | dict(fold.images)).items():
         described[f"{name}_images"] = len(images)
         described[f"{name}_sha256"] = hashlib.sha256("\n".join(images).encode()).hexdigest()
-    return described | shared_captions(fold, test.annotations)
+    described |= validation_facts(
+        fold.validation, len(fold.images.get("validation", ())), len(annotations.images)
+    )
+    return described | shared(dataset, annotations, fold.images)
 
 
 def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str, float]:

@@ -39,7 +39,7 @@ class FoldRerank(NamedTuple):
         return cls({name: method_settings(options, name) for name in names})
 
     def describe(self, method: str) -> dict[str, Any]:
-        """A method, its parameters, and what it reads besides a query's own similarities."""
+        """A method, its parameters, and what it uses besides a query's own similarities."""
         return {
             "method": method,
             "reads": reads(method, self.banks.some),

@@ -15,6 +15,11 @@ from galr.options import RUN_SETTINGS, Difference, Options, differences, is_unde
 
 Metrics = dict[str, float]
 
+# the rule of galr.metrics.retrieval, where equal captions of several images tie
+TIES = (
+    "a wrong candidate that scores as much as the best right one is ranked before it; where a text "
+    "is a caption of several images, duplicate_aware takes any of these for right"
+)
 RERANK_VARIANTS = ("without_rerank", "with_rerank")
 RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mR")
 
@@ -52,7 +57,7 @@ _FOLD_SETTINGS = (*_EVALUATION_SETTINGS, "optim.epochs", "optim.early_stop", "op
 
 
 def evaluation_differences(trained: Options | None, tested: Options) -> list[Difference]:
-    """The options in which an evaluation differs from its training, but for its own settings."""
+    """The options that differ between training and evaluation, except those of evaluation only."""
     if trained is None:
         return []
     changed = differences(trained, tested)
@@ -80,6 +85,7 @@ def results_of(options: Options, folds: Sequence[FoldResult]) -> dict[str, Any]:
             {"key": each.key, "training": each.before, "test": each.after}
             for each in evaluation_differences(trained, options)
         ],
+        "ties": TIES,
         "rerank": options.rerank.model_dump(mode="json"),
         "folds": [
             {
@@ -163,7 +169,7 @@ def _over_folds_of_method(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the packages that affect the numbers."""
     return {
         "galr": __version__,
         "python": platform.python_version(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import torch
 
 from galr.common import distributed
 from galr.common.errors import UserError
-from galr.data.annotations import Annotations, read_annotations
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import RawText, Tokenizer, Vocabulary, read_tokenizer, tokenizer_of
 from galr.evaluation.encode import Embeddings, encode_part
+from galr.images.trained_on import Digests, known_digests
 from galr.model.build import CHECKPOINT_REMEDY, build_model, model_of, read_checkpoint
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, stored_options
@@ -28,8 +27,9 @@ from galr.options import Options, stored_options
 class TrainedFold:
     """The network in ``checkpoint``, to be evaluated with ``options``.
 
-    ``training_options`` and ``images``, the names of the images by part (``train``,
-    ``validation``), are None and empty where the checkpoint does not hold them.
+    ``training_options``, ``images``, the names of the images by part (``train``, ``validation``),
+    ``validation``, the row of the log of its epoch, and ``digests`` (I,) of the images' content are
+    None and empty where the checkpoint has none.
     """
 
     index: int
@@ -39,6 +39,8 @@ class TrainedFold:
     options: Options
     training_options: Options | None
     images: Mapping[str, Sequence[str]]
+    validation: Mapping[str, float] = field(default_factory=dict)
+    digests: Digests = field(default_factory=dict)
 
     def encode(self, part: Part) -> Embeddings:
         """The embeddings of the images and captions of ``part``."""
@@ -69,24 +71,6 @@ class TrainedFold:
         return split.at(self.options.dataset.image_size).select(indices)
 
 
-def shared_captions(fold: TrainedFold, test: Annotations) -> dict[str, float]:
-    """Shares of captions that another part has word for word, as far as the parts are known."""
-    dataset, texts = fold.options.dataset, {"test": list(test.captions)}
-    with contextlib.suppress(UserError):  # testing needs no training part
-        train = read_annotations(
-            dataset.data_path, "train", dataset.image_folder, empty_captions=dataset.empty_captions
-        )
-        part_of = {image: part for part, images in fold.images.items() for image in images}
-        for text, image in zip(train.captions, train.caption_to_image.tolist(), strict=True):
-            texts.setdefault(part_of.get(train.images[image], ""), []).append(text)
-    return {
-        f"{part}_captions_in_{other}": sum(map(set(texts[other]).__contains__, texts[part]))
-        / len(texts[part])
-        for part, other in (("validation", "train"), ("validation", "test"), ("test", "train"))
-        if {part, other} <= texts.keys()
-    }
-
-
 def read_trained_fold(
     path: Path, options: Options, tokenizer: Tokenizer, device: torch.device, index: int
 ) -> TrainedFold:
@@ -97,6 +81,7 @@ def read_trained_fold(
     entries = _from_main(path, device)
     model = model_of(entries, path, options, device, words=tokenizer.words)
     fold, trained = entries.get("fold", {}), entries.get("options")
+    images = {name: fold[name] for name in ("train", "validation") if name in fold}
     return TrainedFold(
         fold.get("index", index),
         path,
@@ -104,7 +89,9 @@ def read_trained_fold(
         tokenizer,
         options,
         stored_options(trained, path) if trained else None,
-        {name: fold[name] for name in ("train", "validation") if name in fold},
+        images,
+        next(iter(entries.get("progress", {}).get("history", [])[-1:]), {}),
+        known_digests(entries.get("image_digests"), images),
     )
 
 
@@ -127,12 +114,12 @@ def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Optio
     stored = read_checkpoint(path).get("options")
     if not isinstance(stored, dict) or not stored:
         what = "does not hold the options that it was trained with"
-        raise UserError(path, what, "name their file by --path_opt")
+        raise UserError(path, what, "name their file with --path_opt")
     return stored_options(stored, path, overrides)
 
 
 def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Options:
-    """The options of the experiment in ``folder``, wherever that was moved to since its training.
+    """The options of the experiment in ``folder``, which may have been moved since training.
 
     Raises UserError where the folder holds no trained fold, and as ``checkpoint_options`` does.
     """

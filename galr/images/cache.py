@@ -1,14 +1,15 @@
 """A cache of one row of numbers an image, in an HDF5 file that every process maps into memory.
 
 The rows are contiguous and uncompressed, so that reading one needs no copy. Beside them lie the
-names, sizes (bytes) and modification times (ns) of the image files: a stale cache is rebuilt.
+names and digests (``content``) of the image files: a stale cache is rebuilt. ``row_digests`` are of
+the rows themselves, for ``verify``. Caches of earlier versions have sizes (bytes) and modification
+times (ns) alone, which are still written for these.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
@@ -23,7 +24,14 @@ from numpy.typing import NDArray
 
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
-from galr.images.decoding import decode_image
+from galr.common.hdf5 import check_heaps, own_dataset
+from galr.images.content import (
+    Contents,
+    cache_folders,
+    digests_of_rows,
+    image_contents,
+    memo_files,
+)
 from galr.images.scaling import Scaling
 from galr.options import DatasetOptions
 
@@ -48,7 +56,14 @@ class CachedRows:
         """``rows``, or all, of the array of that ``shape`` from byte ``offset`` of the file on."""
         self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
         self.rows = np.arange(shape[0]) if rows is None else rows
-        self.array: NDArray[Any] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+        try:
+            self.array: NDArray[Any] = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+        except OSError as error:
+            raise RunError(
+                path,
+                f"cannot be read any more ({error.strerror})",
+                "run the command again, which makes it anew",
+            ) from None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,47 +108,34 @@ class Cache:
         One process at a time builds, and the others wait for it. Raises UserError for a missing
         image and NoRoomError where the cache can lie nowhere.
         """
-        stamps = self._stamps()
-        paths = [folder / self.file_name for folder in folders(self.options)]
+        contents = image_contents(self.folder, self.names, memo_files(self.options), keep=True)
+        paths = [folder / self.file_name for folder in cache_folders(self.options)]
         for path in paths:
-            if (found := self._load(kind, path, stamps)) is not None:
+            if (found := self._load(kind, path, contents)) is not None:
                 return found
         path = self._first_with_room(paths)
         with _building(path, self.title):
-            if (found := self._load(kind, path, stamps)) is not None:
+            if (found := self._load(kind, path, contents)) is not None:
                 return found
             logger.info(
                 "%s: %d images, %.2f GB in %s", self.title, len(self.names), self.gigabytes, path
             )
             with atomic_path(path) as temporary:
-                write(temporary, self._allocate(temporary, stamps))
-            found = self._load(kind, path, stamps)
+                write(temporary, self._allocate(temporary, contents))
+                _seal(temporary)
+            found = self._load(kind, path, contents)
         if found is None:
             raise RunError(path, "cannot be read back as it was written", "check the disk")
         return found
 
-    def _stamps(self) -> dict[str, NDArray[Any]]:
-        """Names, sizes and modification times of the image files."""
-        stats = []
-        for name in self.names:
-            try:
-                stats.append(os.stat(self.folder / name))
-            except OSError:
-                decode_image(self.folder / name)  # raises the usual error for a missing image
-                raise
-        return {
-            "names": np.array(self.names, dtype=object),
-            "sizes": np.array([stat.st_size for stat in stats], dtype=np.int64),
-            "modified": np.array([stat.st_mtime_ns for stat in stats], dtype=np.int64),
-        }
-
-    def _load(self, kind: type[Rows], path: Path, stamps: dict[str, NDArray[Any]]) -> Rows | None:
+    def _load(self, kind: type[Rows], path: Path, contents: Contents) -> Rows | None:
         """The cache at ``path``; None without one or, with a line in the log, for a stale one."""
         if not path.is_file():
             return None
         try:
+            check_heaps(path)
             with h5py.File(path, "r", locking=False) as file:
-                problem = self._difference(file, stamps)
+                problem = self._difference(file, contents)
                 offset = int(file["rows"].id.get_offset() or 0)
         except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             problem = f"it cannot be read ({error})"
@@ -142,10 +144,10 @@ class Cache:
             return None
         return kind(path, offset, (len(self.names), *self.shape), self.dtype)
 
-    def _difference(self, file: h5py.File, stamps: dict[str, NDArray[Any]]) -> str | None:
+    def _difference(self, file: h5py.File, contents: Contents) -> str | None:
         """How a cache file differs from what it should be; None where it does not."""
         rows = file["rows"]
-        if not np.array_equal(file["names"].asstr()[:], stamps["names"]):
+        if tuple(own_dataset(file, "names").asstr()[:]) != self.names:
             return "the list of images has changed"
         if (
             file.attrs["version"] != VERSION
@@ -157,22 +159,23 @@ class Cache:
         if file.attrs["scaling"] != str(self.scaling):
             return "dataset.pixel_range, bands or no_data has changed"
         changed = np.zeros(len(self.names), bool)
-        for stamp in ("sizes", "modified"):
-            changed |= file[stamp][:] != stamps[stamp]
+        for stamp in ("digests",) if "digests" in file else ("sizes", "modified"):
+            changed |= file[stamp][:] != getattr(contents, stamp)
         if changed.any():
             return (
                 f"{changed.sum()} images have changed, for example {self.names[changed.argmax()]}"
             )
         return None
 
-    def _allocate(self, path: Path, stamps: dict[str, NDArray[Any]]) -> int:
+    def _allocate(self, path: Path, contents: Contents) -> int:
         """Writes all of a cache but its rows; returns the byte of the file where they begin."""
         with h5py.File(path, "w") as file:
             file.attrs["version"] = VERSION
             file.attrs["scaling"] = str(self.scaling)
-            file.create_dataset("names", data=stamps["names"], dtype=h5py.string_dtype())
-            file.create_dataset("sizes", data=stamps["sizes"])
-            file.create_dataset("modified", data=stamps["modified"])
+            file.create_dataset("names", data=list(self.names), dtype=h5py.string_dtype())
+            for stamp, values in contents._asdict().items():
+                file.create_dataset(stamp, data=values)
+            file.create_dataset("row_digests", (len(self.names),), np.int64)
             rows = file.create_dataset("rows", (len(self.names), *self.shape), self.dtype)
             rows[0] = 0  # HDF5 allocates a contiguous array with the first write to it
             return int(rows.id.get_offset())
@@ -208,17 +211,14 @@ class Cache:
         )
 
 
-def folders(options: DatasetOptions) -> list[Path]:
-    """Where caches may lie, by ``image_cache``, the first choice first."""
-    data = Path(options.data_path)
-    digest = hashlib.sha256(str(options.image_folder.resolve()).encode()).hexdigest()[:8]
-    # a folder that several data sets share keeps them apart
-    shared = f"{data.resolve().name}-{digest}"
-    if options.image_cache != "auto":
-        return [Path(options.image_cache).expanduser() / shared]
-    own = data / "image_cache" / (digest if options.image_path else "")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [own, Path(home) / "galr" / shared]
+def _seal(path: Path) -> None:
+    """Writes the digests of the rows of a cache that is otherwise complete."""
+    with h5py.File(path, "r") as file:
+        rows = file["rows"]
+        offset, shape, dtype = int(rows.id.get_offset()), rows.shape, rows.dtype
+    digests = digests_of_rows(np.memmap(path, dtype, mode="r", offset=offset, shape=shape))
+    with h5py.File(path, "r+") as file:
+        file["row_digests"][:] = digests
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ AS_IT_IS = Scaling()
 def decode_image(
     path: str | Path | IO[bytes], scaling: Scaling = AS_IT_IS, *, most: int | None = None
 ) -> Image.Image:
-    """The first picture of an image file, or of its bytes, as RGB with 8 bits a channel.
+    """The first image of an image file, or of its bytes, as RGB with 8 bits a channel.
 
     It is upright: an orientation in its metadata (EXIF) is applied, and other metadata ignored.
     Transparency is dropped and grey is repeated. Images of more bits or bands go by ``scaling``,
@@ -77,7 +77,7 @@ def decode_image(
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An 8-bit picture of Pillow as RGB, turned as its metadata says."""
+    """An 8-bit image of Pillow as RGB, turned as its metadata says."""
     image.load()
     # Pillow turns a TIFF as it loads it, and no other format
     orientation = 1 if image.format == "TIFF" else _orientation(image)
@@ -108,7 +108,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def resize_to_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """An RGB image -> (side, side, 3), bilinear with antialiasing, proportions not kept.
+    """An RGB image -> (side, side, 3), bilinear with antialiasing, ignoring the aspect ratio.
 
     This is what torchvision's ``Resize((side, side))`` does to a PIL image.
     """
@@ -262,6 +262,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     with _without_warnings():
         try:
-            return int(image.getexif().get(274, 1))
+            orientation = int(image.getexif().get(274, 1))
+            return orientation if 1 <= orientation <= 8 else 1
         except Exception:  # noqa: BLE001 - the readers raise almost anything on bad bytes
             return 1

@@ -20,7 +20,7 @@ _FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume infor
 _FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 HIDDEN, LINK, BARE = "hidden", "links", "without a suffix"
 NAME = "of names with line breaks, control characters or bytes that are no UTF-8"
-# pictures of a kind that is not read: to be told as a warning
+# images of a kind that is not read: to be told as a warning
 _PICTURES = {".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".jxl": "JPEG XL", ".svg": "SVG"}
 
 
@@ -89,12 +89,18 @@ def list_images(folder: str | Path, remedy: str = "name the images' folder") -> 
     return listing
 
 
-def found_names(names: Sequence[str], folder: str | Path, place: Callable[[int], str]) -> list[str]:
+def found_names(
+    names: Sequence[str],
+    folder: str | Path,
+    place: Callable[[int], str],
+    remedy: str = "put it there, or name the folder of the images (dataset.image_path, --images)",
+) -> list[str]:
     """The file in ``folder`` of each of ``names``: of that name, or the one that alone fits it.
 
     A fit has another suffix, case, kind of slash or Unicode form, or lies in another folder below;
-    one line in the log counts them. ``place`` is what errors call the name of an index. Raises
-    UserError for a name that nothing or several files fit, and for two names of one file.
+    one line in the log counts them. ``place`` is what errors call the name of an index, and
+    ``remedy`` what they say of a missing file. Raises UserError for a name that nothing or several
+    files fit, and for two names of one file.
     """
     folder = Path(folder)
     # one listing is thousands of times faster than asking for each file on a network disk
@@ -115,7 +121,7 @@ def found_names(names: Sequence[str], folder: str | Path, place: Callable[[int],
             raise UserError(
                 place(number),
                 f"there is no image {folder / name} ({missing} of {len(distinct)} are missing)",
-                "put it there, or name the folder of the images (dataset.image_path, --images)",
+                remedy,
             )
         if len(found) > 1:
             raise UserError(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
-# as nearly as deflate can pack zeros; below so many bytes any claim is harmless
-_MOST_PACKED, _HARMLESS = 1500, 64_000_000
+from galr.common.claims import HARMLESS, MOST_PACKED
+
 _START_OF_JPEG2000 = b"\xff\x4f\xff\x51"
 
 
@@ -45,7 +45,7 @@ def file_size(file: IO[bytes]) -> int:
 
 def check_claim(decoded: int, stored: int) -> None:
     """Raises ValueError where so many stored bytes cannot be the so many decoded ones."""
-    if decoded > max(_HARMLESS, _MOST_PACKED * stored):
+    if decoded > max(HARMLESS, MOST_PACKED * stored):
         raise ValueError(f"it claims {decoded / 1e6:,.0f} MB, and holds {stored:,} bytes")
 
 

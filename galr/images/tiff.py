@@ -25,7 +25,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OF_PILLOW = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946})
 # whose decoder is told how much comes out: none, LZW, deflate, PackBits, LZMA, Zstandard
 _OF_BYTES = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
-# whose parts are pictures that state a size themselves: JPEG, JPEG 2000, WebP
+# whose parts are images that state a size themselves: JPEG, JPEG 2000, WebP
 _OF_PICTURES = frozenset({7, 33003, 33004, 33005, 34712, 50001})
 MOST_PAGES = 512
 _ORIENTATION, _GDAL_NODATA = 274, 42113  # tags

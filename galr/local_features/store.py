@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.local_features.moving import differing_image
@@ -29,19 +32,28 @@ __all__ = [
 
 
 def read_local_features(
-    path: str | Path, images: Sequence[str], drea: DreaOptions, *, movable: bool = False
+    path: str | Path,
+    images: Sequence[str],
+    drea: DreaOptions,
+    *,
+    movable: bool = False,
+    digests: Callable[[], NDArray[np.int64]] | None = None,
 ) -> LocalFeatures:
     """The local features of ``images`` (file names), in their order, made with options ``drea``.
 
-    ``movable``: with boxes that ``moving`` can move.
+    ``movable``: with boxes that ``moving`` can move. ``digests`` gives those of the images' files,
+    and is called where the store has some to compare.
 
     An entry belongs to the image of its name or, where that is unambiguous, of its stem. Raises
     UserError for a file that is missing, damaged or made with other options, and for an image
-    without an entry.
+    without an entry, or with that of another image of the same name.
     """
     store = read_store(path)
     _check_options(store, drea)
-    features = store.features.select(store.rows(images))
+    rows = store.rows(images)
+    features = store.features.select(rows)
+    if digests is not None and store.digests is not None:
+        _check_images(store, images, store.digests[rows] != digests())
     if movable:
         _check_movable(store, features, images, drea)
     return features
@@ -93,6 +105,18 @@ def _check_movable(
             f"the adjacency of {images[wrong]} is not that of its boxes in a square image, so that "
             "they cannot move with it",
             f"build the store from detections in square images, with denoise, or {remedy}",
+        )
+
+
+def _check_images(store: Store, images: Sequence[str], differ: NDArray[np.bool_]) -> None:
+    """Refuses entries that were made for other images of the same names."""
+    if differ.any():
+        example = images[int(differ.argmax())]
+        raise UserError(
+            store.path,
+            f"was built for other images: {int(differ.sum())} of {len(images)} differ, for example "
+            f"{example}",
+            f"name their folder by dataset.image_path, or rebuild it with {BUILD}",
         )
 
 

@@ -8,6 +8,7 @@ that was converted from released files carries no options, since nobody knows th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.common.hdf5 import check_heaps, own_dataset
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
@@ -57,6 +59,7 @@ class Origin(NamedTuple):
     detections: tuple[str, ...]
     images: str
     numbering: Numbering | None = None  # what class numbers in the detections mean
+    detections_digest: str = ""  # of the files; empty: an earlier version did not note it
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Store:
     drea: DreaOptions | None
     source: str
     origin: Origin | None
+    digests: NDArray[np.int64] | None = None  # of the image files; None: not known
+    checksum: str = ""  # of all matrices, as they were written; empty: not known
 
     def row(self, image: str) -> int:
         """The index of an image's entry, by its name or else its stem; UserError without one."""
@@ -111,13 +116,14 @@ def write_local_features(
     drea: DreaOptions | None,
     source: str = "",
     origin: Origin | None = None,
+    digests: NDArray[np.int64] | None = None,
 ) -> None:
     """Writes a store atomically.
 
     names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
     ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
-    people, ``origin`` lets ``show`` find the images again. Raises ValueError for shapes, names or
-    numbers that no reader would take.
+    people, ``origin`` lets ``show`` find the images again, ``digests`` (I,) tell others of the same
+    names. Raises ValueError for shapes, names or numbers that no reader would take.
     """
     _check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
@@ -129,6 +135,9 @@ def write_local_features(
         for option, value in options.items():
             file.attrs[option] = value
         file.create_dataset("names", data=list(names), dtype=h5py.string_dtype())
+        if digests is not None:
+            file.create_dataset("digests", data=digests, dtype=np.int64)
+        file.attrs["checksum"] = checksum(LocalFeatures(representation, adjacency))
         file.create_dataset("representation", data=representation, dtype=np.float32)
         file.create_dataset("adjacency", data=adjacency, dtype=np.float32)
 
@@ -168,6 +177,7 @@ def read_store(path: str | Path) -> Store:
 
 
 def _read(path: Path) -> Store:
+    check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
         if file.attrs["version"] != VERSION:
             raise ValueError(f"version {file.attrs['version']}, where {VERSION} is read")
@@ -176,15 +186,33 @@ def _read(path: Path) -> Store:
         }
         return Store(
             path,
-            tuple(file["names"].asstr()[()].tolist()),
+            tuple(own_dataset(file, "names").asstr()[()].tolist()),
             LocalFeatures(
-                np.asarray(file["representation"][()]), np.asarray(file["adjacency"][()])
+                np.asarray(own_dataset(file, "representation")[()]),
+                np.asarray(own_dataset(file, "adjacency")[()]),
             ),
             # an option that is not there would be read as its default
             _complete(options) if options else None,
             str(file.attrs.get("source", "")),
             _origin(file.attrs) if "images" in file.attrs else None,
+            _digests(file) if "digests" in file else None,
+            str(file.attrs.get("checksum", "")),
         )
+
+
+def checksum(features: LocalFeatures) -> str:
+    """The SHA-256 of all numbers of a store."""
+    digest = hashlib.sha256()
+    for matrix in (features.representation, features.adjacency):
+        digest.update(np.ascontiguousarray(matrix, np.float32).data)
+    return digest.hexdigest()
+
+
+def _digests(file: h5py.File) -> NDArray[np.int64]:
+    found = np.asarray(own_dataset(file, "digests")[()])
+    if found.dtype != np.int64 or found.shape != file["names"].shape:
+        raise ValueError("its digests of images are not one number an image")
+    return found
 
 
 def _origin(attributes: h5py.AttributeManager) -> Origin:
@@ -195,6 +223,7 @@ def _origin(attributes: h5py.AttributeManager) -> Origin:
         tuple(detections),
         str(attributes["images"]),
         None if numbering is None else {int(key): str(numbering[key]) for key in numbering},
+        str(attributes.get("detections_digest", "")),
     )
 
 

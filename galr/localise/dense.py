@@ -42,7 +42,7 @@ def check_dense(windows: Windows, encoder: TrainedModel) -> None:
 
 @torch.inference_mode()
 def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> Tensor:
-    """Embeddings of the squares of side S of a picture (H, W, 3), ``step`` pixels apart.
+    """Embeddings of the squares of side S of an image (H, W, 3), ``step`` pixels apart.
 
     Row by row, (R, D) float32 on the CPU; H and W are S plus multiples of ``step``.
     """

@@ -79,11 +79,11 @@ class Task(NamedTuple):
     """Windows that are read and encoded together, by their numbers (B,)."""
 
     numbers: NDArray[np.int64]
-    block: bool  # neighbours in rows and columns, which are read and resized as one picture
+    block: bool  # neighbours in rows and columns, which are read and resized as one image
 
 
 class Picture(NamedTuple):
-    """A block of windows as one picture (H, W, 3), and which of them hold enough data (B,).
+    """A block of windows as one image (H, W, 3), and which of them hold enough data (B,).
 
     They are the squares of the model's side that lie ``step`` pixels apart, row by row.
     """

@@ -183,7 +183,7 @@ def build_skipthoughts(
             raise UserError(
                 f"model.seq2vec.type: {kind}",
                 "starts from no random weights",
-                "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
+                "set model.seq2vec.pretrained=true and model.seq2vec.dir_st to its folder",
             )
         model = read_sentence_folder(directory)
         return FrozenSentences(model) if fixed_embedding else PretrainedSentences(model)

@@ -153,7 +153,7 @@ def _sentences(options: ModelOptions) -> FrozenSentences | PretrainedSentences:
             raise UserError(
                 f"model.seq2vec.type: {options.seq2vec.type}",
                 "starts from no random weights",
-                "set model.seq2vec.pretrained=true and name its folder by model.seq2vec.dir_st",
+                "set model.seq2vec.pretrained=true and model.seq2vec.dir_st to its folder",
             )
         model = read_sentence_folder(parts.sentences)
     else:

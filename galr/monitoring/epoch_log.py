@@ -9,33 +9,36 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
-
 from galr.common import distributed
 from galr.common.atomic import write_text
+from galr.common.events import Events
 
 logger = logging.getLogger(__name__)
 
 
 def open_events(
-    folder: Path, next_epoch: int
-) -> contextlib.AbstractContextManager[SummaryWriter | None]:
-    """TensorBoard events in ``folder`` from ``next_epoch`` on, by rank 0; None on the others."""
+    folder: Path, history: Sequence[Mapping[str, float]]
+) -> contextlib.AbstractContextManager[Events | None]:
+    """TensorBoard events in ``folder`` after those of ``history``, by rank 0; None on the others.
+
+    log.csv has ``history`` as well then: a run that was killed may have saved its state alone.
+    """
     if not distributed.is_main():
         return contextlib.nullcontext()
-    return SummaryWriter(str(folder), purge_step=next_epoch)
+    if history:
+        write_log(folder / "log.csv", history)
+    return Events(folder, history, _curve)
 
 
-def report_epoch(
-    row: Mapping[str, float], events: SummaryWriter, fold: int, epochs: int | None
-) -> None:
+def _curve(name: str) -> str:
+    """The curve of a column of log.csv."""
+    return f"{'validation' if name[:2] in ('mR', 'i2', 't2') else 'train'}/{name}"
+
+
+def report_epoch(row: Mapping[str, float], events: Events, fold: int, epochs: int | None) -> None:
     """Adds the metrics of an epoch to ``events`` and logs them; ``epochs``: how many there are."""
     epoch = int(row["epoch"])
-    for name, value in row.items():
-        if name != "epoch":
-            group = "validation" if name == "mR" or name[:3] in ("i2t", "t2i") else "train"
-            events.add_scalar(f"{group}/{name}", value, epoch)
-    events.flush()
+    events.add(row)
     logger.info(
         "fold %d epoch %d%s: loss %.4f, %.1f images/s%s",
         fold,
@@ -54,4 +57,4 @@ def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), parents=False)  # a folder that was moved away is missed

@@ -1,4 +1,4 @@
-"""A training that goes wrong is seen: stopped at NaN and infinity, warned of once otherwise."""
+"""Detects training that goes wrong: stops at NaN and infinity, warns once of the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEP = 0.1
 
 
 class Watch:
-    """Of one fold: ``images`` names those that batches index; ``lr`` is the highest rate."""
+    """Watches one fold. ``images``: names by the indices of batches; ``lr``: the peak rate."""
 
     def __init__(self, images: Sequence[str], optimizer: torch.optim.Optimizer, lr: float) -> None:
         self.images, self.optimizer = images, optimizer
@@ -55,16 +55,16 @@ class Watch:
                 raise RunError(
                     place,
                     f"NaN or infinity in the {what}, first seen in the batch of {len(names)} "
-                    f"images that begins with {', '.join(names[:5])}",
-                    "look at these, lower optim.lr or set optim.grad_clip; the last checkpoint is "
+                    f"images starting with {', '.join(names[:5])}",
+                    "check these, lower optim.lr or set optim.grad_clip; the last checkpoint is "
                     "unchanged",
                 )
         del self._batches[:-1]
 
     def warn(self, history: Sequence[Mapping[str, float]], spread: float, warming: bool) -> None:
-        """Warns, once of each, of what ``history`` (rows of log.csv) and the gradients show.
+        """Warns once of each problem that ``history`` (rows of log.csv) and the gradients show.
 
-        ``spread``: the deviation of the validated similarities; ``warming``: the rate still rises.
+        ``spread``: standard deviation of the validation similarities; ``warming``: during warmup.
         """
         losses = [row["loss"] for row in history]
         still = not any(
@@ -74,14 +74,14 @@ class Watch:
             if weight.grad is not None
         )
         seen = {
-            "all similarities are nearly alike, so nothing can be found": spread < ALIKE,
-            "the gradients of the last step are zero, so nothing is learned": (
+            "all similarities are nearly equal, so retrieval is random": spread < ALIKE,
+            "the gradients of the last step are zero, so nothing is being learned": (
                 still and self._batches[-1][0].item() > 0  # a loss of zero has none
             ),
-            f"none of {EPOCHS} epochs had a loss below that of the first": (
+            f"the loss has not fallen in {EPOCHS} epochs": (
                 not warming and len(losses) > EPOCHS and min(losses[1:]) > FALL * losses[0]
             ),
-            "the loss or the weights leap: the learning rate is probably too high": (
+            "the loss or the weights jump: the learning rate is probably too high": (
                 self._is_coarse or losses[-1] > RISE * min(losses)
             ),
         }

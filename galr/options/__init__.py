@@ -13,6 +13,7 @@ from galr.options.schema import Options
 from galr.options.sections.dataset import AugmentOptions, DatasetOptions
 from galr.options.sections.drea import DreaOptions
 from galr.options.sections.encoders import BackboneOptions, Seq2vecOptions
+from galr.options.sections.experiment import KFoldOptions
 from galr.options.sections.model import ModelOptions
 from galr.options.sections.optim import OptimOptions
 from galr.options.sections.rerank import RerankOptions
@@ -24,6 +25,7 @@ __all__ = [
     "DatasetOptions",
     "Difference",
     "DreaOptions",
+    "KFoldOptions",
     "ModelOptions",
     "OptimOptions",
     "Options",

@@ -13,9 +13,9 @@ from pydantic_core import ErrorDetails
 
 from galr.common.cli import with_home
 from galr.common.errors import UserError
+from galr.common.options_files import find_options
 from galr.common.yaml_file import UniqueKeyLoader, read_yaml
 from galr.options.earlier_keys import Tree, current_keys, without_released_keys
-from galr.options.find import find_options
 from galr.options.schema import Options
 
 
@@ -53,7 +53,9 @@ def stored_options(tree: Tree, path: str | Path, overrides: Iterable[str] = ()) 
 
 def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> Tree:
     if path.resolve() in seen:
-        raise UserError(path, "its base files name each other in a circle", "break the circle")
+        raise UserError(
+            path, "its base files refer to each other in a circle", "remove one of these references"
+        )
     tree = _read_yaml(path)
     base = tree.get("base")
     bases = base if isinstance(base, list) else [] if base is None else [base]

@@ -14,7 +14,7 @@ from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.images.decoding import AS_IT_IS, measured
 from galr.images.folder import list_images
 from galr.images.scaling import Scaling
-from galr.preparation.hashes import near_pairs
+from galr.leakage.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 
 SPLITS = ("train", "val", "test")
@@ -35,7 +35,7 @@ def check_folder(
     without ``vocab_path`` a vocabulary is built as vocab.py does. Raises UserError for annotations
     that do not fit or images that are missing; damaged images are reported under ``bad_images``.
     """
-    listing = None if image_folder is None else list_images(image_folder, "name it by --images")
+    listing = None if image_folder is None else list_images(image_folder, "name it with --images")
     parts = _read(Path(data_path), image_folder)
     if vocab_path is None:
         captions = [c for s in ("train", "test") if s in parts for c in parts[s].captions]

@@ -1,4 +1,4 @@
-"""Rows in any order -> each picture once, in one order, with all its captions."""
+"""Rows in any order -> each image once, in one order, with all its captions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from galr.preparation.layouts.rows import Row
 
 
 class LeftOut(NamedTuple):
-    """A picture, or a row, that takes no part, and why."""
+    """An image, or a row, that takes no part, and why."""
 
     name: str
     why: str
@@ -21,8 +21,8 @@ class LeftOut(NamedTuple):
 
 class Gathered(NamedTuple):
     """images: by name, each with its captions in alphabetical order, ``split`` "" where none is
-    given; missing: rows whose picture is not found; bare: pictures without a caption; empty: the
-    captions that are missing of pictures that have others; unnamed: pictures that no row names."""
+    given; missing: rows whose image is not found; bare: images without a caption; empty: the
+    captions that are missing of images that have others; unnamed: images that no row names."""
 
     images: list[Described]
     missing: list[LeftOut]
@@ -32,7 +32,7 @@ class Gathered(NamedTuple):
 
 
 class _About:
-    """What rows said of a picture."""
+    """What rows said of an image."""
 
     __slots__ = ("captions", "empty", "place", "split")
 
@@ -48,7 +48,7 @@ class _About:
                 raise UserError(
                     other.place,
                     f"{name} is of split {other.split}, and at {self.place} of {self.split}",
-                    "put each picture in one split",
+                    "put each image in one split",
                 )
             self.split = other.split
         filled = [caption for caption in other.captions if caption]
@@ -57,7 +57,7 @@ class _About:
 
 
 def collect(rows: Iterable[Row]) -> dict[str, _About]:
-    """What the rows say by the name that they give the picture."""
+    """What the rows say by the name that they give the image."""
     found: dict[str, _About] = {}
     for row in rows:
         about = found.get(row.name)
@@ -68,9 +68,9 @@ def collect(rows: Iterable[Row]) -> dict[str, _About]:
 
 
 def gather(found: dict[str, _About], names: ImageNames) -> Gathered:
-    """The pictures of ``names`` that ``collect`` found, which is emptied.
+    """The images of ``names`` that ``collect`` found, which is emptied.
 
-    Raises UserError for a picture of two splits.
+    Raises UserError for an image of two splits.
     """
     of_file: dict[str, _About] = {}
     missing, empty = [], 0

@@ -1,4 +1,4 @@
-"""Which file of a folder the name of a picture means, wherever it was written."""
+"""Which file of a folder the name of an image means, wherever it was written."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from galr.local_features.names import NameIndex
 REMEDY = "name the folder of the images by --images"
 
 
-def list_pictures(folder: Path) -> tuple[str, ...]:
-    """The names of the pictures below ``folder``, relative to it with slashes, sorted."""
+def list_image_names(folder: Path) -> tuple[str, ...]:
+    """The names of the images below ``folder``, relative to it with slashes, sorted."""
     return list_images(folder, REMEDY).names
 
 
@@ -21,7 +21,7 @@ class ImageNames:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = list_pictures(folder)
+        self.names = list_image_names(folder)
         self._index = NameIndex(self.names)
 
     def find(self, name: str) -> str:
@@ -30,7 +30,7 @@ class ImageNames:
         Raises LookupError, which says why, where there is none or more than one.
         """
         if not name:
-            raise LookupError("names no picture")
+            raise LookupError("names no image")
         # a number that a table program made 7.0 of, and Flickr8k's name.jpg#0
         for other in dict.fromkeys((name, re.sub(r"\.0$|#\d+$", "", name))):
             rows = self._index.rows(other)

@@ -18,17 +18,17 @@ def say_left_out(gathered: Gathered, left_out: Sequence[LeftOut], said: list[str
     for what, listed in (
         ("left out, without a caption", [one.name for one in gathered.bare]),
         ("left out, missing or damaged", [one.name for one in left_out]),
-        ("pictures that no caption is about", gathered.unnamed),
+        ("images that no caption is about", gathered.unnamed),
     ):
         if listed:
             more = ", ..." if len(listed) > SHOWN else ""
             said.append(f"{what}: {len(listed):,}: {', '.join(listed[:SHOWN])}{more}")
     if gathered.empty:
-        said.append(f"left out: {gathered.empty:,} empty captions of pictures that have others")
+        said.append(f"left out: {gathered.empty:,} empty captions of images that have others")
 
 
 def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> list[str]:
-    """A line a picture that takes no part, with the reason; no file where there is none."""
+    """A line an image that takes no part, with the reason; no file where there is none."""
     lines = ["\t".join((one.name, one.place, " ".join(one.why.split()))) for one in left_out]
     if not lines:
         path.unlink(missing_ok=True)

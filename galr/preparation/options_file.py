@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from galr.common.atomic import write_text
+from galr.common.options_files import find_options
 from galr.common.processes import cores
 from galr.options import load_options
-from galr.options.find import find_options
 from galr.preparation.own_data import Choices
 
 # best first; a recipe that starts from a package's weights counts where the package is installed
@@ -21,12 +21,12 @@ CPU_RECIPES = (
     ("recipes/cpu_30min", "CPU: random initialisation, small images"),
 )
 GPU_RECIPE = ("recipes/gpu_1h", "GPU: ImageNet weights, an hour for 10,000 images")
-# a picture once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
+# an image once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
 SECONDS_A_PICTURE = 0.01
-PASSES = 50  # over the pictures; docs/recipe.md: more learn few pictures by heart
+PASSES = 50  # over the images; docs/recipe.md: more learn few images by heart
 HALF_AN_HOUR = 1750
-FEW, MANY = 1_000, 20_000  # training pictures
-VALIDATED = 2_000  # pictures at most
+FEW, MANY = 1_000, 20_000  # training images
+VALIDATED = 2_000  # images at most
 
 
 class Entry(NamedTuple):

@@ -1,4 +1,4 @@
-"""One's own pictures and captions, in any layout -> a data folder."""
+"""One's own images and captions, in any layout -> a data folder."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from galr.common.atomic import temporary_name
 from galr.common.errors import UserError
 from galr.data.vocabulary import build_vocabulary, check_words
 from galr.images.decoding import AS_IT_IS, measured
 from galr.images.scaling import Scaling
+from galr.leakage.ties import tie_together
 from galr.preparation.gather import Gathered, LeftOut, collect, gather
-from galr.preparation.image_names import ImageNames, list_pictures
+from galr.preparation.image_names import ImageNames, list_image_names
 from galr.preparation.karpathy import Described
 from galr.preparation.layouts.rows import USUAL, Wanted
 from galr.preparation.layouts.source import open_source
 from galr.preparation.left_out import LEFT_OUT, say_left_out, write_left_out
 from galr.preparation.prepare import about_survey, check_place, link_images, write_parts
-from galr.preparation.splitting import PARTS, cut, read_shares, tie_together
+from galr.preparation.splitting import PARTS, cut, read_shares
 from galr.preparation.survey import survey_images
 
 SPLIT = "80/10/10"
@@ -37,7 +39,7 @@ class Choices:
     """What ``prepare`` leaves to the user.
 
     split: shares of training, validation and test where the captions name no splits; max_bad:
-    share of the pictures that may be missing or damaged with ``skip_bad``.
+    share of the images that may be missing or damaged with ``skip_bad``.
     """
 
     wanted: Wanted = USUAL
@@ -70,7 +72,7 @@ def prepare_own(
     """Finds out the layout of the captions, checks everything, and writes a data folder.
 
     ``captions``: a file or folder in any layout of docs/own_data.md (default: ``images``);
-    ``images``: the folder of the pictures (default: where the captions are). Pictures are in the
+    ``images``: the folder of the images (default: where the captions are). Images are in the
     order of their names and the captions of each in alphabetical order, so that equal content
     gives equal folders from any layout. Nothing is written before everything is checked. Raises
     UserError for what is not understood, missing or damaged.
@@ -82,7 +84,7 @@ def prepare_own(
             None if captions is None else Path(captions),
             None if images is None else Path(images),
             unpacked,
-            list_pictures,
+            list_image_names,
             choices.wanted,
             choices.templates,
         )
@@ -90,7 +92,7 @@ def prepare_own(
         names = ImageNames(source.images)
         gathered = gather(found, names)
         count = sum(len(image.captions) for image in gathered.images)
-        said = [f"{source.said()}: {len(gathered.images):,} pictures with {count:,} captions"]
+        said = [f"{source.said()}: {len(gathered.images):,} images with {count:,} captions"]
         if not source.holds_images:
             check_place(out, source.images)
         left_out, hashes = _checked(gathered, source.images, choices, said)
@@ -107,7 +109,7 @@ def prepare_own(
         check_words(vocabulary, captions or source.images)
         if source.holds_images:
             _keep(unpacked, out / "images")
-            said.append(f"{out}/images: {len(names.names):,} pictures from inside the captions")
+            said.append(f"{out}/images: {len(names.names):,} images from inside the captions")
         said += write_parts(parts, out)
         if not source.holds_images:
             said += link_images(out, source.images)
@@ -125,9 +127,9 @@ def prepare_own(
 
 @contextmanager
 def _unpacked(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` for pictures that come with their captions; gone afterwards."""
+    """A folder beside ``out`` for images that come with their captions; gone afterwards."""
     absolute = out.absolute()
-    folder = absolute.with_name(f"{absolute.name}.{os.getpid()}.tmp")
+    folder = temporary_name(absolute)
     try:
         yield folder
     finally:
@@ -137,7 +139,7 @@ def _unpacked(out: Path) -> Iterator[Path]:
 def _checked(
     gathered: Gathered, folder: Path, choices: Choices, said: list[str]
 ) -> tuple[list[LeftOut], NDArray[np.bool_]]:
-    """What is missing or damaged, and the hashes (I, 64) of the other pictures."""
+    """What is missing or damaged, and the hashes (I, 64) of the other images."""
     left_out = list(gathered.missing)
     if left_out and not choices.skip_bad:
         first = left_out[0]
@@ -163,7 +165,7 @@ def _checked(
     if len(left_out) > most:
         raise UserError(
             left_out[0].place,
-            f"{left_out[0].why} ({len(left_out)} of {len(gathered.missing) + len(names)} pictures "
+            f"{left_out[0].why} ({len(left_out)} of {len(gathered.missing) + len(names)} images "
             f"are missing or damaged, more than {choices.max_bad:.3g} of them)",
             "correct --images, or raise --max-bad",
         )
@@ -222,7 +224,7 @@ def _check_parts(parts: dict[str, list[Described]], place: str | Path) -> None:
 
 
 def _keep(unpacked: Path, images: Path) -> None:
-    """Moves the unpacked pictures to their place, where the very same may lie already."""
+    """Moves the unpacked images to their place, where the very same may lie already."""
     if os.path.lexists(images):
         if images.is_symlink() or _sizes(images) != _sizes(unpacked):
             raise UserError(

@@ -137,7 +137,7 @@ def _without_missing(
     images: list[Described], folder: str | Path
 ) -> tuple[list[Described], list[str]]:
     """The images that have a file, and a line for each other one."""
-    index = NameIndex(list_images(folder, "name it by --images").names)
+    index = NameIndex(list_images(folder, "name it with --images").names)
     kept = [image for image in images if index.rows(image.name)]
     missing = [image.name for image in images if not index.rows(image.name)]
     return kept, [f"there is no image {Path(folder) / name}" for name in missing]
@@ -147,9 +147,14 @@ def _with_files(
     images: list[Described], folder: str | Path, json_path: str | Path
 ) -> tuple[list[Described], int]:
     """The images by the names of their files, and how many other images lie there."""
-    listing = list_images(folder, "name it by --images")
+    listing = list_images(folder, "name it with --images")
     place = f"{json_path}: images[%d]"
-    names = found_names([image.name for image in images], folder, lambda index: place % index)
+    names = found_names(
+        [image.name for image in images],
+        folder,
+        lambda index: place % index,
+        "put it there, correct --images, or leave out what is missing by --skip-bad",
+    )
     found = [image._replace(name=name) for image, name in zip(images, names, strict=True)]
     return found, len(set(listing.names) - set(names))
 

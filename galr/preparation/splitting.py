@@ -1,29 +1,14 @@
-"""Cuts pictures into training, validation and test parts; look-alikes stay together."""
+"""Cuts images into training, validation and test parts; look-alikes stay together."""
 
 from __future__ import annotations
-
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.common.seeding import derive_seed
-from galr.preparation.hashes import near_groups
 
 PARTS = ("train", "val", "test")
-# A group above this share of the pictures is not kept together: a caption that many pictures share
-# says little, and ties of ties would join everything in the end.
-LARGEST, FEWEST = 0.05, 10
-
-
-class Ties(NamedTuple):
-    """group: (I,) the group of each picture; said: lines about them."""
-
-    group: NDArray[np.int64]
-    said: list[str]
 
 
 def read_shares(text: str) -> tuple[float, float, float]:
@@ -43,37 +28,10 @@ def read_shares(text: str) -> tuple[float, float, float]:
     return train, val, test
 
 
-def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bool_]) -> Ties:
-    """The groups of pictures that look alike, or share a caption word for word.
-
-    captions: of each of the I pictures, or None where equal ones do not count; hashes: (I, 64).
-    """
-    groups = _Groups(len(hashes), max(FEWEST, int(LARGEST * len(hashes))))
-    refused = groups.join(near_groups(hashes))
-    said = [f"look-alikes: {groups.said(refused)}"]
-    if captions is None:
-        return Ties(groups.of_each(), said)
-    by_text: dict[str, list[int]] = defaultdict(list)
-    for index, own in enumerate(captions):
-        for text in dict.fromkeys(own):
-            by_text[text].append(index)
-    shared = {text: found for text, found in by_text.items() if len(found) > 1}
-    del by_text
-    # the rarest first: they say most
-    order = sorted(shared, key=lambda text: (len(shared[text]), text))
-    refused = groups.join(shared[text] for text in order)
-    said.append(f"look-alikes and equal captions: {groups.said(refused)}")
-    if refused:
-        widest = max(refused, key=len)
-        text = next(text for text in order if shared[text] is widest)
-        said[-1] += f', among them "{text}" of {len(widest):,} pictures'
-    return Ties(groups.of_each(), said)
-
-
 def cut(
     group: NDArray[np.int64], shares: tuple[float, float, float], seed: int
 ) -> NDArray[np.int64]:
-    """(I,) the number of each picture's part in ``PARTS``; a group is in one part.
+    """(I,) the number of each image's part in ``PARTS``; a group is in one part.
 
     Groups come in random order; each goes where its middle falls.
     """
@@ -84,46 +42,3 @@ def cut(
     bounds = np.cumsum(shares)[:2] * len(group)
     part: NDArray[np.int64] = np.searchsorted(bounds, middle, side="right")[inverse]
     return part
-
-
-class _Groups:
-    """Disjoint sets of pictures, none of which grows above ``largest``."""
-
-    def __init__(self, images: int, largest: int) -> None:
-        self.largest = largest
-        self._parent = list(range(images))
-        self._size = [1] * images
-
-    def join(self, ties: Iterable[list[int]]) -> list[list[int]]:
-        """Joins the pictures of each tie; returns those that would make too large a group."""
-        refused = []
-        for tie in ties:
-            first, *others = sorted({self._root(image) for image in tie})
-            size = self._size[first] + sum(self._size[other] for other in others)
-            if size > self.largest:
-                refused.append(tie)
-                continue
-            for other in others:
-                self._parent[other] = first
-            self._size[first] = size
-        return refused
-
-    def of_each(self) -> NDArray[np.int64]:
-        """(I,) the first picture of each one's group."""
-        return np.array([self._root(image) for image in range(len(self._parent))], dtype=np.int64)
-
-    def said(self, refused: list[list[int]]) -> str:
-        """How many pictures are kept together, and what is not."""
-        sizes = np.bincount(self.of_each())
-        sizes = sizes[sizes > 1]
-        said = f"{sizes.sum():,} pictures in {len(sizes):,} groups are kept together"
-        if refused:
-            said += f"; {len(refused):,} ties are not, which would join more than {self.largest:,}"
-        return said
-
-    def _root(self, image: int) -> int:
-        parent = self._parent
-        while parent[image] != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.common.processes import cores, leave_interrupts_to_parent, starting_processes
-from galr.common.progress import Progress
+from galr.common.parallel import in_processes
 from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant
 from galr.images.scaling import Scaling
-from galr.preparation.hashes import BITS, perceptual_hash
+from galr.leakage.hashes import BITS, perceptual_hash
 
 
 class Survey(NamedTuple):
@@ -34,19 +32,14 @@ def survey_images(folder: str | Path, names: Sequence[str], scaling: Scaling = A
     survey = Survey(
         np.zeros((len(names), BITS), bool), np.zeros((len(names), 2), dtype=np.int64), {}, []
     )
-    with (
-        Progress(f"checking {folder}", len(names), "images") as progress,
-        starting_processes(),
-        ProcessPoolExecutor(cores(), initializer=leave_interrupts_to_parent) as pool,
-    ):
-        looks = pool.map(partial(_look, Path(folder), scaling), names, chunksize=16)
-        for index, (bits, size, is_constant, wrong) in enumerate(looks):
-            survey.hashes[index], survey.sizes[index] = bits, size
-            if wrong is not None:
-                survey.bad[index] = wrong
-            elif is_constant:
-                survey.constant.append(index)
-            progress.advance(1)
+    work = partial(_look, Path(folder), scaling)
+    looks = in_processes(work, names, f"checking {folder}", chunk=16, alone=4)
+    for index, (bits, size, is_constant, wrong) in enumerate(looks):
+        survey.hashes[index], survey.sizes[index] = bits, size
+        if wrong is not None:
+            survey.bad[index] = wrong
+        elif is_constant:
+            survey.constant.append(index)
     return survey
 
 

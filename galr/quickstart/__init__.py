@@ -1,1 +1,1 @@
-"""One command from pictures and captions to a search page (``python -m galr.quickstart``)."""
+"""One command from images and captions to a search page (``python -m galr.quickstart``)."""

@@ -1,4 +1,4 @@
-"""python -m galr.quickstart: pictures and captions in, a search page out."""
+"""python -m galr.quickstart: images and captions in, a search page out."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from galr.local_features.numbering import read_classes
 from galr.options import DreaOptions
 from galr.preparation.own_data import Choices
 
-TRIED = 6  # pictures that the time is estimated by
+TRIED = 6  # images that the time is estimated by
 LARGEST_SHARE = 0.15  # of the whole time
 
 

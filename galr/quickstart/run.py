@@ -27,10 +27,10 @@ from galr.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-# what test, report and archive take: seconds, a share of the minutes, and the pictures once more,
+# what test, report and archive take: seconds, a share of the minutes, and the images once more,
 # which are decoded as they were when the data were prepared
 SECONDS_AFTER, SHARE_AFTER, PASSES_AFTER = 10.0, 0.08, 2.0
-# frozen encoders: their features of a picture, and the epochs on them
+# frozen encoders: their features of an image, and the epochs on them
 SECONDS_A_FROZEN_PICTURE = 0.1
 LEAST_TRAINING = 10.0  # seconds
 ARCHIVE, LOCAL = "archive.index", "local_features.h5"

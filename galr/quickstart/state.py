@@ -1,4 +1,4 @@
-"""What a quickstart has finished, so that it goes on after it was stopped."""
+"""The finished stages of a quickstart, for resuming it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A page about an experiment that opens from disk and is understood without reading code."""
+"""The report of an experiment: one page that opens from disk."""

@@ -11,8 +11,8 @@ DESCRIPTION = """\
 Writes report.html, one page about a trained experiment that opens from disk without a network, and
 its figures (PNG, SVG, CSV) to report_files beside it.
 
-The test part is encoded anew by the best checkpoint of each fold. Options are those of the last
-test or, without one, of the training.
+The test part is encoded with the best checkpoint of each fold. The options are those of the last
+test or, if there was none, of training.
 
   python -m galr.report checkpoint/demo_GaLR
   python -m galr.report checkpoint/demo_GaLR --set rerank.enabled=false --out plain.html
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--fold",
         type=int,
         metavar="N",
-        help="the fold whose queries are shown (default: the best validated)",
+        help="fold whose queries are shown (default: the one with the best validation mR)",
     )
     parser.add_argument(
         "--path_opt",

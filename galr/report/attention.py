@@ -22,7 +22,7 @@ SQUEEZED = 97  # percentile of a map that gets the full colour: single peaks wou
 
 
 def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) -> Markup:
-    """The attended maps of ``images``, or a line that says why there are none."""
+    """The attended maps of ``images``, or a note that says why there are none."""
     maps = attended_maps(outcome, images)
     if maps is None:
         note = "This model has no MVSA (model.multiscale.enabled is false)."
@@ -37,9 +37,8 @@ def attention_part(files: ReportFiles, outcome: Outcome, images: Sequence[int]) 
     return files.figure(
         "attention",
         _drawn(names, pictures, maps),
-        "Above each image as the network sees it, below the map by which MVSA weighs what it saw: "
-        "the stronger the colour, the more the place stands out (red above the image's usual "
-        "value, blue below it; every image on its own scale).",
+        "Top: the image as the network sees it. Bottom: the attention map of MVSA, relative to its "
+        "median in the image (red: more weight, blue: less); each image has its own colour scale.",
         ["image", "row", "column", "attended"],
         rows,
     )

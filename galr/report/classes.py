@@ -1,4 +1,4 @@
-"""Recall by the class that an image's name carries, and which classes are taken for which."""
+"""Recall by class, as image names give it, and which classes are confused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_classes(images: Sequence[str]) -> Classes | None:
 
 
 def class_part(files: ReportFiles, classes: Classes | None, pair: Sequence[Direction]) -> Markup:
-    """Both figures and tables, or a line that says why there are none."""
+    """Both figures and tables, or a note that says why there are none."""
     if classes is None:
         return part(
             "note", "The names of the test images carry no classes (as airport_12.jpg does)."
@@ -90,12 +90,12 @@ def _recall(files: ReportFiles, classes: Classes, pair: Sequence[Direction]) -> 
     figure = files.figure(
         "class_recall",
         _bars(rows[-MOST_SHOWN:]),
-        "Mean recall (mR) of each class, the best on top: the long bars are scenes that are found "
-        "well." + (f" The {MOST_SHOWN} lowest of {len(rows)}." if len(rows) > MOST_SHOWN else ""),
+        "Mean recall (mR) of each class, in descending order."
+        + (f" The {MOST_SHOWN} lowest of {len(rows)}." if len(rows) > MOST_SHOWN else ""),
         header,
         rows,
     )
-    full = table(header, rows, "Recall in percent of the queries of each class.")
+    full = table(header, rows, "Recall in percent for the queries of each class.")
     return joined([figure, part("details", "Recall by class", full)])
 
 
@@ -127,10 +127,10 @@ def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Ma
     figure = files.figure(
         f"confusion_{direction.name}",
         _heat_map(counts[np.ix_(order, order)], names, query),
-        f"{direction.title.capitalize()}: of the {query} of a class (row), how many have a first "
-        "answer of which class (column); all on the diagonal would be perfect."
+        f"{direction.title.capitalize()}: for the {query} of each class (row), the class of the "
+        "top result (column). A perfect model has all on the diagonal."
         + (f" The {MOST_SHOWN} most confused classes." if len(order) < len(classes.names) else ""),
-        ["asked \\ first answer", *classes.names],
+        ["query \\ top result", *classes.names],
         [[name, *row.tolist()] for name, row in zip(classes.names, counts, strict=True)],
     )
     total = counts.sum(axis=1)
@@ -141,8 +141,8 @@ def _confusion(files: ReportFiles, classes: Classes, direction: Direction) -> Ma
         if wrong[row, column]
     ]
     if not rows:
-        return joined([figure, part("paragraph", "No first answer was of another class.")])
-    header = ["asked for", "first answer was", "times", f"of {query}"]
+        return joined([figure, part("paragraph", "All top results are of the query's class.")])
+    header = ["query", "top result", "count", f"of {query}"]
     return joined(
         [figure, table(header, rows, f"{direction.title.capitalize()}: most confused classes.")]
     )
@@ -160,6 +160,6 @@ def _heat_map(counts: NDArray[np.int64], names: Sequence[str], query: str) -> Fi
             axes.text(column, row, str(count), ha="center", va="center", fontsize=6, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set(xlabel="class of the first answer", ylabel=f"class of the {query}")
+    axes.set(xlabel="class of the top result", ylabel=f"class of the {query}")
     figure.colorbar(drawn, label="percent of the row", shrink=0.7)
     return figure

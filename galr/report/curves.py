@@ -13,7 +13,7 @@ from galr.report.page import joined, part, table
 
 
 def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Markup:
-    """Loss and validation mR of all folds, and the epoch that each fold kept."""
+    """Loss and validation mR of all folds, and the best epoch of each."""
     if not any(fold.history for fold in folds):
         return part("note", "There is no log.csv of the folds.")
     columns = list(dict.fromkeys(name for fold in folds for row in fold.history for name in row))
@@ -25,8 +25,7 @@ def training_curves(files: ReportFiles, folds: Sequence[FoldRun]) -> Markup:
     figure = files.figure(
         "training_curves",
         _drawn(folds),
-        "Training loss, and recall on the validation part of each fold; the dot is the epoch whose "
-        "weights were kept.",
+        "Training loss and validation recall of each fold; the dot marks the epoch of best.pth.",
         ["fold", *columns],
         rows,
     )
@@ -67,5 +66,5 @@ def _kept(folds: Sequence[FoldRun]) -> Markup:
                 "unknown" if seconds is None else f"{seconds / 60:.1f}",
             ]
         )
-    header = ["", "epochs trained", "epoch kept", "its validation mR", "processor minutes"]
+    header = ["", "epochs trained", "best epoch", "its validation mR", "CPU minutes"]
     return table(header, rows, "Epochs count from 0.")

@@ -13,7 +13,7 @@ from galr.common.errors import UserError
 from galr.model.build import read_checkpoint
 from galr.options import Options, options_from_dict, stored_options
 
-TRAIN = "train it by train.py, or name the folder of another experiment"
+TRAIN = "train it with train.py, or name the folder of another experiment"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _stored_options(
         raise UserError(
             checkpoint,
             "does not say with which options it was trained",
-            "name their file by --path_opt",
+            "name their file with --path_opt",
         )
     tested = {} if results is None else results.get("test_options", results["options"])
     if tested.get("model") == trained_with.get("model"):

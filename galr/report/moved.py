@@ -1,4 +1,4 @@
-"""What the rerank moved: which queries won and lost, and why in four of them."""
+"""What re-ranking changed: which queries gained and lost, and why, for four of them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def moved_part(files: ReportFiles, pair: Sequence[Direction], options: RerankOpt
         return joined([part("paragraph", about), _counts(pair), _scatter(files, pair)])
     about = part(
         "paragraph",
-        f"Rerank puts the first {options.k} answers of a query in a new order: an answer rises "
-        "whose own list, asked the other way round, has the query near the top.",
+        f"Re-ranking reorders the top {options.k} results of each query: a result moves up if the "
+        "query ranks high in the opposite direction, among the queries for this result.",
     )
     settings = method_settings(options)
     examples = [example for direction in pair for example in _examples(files, direction, settings)]
@@ -54,7 +54,7 @@ def _counts(pair: Sequence[Direction]) -> Markup:
         moves = [int((after < before).sum()), int((after == before).sum())]
         rows.append([direction.title, *moves, int((after > before).sum()), *crossed])
     header = ["", "better rank", "same rank", "worse rank", *(f"top {k}" for k in RECALLS_AT)]
-    return table(header, rows, "Queries by the rank of their first right answer.")
+    return table(header, rows, "Number of queries, by the rank of their first correct result.")
 
 
 def _scatter(files: ReportFiles, pair: Sequence[Direction]) -> Markup:
@@ -82,15 +82,15 @@ def _scatter(files: ReportFiles, pair: Sequence[Direction]) -> Markup:
     return files.figure(
         "rerank_moves",
         figure,
-        "Rank of the first right answer before and after rerank: a green dot below the line is "
-        "a gain, a red one above it a loss, and a larger dot stands for more queries.",
+        "Rank of the first correct result before and after re-ranking: green dots below the line "
+        "are gains, red ones above it losses; larger dots stand for more queries.",
         ["direction", "query", "before", "after"],
         rows,
     )
 
 
 def _examples(files: ReportFiles, direction: Direction, settings: RerankSettings) -> list[Markup]:
-    """The pictures of the greatest gain and the greatest loss; fewer where nothing moved."""
+    """Figures of the greatest gain and the greatest loss; fewer where nothing moved."""
     # of logarithms, since from 10 to 1 is more to a reader than from 110 to 90
     gain = np.log(direction.plain_ranks) - np.log(direction.ranks)
     names = answer_names(direction.name, direction.annotations)
@@ -109,8 +109,8 @@ def _examples(files: ReportFiles, direction: Direction, settings: RerankSettings
                 f"rerank_{kind}_{direction.name}",
                 partial(_draw, shown, names, right, f"query {query}"),
                 f"{direction.title.capitalize()}, the greatest {kind}: the query “{asked}” went "
-                f"from rank {was} to {now}; left where its first answers moved (the right ones "
-                "green), right what their scores are made of.",
+                f"from rank {was} to {now}. Left: how its top results moved (correct ones in "
+                "green); right: the terms of their scores.",
                 [*Explained._fields, "name", "right"],
                 [[*row, names[row.candidate], int(row.candidate in right)] for row in rows],
             )

@@ -27,7 +27,7 @@ EDGES = 10
 def object_part(
     files: ReportFiles, outcome: Outcome, images: Sequence[int], options: DatasetOptions
 ) -> Markup:
-    """A picture an image, or a line that says why there is none."""
+    """A figure per image, or a note that says why there are none."""
     why_not = _why_not(outcome, options)
     if why_not:
         return part("note", why_not)
@@ -41,9 +41,9 @@ def object_part(
         return part("note", f"Objects and edges could not be drawn: {error}")
     about = part(
         "paragraph",
-        "The local branch sees no pixels but the objects that DREA kept of a detector's, drawn as "
-        "boxes with class and score, and how strongly they are linked: thicker lines are stronger "
-        "edges, and the square on the right has all of them.",
+        "The local branch sees no pixels, only the detections that DREA retained (boxes with class "
+        "and score) and the weights of the edges between them: thicker lines are stronger edges, "
+        "and the matrix on the right shows all of them.",
     )
     return joined([about, *(_shown(files, *one) for one in enumerate(scenes, start=1))])
 

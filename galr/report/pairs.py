@@ -28,8 +28,8 @@ def similarity_distribution(files: ReportFiles, outcome: Outcome) -> Markup:
         "similarities",
         _drawn(edges, counts),
         "Cosine similarity of captions with their own image (true pairs) and with all other images "
-        "(false pairs), each as a share of its kind: the less the two overlap, the easier the "
-        "search.",
+        "(false pairs), each as a fraction of its kind: the less the two overlap, the easier "
+        "retrieval is.",
         ["from", "to", "true_pairs", "false_pairs"],
         zip(edges[:-1], edges[1:], counts["true"], counts["false"], strict=True),
     )
@@ -67,5 +67,9 @@ def _summary(
         ["true pairs", float(true.mean()), *map(float, np.quantile(true, (0.05, 0.5, 0.95)))],
         ["false pairs", mean, *limits],
     ]
-    header = ["", "mean", "5 % lie below", "half lie below", "95 % lie below"]
-    return table(header, rows, f"Of false pairs to the width of a bar ({edges[1] - edges[0]:.3f}).")
+    header = ["", "mean", "5th percentile", "median", "95th percentile"]
+    return table(
+        header,
+        rows,
+        f"For false pairs, accurate to the width of a bar ({edges[1] - edges[0]:.3f}).",
+    )

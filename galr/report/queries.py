@@ -1,4 +1,4 @@
-"""The queries that are answered best and worst, with their first answers."""
+"""The best and worst queries, with their top results."""
 
 from __future__ import annotations
 

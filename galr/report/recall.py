@@ -55,9 +55,7 @@ def recall_table(files: ReportFiles, outcome: Outcome, dataset: str) -> Markup:
         "paper" if row.source == "paper" else "strong" if row.part == summary else None
         for row in rows
     ]
-    caption = (
-        "Recall in percent: i2t asks with an image for captions, t2i with a caption for images."
-    )
+    caption = "Recall in percent; i2t: images as queries, t2i: captions as queries."
     written = table(HEADER, [[_title(row), *row.values] for row in rows], caption, classes)
     return joined([written, _note(outcome, dataset), figure])
 
@@ -92,7 +90,7 @@ def _metrics(
 
 def _title(row: Row) -> str:
     if row.source == "chance":
-        return "by chance"
+        return "chance"
     return f"{'THE PAPER’S' if row.source == 'paper' else row.part}, {VARIANTS[row.variant]}"
 
 
@@ -103,12 +101,12 @@ def _note(outcome: Outcome, dataset: str) -> Markup:
         about = f"The paper's numbers are as printed in {CITATION}; they were not measured here."
         if images != theirs:
             about += (
-                f" They are of a test part of {theirs:,} images, and this one has {images:,}: the "
-                "two cannot be compared, since fewer candidates are easier to tell apart."
+                f" They are for a test part of {theirs:,} images; this one has {images:,}. They "
+                "are not comparable, since retrieval among fewer candidates is easier."
             )
     aware = (
-        " “Same text counts” takes any image that carries the query's text for right, and any "
-        "caption of that text. By chance: what a random order would reach."
+        " “Same text counts”: every image with a caption of the query's text is correct, and every "
+        "caption of that text. Chance: the expected recall of a random order."
     )
     return part("note", about + aware)
 
@@ -137,7 +135,7 @@ def _bars(rows: Sequence[Row]) -> Figure:
 
 
 def recall_curve(files: ReportFiles, outcome: Outcome) -> Markup:
-    """Recall by the number of answers that are looked at, the mean over folds, beside chance."""
+    """Recall@k over k, mean over the folds, beside chance."""
     own_image = outcome.test.annotations.caption_to_image
     candidates = {"i2t": len(own_image), "t2i": len(outcome.test.annotations.images)}
     chance = chance_curves(own_image, MOST_K)
@@ -151,7 +149,7 @@ def recall_curve(files: ReportFiles, outcome: Outcome) -> Markup:
         for variant, curve in curves.items():
             axes.plot(ks, curve, color=COLOURS[variant], label=VARIANTS[variant])
         curves["chance"] = chance[direction][: len(ks)]
-        axes.plot(ks, curves["chance"], color="gray", linestyle="--", label="by chance")
+        axes.plot(ks, curves["chance"], color="gray", linestyle="--", label="chance")
         axes.set(title=title, xlabel="answers looked at, k", ylabel="recall in percent")
         axes.set(ylim=(0, 102), xscale="log")
         ticks = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= len(ks)]
@@ -167,7 +165,7 @@ def recall_curve(files: ReportFiles, outcome: Outcome) -> Markup:
     return files.figure(
         "recall_at_k",
         figure,
-        "How many queries have a right answer among the first k, for every k; higher is better"
+        "Recall@k: the fraction of queries with a correct result among the top k; higher is better"
         + (f" (mean over {len(outcome.folds)} folds)." if len(outcome.folds) > 1 else "."),
         ["direction", "variant", "k", "recall_percent"],
         rows,
@@ -189,7 +187,7 @@ def _ranks(outcome: Outcome, direction: str, variant: str) -> NDArray[np.int64]:
 
 
 def rank_histogram(files: ReportFiles, outcome: Outcome) -> Markup:
-    """At which place the first right answer stands: the share of queries by rank."""
+    """Histogram of the rank of the first correct result."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     rows: list[list[object]] = []
     for axes, (direction, title) in zip(figure.subplots(1, 2), DIRECTIONS.items(), strict=True):
@@ -209,13 +207,15 @@ def rank_histogram(files: ReportFiles, outcome: Outcome) -> Markup:
             ]
         middle = np.arange(len(edges)) + (len(outcome.variants) - 1) * width / 2
         axes.set_xticks(middle, labels, rotation=45, ha="right", fontsize=8)
-        axes.set(title=title, xlabel="rank of the first right answer", ylabel="percent of queries")
+        axes.set(
+            title=title, xlabel="rank of the first correct result", ylabel="percent of queries"
+        )
         axes.grid(axis="y", alpha=0.3)
         axes.legend()
     return files.figure(
         "rank_histogram",
         figure,
-        "At which place the first right answer stands: the more queries on the left, the better"
+        "Rank of the first correct result: the more queries on the left, the better"
         + (" (all folds together)." if len(outcome.folds) > 1 else "."),
         ["direction", "variant", "ranks", "queries", "percent"],
         rows,

@@ -130,9 +130,9 @@ def _about_queries(experiment: Experiment, outcome: Outcome) -> Markup:
     rerank = ", after rerank" if "with_rerank" in outcome.variants else ""
     return part(
         "paragraph",
-        f"The first answers of the model{fold}{rerank}, with their cosine similarity. A solid "
-        "green frame is the true answer, a dotted one an answer of the very same text; where the "
-        "true one is not among the first, it stands at the end with its place.",
+        f"The top results of the model{fold}{rerank}, with their cosine similarity. A solid green "
+        "frame marks the correct result, a dotted one a result with the same text; a correct "
+        "result that is not among the top ones is shown last, with its rank.",
     )
 
 
@@ -143,15 +143,15 @@ def _lead(outcome: Outcome, files: ReportFiles) -> Markup:
         [
             part(
                 "paragraph",
-                f"How well images find their captions and captions their images, on "
-                f"{len(test.images)} test images and {len(test.captions)} captions that the "
-                "training did not see. A query is ranked against all candidates; rank 1 is best, "
-                "and R@k is the share of queries whose right answer is among the first k.",
+                f"Image-to-caption and caption-to-image retrieval on {len(test.images)} test "
+                f"images and {len(test.captions)} captions that were not used in training. All "
+                "candidates are ranked for each query; rank 1 is best, and R@k is the fraction "
+                "of queries with a correct result among the top k.",
             ),
             part(
                 "note",
-                f"Made {made}. Every figure lies beside this page in {files.folder.name}/, "
-                "with its numbers as CSV.",
+                f"Generated {made}. All figures are also in {files.folder.name}/, next to this "
+                "page, with their data as CSV.",
             ),
         ]
     )

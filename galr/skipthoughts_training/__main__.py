@@ -13,6 +13,7 @@ from pathlib import Path
 from galr.common import cli
 from galr.common.device import choose_device
 from galr.common.errors import UserError
+from galr.common.folder_lock import only_writer
 from galr.common.seeding import derive_seed
 from galr.skipthoughts_training.arguments import parse
 from galr.skipthoughts_training.corpus import (
@@ -38,16 +39,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     trainer = Trainer(corpus, settings_of(arguments), training_folder(arguments), device)
     going_on = arguments.resume and trainer.last.exists()
     check_folder(arguments.out, arguments.kind, words, arguments.overwrite or going_on)
-    if going_on:
-        trainer.resume()
-    elif trainer.last.exists() and not arguments.overwrite:
-        raise UserError(
-            trainer.last,
-            "an unfinished training exists",
-            "add --resume to continue it, or --overwrite to start over",
-        )
-    trainer.run(arguments.checkpoint_steps)
-    export(trainer.model.encoder, corpus.words, vectors, arguments.out)
+    with only_writer(trainer.folder):
+        if going_on:
+            trainer.resume()
+        elif trainer.last.exists() and not arguments.overwrite:
+            raise UserError(
+                trainer.last,
+                "an unfinished training exists",
+                "add --resume to continue it, or --overwrite to start over",
+            )
+        else:
+            trainer.last.unlink(missing_ok=True)  # an earlier one is not to be resumed
+        trainer.run(arguments.checkpoint_steps)
+        export(trainer.model.encoder, corpus.words, vectors, arguments.out)
 
 
 def training_folder(arguments: argparse.Namespace) -> Path:

@@ -30,7 +30,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_training(parser)
     arguments = parser.parse_args(argv)
     if not arguments.corpus and not arguments.captions:
-        parser.error("name text files by --corpus or folders by --captions")
+        parser.error("name text files with --corpus or folders with --captions")
     if arguments.kind == "bi" and arguments.hidden_dim % 2:
         parser.error("--hidden-dim must be even for --kind bi, which halves it")
     if arguments.resume and arguments.overwrite:
@@ -41,7 +41,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _add_text(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("text")
     for name, metavar, text in (
-        ("--corpus", "FILE", "UTF-8 texts: a sentence a line, blank lines between documents"),
+        ("--corpus", "FILE", "UTF-8 text: one sentence per line, blank lines between documents"),
         ("--captions", "FOLDER", "data folders; the training captions of an image form a document"),
         ("--exclude", "FILE", "exclude the sentences of these files, such as test_caps.txt"),
     ):

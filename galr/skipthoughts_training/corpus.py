@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.data.annotations import annotation_files, read_annotations, read_lines
-from galr.data.words import tokenize
+from galr.language.words import tokenize
 from galr.weights.skipthought_files import UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def _lines(path: Path) -> Iterator[str]:
 def caption_documents(folder: str | Path) -> Iterator[list[str]]:
     """The training captions of a precomputed folder: those of an image, in order, a document.
 
-    A caption that stands twice under an image is taken once: to foretell itself teaches nothing.
+    A caption that an image has twice is used once: predicting itself teaches nothing.
     Empty captions are no sentences.
     """
     empty = read_lines(annotation_files(folder, "train")[0]).count("")

@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
-from galr.common.atomic import atomic_path
+from galr.common import interrupts
 from galr.common.errors import RunError, UserError
+from galr.common.events import Events
 from galr.common.progress import Progress
+from galr.common.saving import save_torch
 from galr.common.seeding import derive_seed, seed_everything
 from galr.model.skipthoughts import KINDS
 from galr.monitoring.epoch_log import write_log
@@ -92,17 +93,14 @@ class Trainer:
                 remedy = f"--resume continues from {self.last}"
                 if not self.last.exists():
                     remedy = "there is no checkpoint yet: start over"
-                raise KeyboardInterrupt(f"stopped by Ctrl-C; {remedy}") from None
+                raise KeyboardInterrupt(f"{interrupts.told()}; {remedy}") from None
         self.model.load_state_dict(read_torch_file(self.best, "train again with --overwrite"))
 
-    def _events(self) -> SummaryWriter:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return SummaryWriter(str(self.folder))
-        except OSError as error:
-            raise RunError(
-                self.folder, f"cannot be written ({error.strerror})", "name another --out"
-            ) from None
+    def _events(self) -> Events:
+        events = Events(self.folder, self.state.history)
+        if self.state.history:  # a run that was killed may have saved its state, and no more
+            write_log(self.folder / "log.csv", self.state.history)
+        return events
 
     def resume(self) -> None:
         """Continues from last.pth. Raises UserError where that was another training."""
@@ -136,8 +134,7 @@ class Trainer:
             "standing": asdict(self.state),
             **self._identity(),
         }
-        with atomic_path(self.last) as temporary:
-            torch.save(entries, temporary)
+        save_torch(self.last, entries, parents=False)  # a folder that was moved away is missed
 
     def _batches(self, sentences: Indices) -> Iterator[tuple[Sentences, Neighbours, Neighbours]]:
         for start in range(0, len(sentences), self.settings.batch_size):
@@ -199,7 +196,7 @@ class Trainer:
             words += len(log_probability)
         return _perplexity(total, words)
 
-    def _finish_epoch(self, events: SummaryWriter) -> None:
+    def _finish_epoch(self, events: Events) -> None:
         state = self.state
         row = {
             "epoch": state.epoch + 1,
@@ -214,13 +211,10 @@ class Trainer:
         state.epoch, state.step = state.epoch + 1, 0
         state.log_probability, state.words = 0.0, 0
         if best:
-            with atomic_path(self.best) as temporary:
-                torch.save(self.model.state_dict(), temporary)
+            save_torch(self.best, self.model.state_dict(), parents=False)
         self._save()
         write_log(self.folder / "log.csv", state.history)
-        for name, value in row.items():
-            if name != "epoch":
-                events.add_scalar(name, value, state.epoch)
+        events.add(row)
         logger.info(
             "%s, %.0f sentences/s%s",
             ", ".join(f"{name.replace('_', ' ')} {value:.5g}" for name, value in row.items()),

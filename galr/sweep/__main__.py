@@ -1,4 +1,4 @@
-"""python -m galr.sweep: trains and tests many options files, and joins their results."""
+"""python -m galr.sweep: trains and tests many options files, and collects their results."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from galr.common import cli
 
 DESCRIPTION = """\
-Trains and tests options files side by side, each in its own process, and joins their results.
+Trains and tests several options files, each in its own process, and collects their results.
 
-What is done already is not done again, and what was interrupted goes on where it stopped. The
-table, mean and deviation over the folds and seeds of each row, goes to OUT/sweep.{md,csv}.
+Finished runs are not repeated, and interrupted ones are resumed. The table (mean and standard
+deviation over the folds and seeds of each row) is written to OUT/sweep.{md,csv}.
 
   python -m galr.sweep options/ablations/*.yaml --jobs 2
   python -m galr.sweep options/demo_GaLR.yaml --seeds 0 1 2 --set optim.epochs=5
   python -m galr.sweep options/demo_GaLR.yaml --vary optim.loss=triplet,infonce --validation
   python -m galr.sweep options/family/*.yaml --baseline options/family/GaLR.yaml
 
-With several --vary every combination of their values is a row.
+With several --vary, each combination of their values is a row.
 """
 
 
@@ -33,42 +33,45 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="append",
         default=[],
         dest="overrides",
-        help="override an option in all of them; may be repeated",
+        help="override an option in all files (repeatable)",
     )
     parser.add_argument(
         "--vary",
         metavar="KEY=VALUE,VALUE",
         action="append",
         default=[],
-        help="a row for each of these values; may be repeated",
+        help="one row per value (repeatable)",
     )
     parser.add_argument(
         "--validation",
         action="store_true",
-        help="train only, and compare on the validation parts: for choices, which must not see "
-        "the test part",
+        help="train only, and compare on the validation parts, as for choosing options",
     )
     parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[], help="run each file with each of these seeds"
+        "--seeds", nargs="+", type=int, default=[], help="run each file with each seed"
     )
     parser.add_argument(
         "--jobs", type=cli.at_least_1, default=1, help="runs at a time (default: %(default)s)"
     )
     parser.add_argument(
-        "--cards", nargs="+", default=[], metavar="CARD", help="GPUs to deal out to the jobs"
+        "--cards", nargs="+", default=[], metavar="CARD", help="GPUs to distribute over the jobs"
     )
     parser.add_argument(
         "--baseline", metavar="FILE",
-        help="one of the options files: a second table has the parameters and times of each row, "
-        "and its difference in mR from this one with a paired bootstrap over queries",
+        help="one of the options files; a second table has the parameters and times of each row, "
+        "and its difference in mR from this baseline with a paired bootstrap over queries",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="DIR", default="checkpoint", help="folder of the table (%(default)s)"
+        "--out",
+        metavar="DIR",
+        default="checkpoint",
+        help="folder of the table (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
 
     from galr.common.atomic import check_writable, write_text
     from galr.common.errors import RunError, UserError
+    from galr.common.folder_lock import only_writer
     from galr.sweep.compare import cost_table
     from galr.sweep.runs import execute, plan_runs, without
     from galr.sweep.table import comma_separated, markdown, rows_of
@@ -86,21 +89,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
     out = Path(arguments.out)
     check_writable(out / "sweep.md")
-    failed = execute(
-        runs, arguments.jobs, arguments.cards, scripts, similarities=arguments.baseline is not None
-    )
-    rows = rows_of(without(planned, failed), validation=arguments.validation)
-    told = markdown(rows)
-    if arguments.baseline is not None:
-        told += "\n" + cost_table(without(planned, failed), arguments.baseline)
-    write_text(out / "sweep.md", told)
-    write_text(out / "sweep.csv", comma_separated(rows))
-    sys.stdout.write(f"{told}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
+    with only_writer(out, leftovers=""):
+        failed = execute(
+            runs,
+            arguments.jobs,
+            arguments.cards,
+            scripts,
+            similarities=arguments.baseline is not None,
+        )
+        rows = rows_of(without(planned, failed), validation=arguments.validation)
+        told = markdown(rows)
+        if arguments.baseline is not None:
+            told += "\n" + cost_table(without(planned, failed), arguments.baseline)
+        write_text(out / "sweep.md", told)
+        write_text(out / "sweep.csv", comma_separated(rows))
+        sys.stdout.write(f"{told}\n{out / 'sweep.md'}, {out / 'sweep.csv'}\n")
     if failed:
         raise RunError(
             failed[0].log,
             f"{len(failed)} of {len(runs)} runs failed ({', '.join(run.name for run in failed)})",
-            "mend what the logs say and run this again: it goes on with what is not done",
+            "fix the errors in the logs, then run the same command again to continue",
         )
 
 

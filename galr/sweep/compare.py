@@ -1,4 +1,4 @@
-"""What each row of a sweep costs, and how it differs from a baseline."""
+"""The cost of each row of a sweep, and its difference from a baseline."""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ import logging
 import os
 import queue
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from galr.common.atomic import check_writable
 from galr.common.errors import UserError
 from galr.common.processes import cores
 from galr.options import Options, load_options
+from galr.sweep.processes import ending_started, run_alone
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def execute(
         finally:
             free.put(slot)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ending_started():
         succeeded = list(pool.map(one, runs))
     return [run for run, good in zip(runs, succeeded, strict=True) if not good]
 
@@ -157,7 +157,7 @@ def _run_scripts(
 ) -> bool:
     saved = not similarities or run.similarities.is_dir()
     if "test.py" in scripts and run.is_done() and saved:
-        logger.info("%s: done before", run.name)
+        logger.info("%s: already done", run.name)
         return True
     environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
     if card is not None:
@@ -165,7 +165,7 @@ def _run_scripts(
     arguments = ["--path_opt", run.path]
     for override in run.overrides:
         arguments += ["--set", override]
-    logger.info("%s: begins, log in %s", run.name, run.log)
+    logger.info("%s: started, log in %s", run.name, run.log)
     check_writable(run.log)
     with run.log.open("a", encoding="utf-8") as log:
         for script in scripts:
@@ -174,17 +174,23 @@ def _run_scripts(
             if similarities and script == "test.py":
                 more += ["--save-similarity", str(run.similarities)]
             module = f"galr.commands.{Path(script).stem}"
-            command = [sys.executable, "-m", module, *arguments, *more]
-            done = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
-            if done.returncode != 0:
+            if _run_module(module, [*arguments, *more], log, environment) != 0:
                 logger.error("%s: %s failed: %s", run.name, script, _last_line(run.log))
                 return False
     logger.info("%s: done", run.name)
     return True
 
 
+def _run_module(
+    module: str, arguments: Sequence[str], log: IO[str], environment: Mapping[str, str]
+) -> int:
+    """The exit status of ``python -m module``; its output goes to ``log``."""
+    command = [sys.executable, "-m", module, *arguments]
+    return run_alone(command, log, environment)
+
+
 def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict[str, list[Run]]:
-    """``planned`` without the runs that failed: what lies in their folders is of an earlier run."""
+    """``planned`` without the failed runs, whose folders may hold results of an earlier run."""
     return {row: [run for run in runs if run not in failed] for row, runs in planned.items()}
 
 

@@ -1,4 +1,4 @@
-"""The joined table of a sweep: means and deviations over folds and seeds."""
+"""The table of a sweep: means and standard deviations over folds and seeds."""
 
 from __future__ import annotations
 

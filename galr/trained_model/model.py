@@ -20,15 +20,15 @@ from galr.data.annotations import Annotations
 from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer
-from galr.data.words import STOP_WORDS
 from galr.evaluation.trained_fold import stored_tokenizer
 from galr.images.scaling import Scaling
+from galr.language.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.model.build import model_of
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, stored_options
-from galr.pictures import Picture, list_of_pictures, square_pixels
+from galr.pictures import ImageInput, list_of_images, square_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class TrainedModel:
         return cls(model_of(entries, path, options, device, vocabulary.words), vocabulary, options)
 
     def similarity(
-        self, images: Picture | Sequence[Picture], texts: str | Sequence[str] | Tensor
+        self, images: ImageInput | Sequence[ImageInput], texts: str | Sequence[str] | Tensor
     ) -> Tensor:
         """Similarity of each image with each text, by the model: (I, C) float32 on the CPU.
 
@@ -72,7 +72,7 @@ class TrainedModel:
 
     def encode_images(
         self,
-        images: Picture | Sequence[Picture],
+        images: ImageInput | Sequence[ImageInput],
         local: LocalFeatures | str | Path | None = None,
         *,
         batch_size: int = 64,
@@ -85,14 +85,14 @@ class TrainedModel:
         images without objects. Raises UserError for an image that is missing,
         damaged or of another shape, and for local features that do not belong to the images.
         """
-        pictures = list_of_pictures(images)
-        matrices = self._local_features(local, pictures)
+        given = list_of_images(images)
+        matrices = self._local_features(local, given)
         blocks = [torch.empty(0, self.model.embed_dim)]
         with ThreadPoolExecutor(cores()) as pool:
-            for start in range(0, len(pictures), batch_size):
-                rows = range(start, min(start + batch_size, len(pictures)))
+            for start in range(0, len(given), batch_size):
+                rows = range(start, min(start + batch_size, len(given)))
                 decoded = pool.map(
-                    lambda i: square_pixels(pictures[i], self.side, f"images[{i}]", self.scaling),
+                    lambda i: square_pixels(given[i], self.side, f"images[{i}]", self.scaling),
                     rows,
                 )
                 pixels = np.stack(list(decoded))
@@ -172,9 +172,9 @@ class TrainedModel:
         return self.vocabulary.knows_a_word(text)
 
     def _local_features(
-        self, local: LocalFeatures | str | Path | None, pictures: Sequence[Picture]
+        self, local: LocalFeatures | str | Path | None, given: Sequence[ImageInput]
     ) -> LocalFeatures | None:
-        """The local features of ``pictures``, checked; None for images without objects."""
+        """The local features of ``given`` images, checked; None for images without objects."""
         if local is None:
             if self.has_local_branch:
                 logger.warning(
@@ -187,13 +187,13 @@ class TrainedModel:
             raise UserError(place, "the model has no local branch to use it", "leave it out")
         drea = self.options.dataset.drea
         if not isinstance(local, LocalFeatures):
-            files = [Path(each).name for each in pictures if isinstance(each, str | Path)]
-            if len(files) < len(pictures):
+            files = [Path(each).name for each in given if isinstance(each, str | Path)]
+            if len(files) < len(given):
                 what = "finds images by the names of their files, and some are no files"
                 raise UserError(place, what, "give files, or a galr.LocalFeatures of the images")
             return read_local_features(local, files, drea)
         shapes = local.representation.shape, local.adjacency.shape
-        wanted = (len(pictures), drea.objects, drea.features)
+        wanted = (len(given), drea.objects, drea.features)
         if shapes != (wanted, (*wanted[:2], drea.objects)):
             what = f"has matrices of shape {shapes[0]} and {shapes[1]}"
             remedy = f"give {wanted} and {(*wanted[:2], drea.objects)} for these images and options"

@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galr.common import distributed
 from galr.common.errors import UserError
 from galr.data.feature_cache import Views, open_features
-from galr.data.image_cache import ImageFiles
 from galr.data.loaders import view_loader
 from galr.data.part import Part
 from galr.data.transforms import normalise
 from galr.encoders.trunk import Trunk
+from galr.images.square_files import ImageFiles
 from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import BackboneOptions, DatasetOptions
@@ -50,7 +50,7 @@ def compile_backbone(encoder: ImageEncoder) -> None:
     """Compiles the backbone of ``encoder`` for training mode; evaluation remains eager.
 
     Compilation happens in the first step; the names of the weights do not change. Raises UserError
-    where torch.compile does not work, mostly for want of a C++ compiler.
+    where torch.compile does not work, usually because there is no C++ compiler.
     """
     torch.compiler.reset()  # the graphs of earlier folds count towards the recompile limit
     try:
@@ -70,22 +70,22 @@ def compile_backbone(encoder: ImageEncoder) -> None:
 def with_cached_features(
     part: Part, encoder: ImageEncoder, options: DatasetOptions, views: int = 1, seed: int = 0
 ) -> Part:
-    """``part`` with features by the backbone of ``encoder`` in place of its image files.
+    """``part`` with cached features of the backbone of ``encoder`` in place of its images.
 
-    They come from the feature cache, which rank 0 builds where it is missing; the others wait.
-    ``views`` of each image are kept; the crops among them are drawn by ``seed``.
+    Where the feature cache is missing, rank 0 builds it while the others wait. It holds ``views``
+    views of each image; ``seed`` determines the random crops among them.
     """
     files = part.images
     assert isinstance(files, ImageFiles)
-    kept = Views(files, views, options, seed)
+    cached = Views(files, views, options, seed)
     with distributed.main_first():
         features = open_features(
             options,
             part.annotations.split,
-            kept,
+            cached,
             key=f"{weights_digest(encoder.trunk)}_{encoder.num_features}",
             length=encoder.num_features,
-            batches=_features(encoder, kept, options),
+            batches=_features(encoder, cached, options),
         )
     return part._replace(images=features)
 

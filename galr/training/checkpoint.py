@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import torch
 
-from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
+from galr.common.saving import save_torch
 from galr.evaluation.results import versions
+from galr.images.trained_on import Digests, first_difference, known_digests
 from galr.model.build import read_checkpoint
 from galr.options import (
     RUN_SETTINGS,
@@ -36,9 +37,9 @@ CHANGEABLE = (
 
 
 def depends_on_epochs(options: Options) -> str | None:
-    """The first option whose effect on an epoch depends on ``optim.epochs``; None without one.
+    """The first option whose effect on an epoch depends on ``optim.epochs``, or None.
 
-    With a time budget these are shares of the budget, and only the step schedule counts epochs.
+    With a time budget, only the step schedule does; the others are fractions of the budget.
     """
     optim = options.optim
     if optim.budget_seconds is not None:
@@ -56,7 +57,7 @@ class Stateful(Protocol):
     """A model, an optimiser or anything else with a state."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes in training."""
+        """Everything that training changes."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - torch's own differ
         """Restores what ``state_dict`` returned."""
@@ -106,9 +107,13 @@ class Checkpoint:
         fold: int,
         train: Sequence[str],
         validation: Sequence[str],
+        digests: Digests | None = None,
     ) -> None:
-        """``train`` and ``validation`` are the image names of the fold's two parts."""
-        self.options = options
+        """``train`` and ``validation`` are the image names of the fold's two parts.
+
+        ``digests``: those of the images' content, by part; without, it is not compared.
+        """
+        self.options, self.digests = options, digests or {}
         self.identity: dict[str, Any] = {  # what a resumed run must share
             "options": options.model_dump(mode="json"),
             "vocabulary": list(words),
@@ -122,10 +127,10 @@ class Checkpoint:
             "progress": asdict(state),
             "epoch": state.epoch,
             "versions": versions(),
+            "image_digests": {part: torch.from_numpy(x) for part, x in self.digests.items()},
             **self.identity,
         }
-        with atomic_path(path) as temporary:
-            torch.save(entries, temporary)
+        save_torch(path, entries, parents=False)  # a folder that was moved away is missed
 
     def load(
         self, path: Path, parts: Mapping[str, Stateful], content: bytes | None = None
@@ -142,14 +147,15 @@ class Checkpoint:
                 raise UserError(
                     path,
                     f"its entry {name} does not fit ({error})",
-                    "if an earlier version wrote it, resume with that; or start again by "
-                    "--overwrite",
+                    "resume with the version that wrote it, or start over with --overwrite",
                 ) from None
         return TrainerState(**entries["progress"])
 
     def checked_bytes(self, path: Path, parts: Mapping[str, Stateful]) -> bytes:
         """The content of a checkpoint that ``load`` accepts; raises as ``load`` does."""
-        content = read_bytes(path, "resume where its folder is, or start again by --overwrite")
+        content = read_bytes(
+            path, "resume on the machine that has its folder, or start over with --overwrite"
+        )
         self._checked(path, parts, content)
         return content
 
@@ -162,15 +168,24 @@ class Checkpoint:
             raise UserError(
                 path,
                 f"cannot be resumed: missing key {min(missing)!r}",
-                "evaluate it by test_single.py, or start again by --overwrite",
+                "evaluate it with test_single.py, or start over with --overwrite",
             )
         # options that are newer than the checkpoint had their defaults then
         self._check_options(path, stored_options(entries["options"], path))
         for key, what in (("vocabulary", "another vocabulary"), ("fold", "other images")):
             if entries[key] != self.identity[key]:
                 raise UserError(
-                    path, f"was trained with {what}", "restore them, or start again by --overwrite"
+                    path, f"was trained with {what}", "restore them, or start over with --overwrite"
                 )
+        names = {part: self.identity["fold"][part] for part in self.digests}
+        then = known_digests(entries.get("image_digests"), names)
+        if (differing := first_difference(names, then, self.digests)) is not None:
+            raise UserError(
+                path,
+                f"was trained with other images of the same names: {differing[0]} differ, for "
+                f"example {differing[1]}",
+                "restore them, or start again by --overwrite",
+            )
         return entries
 
     def _check_options(self, path: Path, trained: Options) -> None:

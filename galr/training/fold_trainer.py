@@ -7,15 +7,16 @@ import math
 
 import torch
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
-from galr.common import distributed
+from galr.common import distributed, interrupts
 from galr.common.atomic import check_room, write_text
 from galr.common.errors import UserError
+from galr.common.events import Events
 from galr.common.progress import Progress
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.loaders import training_loader
 from galr.evaluation.encode import encode_similarity
+from galr.metrics.galleries import KEY, gallery_recall
 from galr.metrics.retrieval import retrieval_metrics
 from galr.model.build import build_model
 from galr.model.mvsa import ImageEncoder
@@ -65,6 +66,7 @@ class FoldTrainer:
             fold=index,
             train=images.select(fold.train).images,
             validation=images.select(fold.validation).images,
+            digests={part: data.digests[rows] for part, rows in fold._asdict().items()},
         )
         self.is_resumed = self._restore()
         self.watch = Watch(
@@ -123,7 +125,7 @@ class FoldTrainer:
             self._start()
         self.schedule.begin()
         self.state.setup_seconds = self.schedule.setup
-        with open_events(self.folder, self.state.epoch + 1) as events:
+        with open_events(self.folder, self.state.history) as events:
             try:
                 while not self.state.is_finished(self.options.optim):
                     self._run_epoch(self.state.epoch + 1, events)
@@ -167,9 +169,12 @@ class FoldTrainer:
         similarity = encode_similarity(model, self.validation, self.tokenizer, self.options.dataset)
         self.watch.check(f"fold {self.index}", similarities=[similarity])
         self._spread = float(similarity.std())
-        return retrieval_metrics(similarity, self.validation.annotations.caption_to_image)
+        owner, of_test = self.validation.annotations.caption_to_image, self.data.test_images
+        metrics = retrieval_metrics(similarity, owner)
+        among = gallery_recall(similarity, owner, of_test) if of_test else None
+        return metrics if among is None else metrics | {KEY: among}
 
-    def _run_epoch(self, epoch: int, events: SummaryWriter | None) -> None:
+    def _run_epoch(self, epoch: int, events: Events | None) -> None:
         row = {"epoch": float(epoch), **self.train_epoch(epoch)}
         row["cpu_seconds"] = self.schedule.seconds
         if self._is_last(epoch) or (epoch + 1) % self.options.logs.eval_step == 0:
@@ -201,7 +206,7 @@ class FoldTrainer:
             limit, seconds = self.options.optim.budget_seconds, self.schedule.seconds
             raise UserError(
                 "optim.budget_seconds",
-                f"{limit:g} are spent before the first step: the set-up took {seconds:.1f}",
+                f"{limit:g} s are used up before the first step: set-up took {seconds:.1f}",
                 "increase it",
             )
         if distributed.is_main():
@@ -232,4 +237,4 @@ class FoldTrainer:
         done = f"epoch {self.state.epoch} is the last one in {self.last}"
         if self.state.epoch < 0:
             done = "no epoch was finished"
-        return f"stopped by Ctrl-C; {done}; train.py --resume continues from there"
+        return f"{interrupts.told()}; {done}; train.py --resume continues from there"

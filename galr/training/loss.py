@@ -34,7 +34,7 @@ class Criterion(nn.Module):
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Puts what a step has learned back within its limits."""
+        """Clamps the learned temperature to its limits."""
         if self.options.loss == "infonce":
             self.log_scale.clamp_(math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE))
 
@@ -56,7 +56,7 @@ class Criterion(nn.Module):
     def _masks(
         self, image_index: Tensor, caption_group: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Which pairs of the batch are no negatives, and which are further true pairs."""
+        """Which pairs of the batch are not negatives, and which are additional positives."""
         alike: dict[Literal["ignore", "positive"], Tensor] = {}
         for choice, keys in (
             (self.options.same_image, image_index),
@@ -77,8 +77,8 @@ def triplet_loss(
     """Sum over both directions of max(0, margin + s(negative) - s(positive)) (paper, objective).
 
     similarity (B, B) -> scalar, summed over the batch. ``max_violation`` counts the hardest
-    negative of each query alone (VSE++, eq. 6), otherwise all do. ``ignore`` (B, B) bool marks
-    pairs that are no negatives. Other shapes raise ValueError.
+    negative of each query only (VSE++, eq. 6), otherwise all do. ``ignore`` (B, B) bool marks
+    pairs that are not negatives. Other shapes raise ValueError.
     """
     no_negative = _true_pairs(similarity) | _mask(ignore, similarity)
 

@@ -48,7 +48,7 @@ class Schedule:
 
     @property
     def is_spent(self) -> bool:
-        """Whether there is a time budget and nothing is left of it."""
+        """Whether there is a time budget and it is used up."""
         limit = self.options.budget_seconds
         return limit is not None and self.seconds >= limit
 
@@ -60,7 +60,7 @@ class Schedule:
         return distributed.from_main(own, self.device)
 
     def own_progress(self, epoch: int, share: float) -> float:
-        """``progress`` by this rank's clock: loaders prefetch, each at a pace of its own."""
+        """``progress`` by this rank's clock, for loaders, which prefetch at their own pace."""
         limit = self.options.budget_seconds
         if limit is None:
             return min((epoch + share) / self.options.epochs, 1.0)
@@ -103,7 +103,7 @@ def learning_rate(options: OptimOptions, epoch: int, progress: float) -> float:
 
 
 def clock(options: OptimOptions) -> float:
-    """A reading of the clock that a time budget is counted by."""
+    """The current reading of ``optim.budget_clock``."""
     # the program starts a moment before this module is imported
     return cpu_seconds() if options.budget_clock == "cpu" else time.monotonic() - _STARTED
 

@@ -112,19 +112,20 @@ class TrainingStep:
         return embeddings
 
     def _wrap_trainable_weights(self) -> None:
-        """Wraps the encoder anew where other stages of the backbone are trainable than before."""
+        """Wraps the encoder again whenever the trainable stages of the backbone change."""
         trainable = [weight.requires_grad for weight in self.model.parameters()]
         if trainable == self._trainable:
             return
         self._trainable, self._parallel = trainable, self.encoder
-        gc.collect()  # the earlier wrapper would still sum gradients
+        if distributed.world_size() > 1:
+            gc.collect()  # the earlier wrapper would still sum gradients
         unused = (
             bool(self.model.text_encoder.pretrained) or _trunk(self.model).may_leave_weights_unused
         )
         self._parallel = distributed.parallel(self.encoder, some_unused=unused)
 
     def _loss(self, batch: Batch, images: Tensor, captions: Tensor) -> Tensor:
-        """The mean loss of the batches that the first, the second ... captions make."""
+        """The mean loss over the first, the second ... captions of the images."""
         total = distributed.rows_of_all(batch.image_index)
         all_images = distributed.gather_rows(images, total)
         all_indices = distributed.gather_rows(batch.image_index, total)
@@ -200,7 +201,7 @@ def _micro_batches(batch: Batch, size: int) -> list[Batch]:
 
 @contextlib.contextmanager
 def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation by the statistics of the batch that leaves the running ones alone."""
+    """Batch normalisation by batch statistics, without updating the running ones."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     try:

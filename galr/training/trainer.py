@@ -11,8 +11,10 @@ from galr.common import distributed
 from galr.common.atomic import write_json
 from galr.common.device import choose_device
 from galr.common.errors import UserError
+from galr.common.folder_lock import only_writer_of_ranks
 from galr.evaluation.evaluator import Evaluation, evaluate_experiment
 from galr.evaluation.results import versions
+from galr.metrics.galleries import validation_facts
 from galr.options import Options, load_options
 from galr.training.checkpoint import TrainerState
 from galr.training.data import read_training_data
@@ -54,7 +56,8 @@ class Trainer:
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
-        with distributed.process_group(device):
+        held = only_writer_of_ranks(self.folder, "[0-9]*/*.tmp", device)
+        with distributed.process_group(device), held as lock:
             distributed.on_main(lambda: self._make_room(resume, overwrite), device)
             data = read_training_data(options, device)
             for warning in _warnings(options):
@@ -64,8 +67,10 @@ class Trainer:
             started = self.started
             for index in range(len(data.folds)):
                 state = FoldTrainer(data, index, device, started).fit()
+                lock.check()
                 started = clock(options.optim)
-                summary.append({"fold": index, "validation": self._best(index, state)})
+                best = self._best(index, state, len(data.folds[index].validation), data.test_images)
+                summary.append({"fold": index, "validation": best})
                 states.append(state)
             if out is not None and distributed.is_main():
                 resolved = self.options.model_dump(mode="json")
@@ -76,7 +81,9 @@ class Trainer:
         """Evaluates the best checkpoint of each fold on the test split; writes results.json."""
         return evaluate_experiment(self.options)
 
-    def _best(self, index: int, state: TrainerState) -> dict[str, float]:
+    def _best(
+        self, index: int, state: TrainerState, images: int, of_test: int | None
+    ) -> dict[str, float]:
         """The row of a fold's best validation."""
         if state.best_epoch < 0:
             raise UserError(
@@ -85,11 +92,15 @@ class Trainer:
                 f"{index} was validated",
                 "resume with more",
             )
+        row = state.history[state.best_epoch]
         logger.info(
             "fold %d: best validation mR %.2f at epoch %d, %s",
             index, state.best_mR, state.best_epoch, self.folder / str(index) / "best.pth",
         )  # fmt: skip
-        return state.history[state.best_epoch]
+        if of_test:
+            facts = validation_facts(row, images, of_test)
+            logger.info("fold %d: validation: %s", index, facts["validation_gallery"])
+        return row
 
     def _make_room(self, resume: bool, overwrite: bool) -> bytes:
         """Protects or deletes an earlier run; there is nothing to send to the other ranks."""
@@ -103,13 +114,15 @@ class Trainer:
                 "--resume continues it, --overwrite deletes it, "
                 "and --set k_fold.experiment_name=NAME trains beside it",
             )
+        for path in sorted(earlier, key=lambda path: path.name != "last.pth"):
+            path.unlink()  # those first by which half of the earlier run would be resumed
         for fold in {path.parent for path in earlier}:
             shutil.rmtree(fold)
         return b""
 
 
 def _warnings(options: Options) -> Iterator[str]:
-    """Options without the effect that one might expect."""
+    """Warns of options whose effect may surprise."""
     backbone, optim, dataset = options.model.backbone, options.optim, options.dataset
     micro = optim.micro_batch is not None and optim.micro_batch < dataset.batch_size
     if micro and backbone.batch_norm == "batch" and backbone.train != "none":

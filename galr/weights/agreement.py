@@ -110,7 +110,7 @@ def check_vocabulary(words: list[str], stored: object, rows: int, place: str | P
 
     rows: of the word vectors, including that of padding.
     """
-    remedy = "name the vocabulary that it was trained with by dataset.vocab_path"
+    remedy = "set dataset.vocab_path to the vocabulary that it was trained with"
     if rows != len(words) + 1:
         what = f"was trained with {rows - 1} words, and the vocabulary has {len(words)}"
         raise UserError(place, what, remedy)

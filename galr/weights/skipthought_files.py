@@ -118,7 +118,7 @@ def _dictionary_rows(path: Path, wanted: set[str]) -> tuple[dict[str, int], int]
     Lines end with a line feed alone: some of the official words hold other line separators.
     """
     rows, row = {}, -1
-    remedy = "give a UTF-8 text, a word a line"
+    remedy = "give a UTF-8 text file with one word per line"
     try:
         with path.open("rb") as file:
             for row, line in enumerate(file):

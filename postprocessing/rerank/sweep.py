@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             arguments.folder,
             f"validation parts of folds {[*validation]}, test parts of {[*test_paths]}",
-            "write both again by test.py --save-similarity",
+            "write both again with test.py --save-similarity",
         )
     released = RerankSettings()
     evaluators = evaluators_of(

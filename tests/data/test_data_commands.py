@@ -6,8 +6,8 @@ from PIL import Image
 
 from galr.data.annotations import read_annotations
 from galr.data.vocabulary import Vocabulary
+from galr.leakage.hashes import near_pairs, perceptual_hash
 from galr.preparation.check import check_folder
-from galr.preparation.hashes import near_pairs, perceptual_hash
 from tests.tiny import run_module
 
 WORDS = ("red", "green", "blue", "bare")

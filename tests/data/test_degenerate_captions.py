@@ -9,7 +9,7 @@ from galr.common.errors import UserError
 from galr.data.annotations import Annotations
 from galr.data.captions import Captions
 from galr.data.vocabulary import Vocabulary, build_vocabulary, read_tokenizer
-from galr.data.words import tokenize
+from galr.language.words import tokenize
 from galr.options import load_options
 from galr.preparation.check import check_folder, described
 from tests.tiny import make_data, run_module, run_script

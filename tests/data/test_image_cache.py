@@ -1,8 +1,10 @@
+import json
 import logging
 import multiprocessing
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,9 +13,12 @@ from PIL import Image
 
 from galr.common.errors import UserError
 from galr.data.annotations import Annotations
-from galr.data.image_cache import CachedImages, ImageFiles, open_images
+from galr.data.image_cache import CachedImages, open_images
+from galr.images import content
 from galr.images.cache import Cache
 from galr.images.decoding import decode_image, resize_to_square
+from galr.images.square_files import ImageFiles
+from galr.images.verify import verify_caches
 from galr.options import DatasetOptions
 
 SIDE = 12
@@ -89,24 +94,78 @@ def test_a_selection_is_in_the_order_asked_for(data):
 
 def test_images_travel_to_another_process(data):
     images = open_images(options(data), annotations(), SIDE).select([3, 1])
-    content = pickle.dumps(images)
-    assert len(content) < 2000
-    assert_images(pickle.loads(content), expected(data, ("d.png", "b.jpg")))  # noqa: S301 - ours
+    packed = pickle.dumps(images)
+    assert len(packed) < 2000
+    assert_images(pickle.loads(packed), expected(data, ("d.png", "b.jpg")))  # noqa: S301 - ours
 
 
-@pytest.mark.parametrize("change", ["content", "time", "list"])
+def other_image(path):
+    """Another image of the same name, size and time, which an uncompressed TIFF allows."""
+    stat, size = path.stat(), path.stat().st_size
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert path.stat().st_size == size
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_images_that_are_as_they_were_are_not_decoded_for_their_time(data, monkeypatch):
+    open_images(options(data), annotations(), SIDE)
+    os.utime(data / "images" / "b.jpg", ns=(1, 1))
+    monkeypatch.setattr(Cache, "_allocate", None)
+    assert_images(open_images(options(data), annotations(), SIDE), expected(data))
+
+
+def test_a_cache_of_an_earlier_version_goes_by_size_and_time(data, monkeypatch):
+    path = open_images(options(data), annotations(), SIDE).path
+    with h5py.File(path, "r+") as file:
+        del file["digests"], file["row_digests"]
+    other_image(data / "images" / "c.tif")
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "_allocate", None)
+        open_images(options(data), annotations(), SIDE)
+    os.utime(data / "images" / "c.tif", ns=(1, 1))
+    assert_images(open_images(options(data), annotations(), SIDE), expected(data))
+
+
+def test_digests_are_kept_and_files_read_again_only_where_they_changed(data, monkeypatch):
+    monkeypatch.setattr(content, "UNSETTLED_NS", 0)
+    open_images(options(data), annotations(), SIDE)
+    memo = data / "image_cache" / content.MEMO
+    assert json.loads(memo.read_text()).keys() == set(NAMES)
+    read = []
+    monkeypatch.setattr(content, "_seen", {})
+    own = content.digest_of_file
+    monkeypatch.setattr(content, "digest_of_file", lambda path: read.append(path) or own(path))
+    before = content.image_contents(data / "images", NAMES, [memo])
+    assert read == []
+    other_image(data / "images" / "c.tif")
+    after = content.image_contents(data / "images", NAMES, [memo], keep=True)
+    assert [Path(path).name for path in read] == ["c.tif"]
+    assert (before.digests != after.digests).tolist() == [False, False, True, False]
+    assert json.loads(memo.read_text())["c.tif"][3] == after.digests[2]
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a.png": [1, 2]}', b"\xff", b"[" * 99999])
+def test_damaged_digests_are_taken_again(data, damage):
+    memo = data / "image_cache" / content.MEMO
+    memo.parent.mkdir()
+    memo.write_bytes(damage)
+    found = content.image_contents(data / "images", NAMES, [memo])
+    assert found.digests.tolist() == content.image_contents(data / "images", NAMES).digests.tolist()
+
+
+@pytest.mark.parametrize("change", ["content", "same time", "list"])
 def test_a_stale_cache_is_built_again_and_says_why(data, caplog, change):
     open_images(options(data), annotations(), SIDE)
     names = NAMES
     if change == "content":
         Image.new("RGB", (9, 9), "red").save(data / "images" / "a.png")
-    elif change == "time":
-        os.utime(data / "images" / "b.jpg", ns=(1, 1))
+    elif change == "same time":
+        other_image(data / "images" / "c.tif")
     else:
         names = NAMES[::-1]
     caplog.set_level(logging.INFO)
     assert_images(open_images(options(data), annotations(names), SIDE), expected(data, names))
-    reason = {"content": "1 images have changed, for example a.png", "time": "example b.jpg"}
+    reason = {"content": "1 images have changed, for example a.png", "same time": "example c.tif"}
     assert reason.get(change, "the list of images has changed") in logged(caplog)
 
 
@@ -120,9 +179,9 @@ def test_a_damaged_cache_is_built_again(data, damage):
         with h5py.File(path, "w") as file:
             file["images"] = np.zeros(3)
     else:
-        content = {"noise": b"no HDF5" * 99, "cut": path.read_bytes()[:-500], "empty": b""}
+        left = {"noise": b"no HDF5" * 99, "cut": path.read_bytes()[:-500], "empty": b""}
         path.unlink()
-        path.write_bytes(content[damage])
+        path.write_bytes(left[damage])
     assert_images(open_images(options(data), annotations(), SIDE), expected(data))
 
 
@@ -244,3 +303,58 @@ def test_two_processes_that_build_at_once_both_get_it(data):
 @pytest.mark.parametrize(("written", "read"), [(False, "off"), (True, "auto")])
 def test_off_in_a_yaml_is_a_word(written, read):
     assert DatasetOptions(image_cache=written).image_cache == read
+
+
+def verified(data):
+    return verify_caches(options(data))
+
+
+def test_verify_says_what_it_compared(data):
+    open_images(options(data), annotations(), SIDE)
+    assert verified(data) == [
+        f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images as they were"
+    ]
+
+
+def test_verify_names_images_that_changed_and_rows_that_are_damaged(data):
+    images = open_images(options(data), annotations(), SIDE)
+    before = images.path.read_bytes()
+    with images.path.open("r+b") as file:
+        file.seek(images.offset + 2 * SIDE * SIDE * 3)  # of the third image
+        file.write(bytes([1, 2, 3]))
+    with pytest.raises(UserError, match=r"its rows are not those that were written, of c\.tif"):
+        verified(data)
+    images.path.write_bytes(before)
+    other_image(data / "images" / "c.tif")
+    with pytest.raises(UserError, match=r"was built of other content of c\.tif; delete the file"):
+        verified(data)
+
+
+def test_verify_reads_files_anew_and_not_their_kept_digests(data, monkeypatch):
+    monkeypatch.setattr(content, "UNSETTLED_NS", 0)
+    open_images(options(data), annotations(), SIDE)
+    memo = data / "image_cache" / content.MEMO
+    other_image(data / "images" / "c.tif")
+    entries = json.loads(memo.read_text())
+    entries["c.tif"][2] = (data / "images" / "c.tif").stat().st_ctime_ns  # as if nothing happened
+    memo.write_text(json.dumps(entries))
+
+    with pytest.raises(UserError, match=r"other content of c\.tif"):
+        verified(data)
+
+
+@pytest.mark.parametrize("damage", ["noise", "lengths", "earlier"])
+def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, damage):
+    path = open_images(options(data), annotations(), SIDE).path
+    if damage == "noise":
+        path.write_bytes(b"noise")
+    else:
+        with h5py.File(path, "r+") as file:
+            del file["row_digests"]
+            if damage == "lengths":
+                file["row_digests"] = np.zeros(4, np.int64)[:3]
+    if damage == "earlier":
+        assert verified(data) == [f"{path}: not compared, since an earlier version built it"]
+    else:
+        with pytest.raises(UserError, match=r"train_12px\.h5: cannot be read"):
+            verified(data)

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from galr.common.errors import UserError
-from galr.data import words
 from galr.data.vocabulary import Vocabulary, build_vocabulary
-from galr.data.words import PUNCTUATION, tokenize
+from galr.language import words
+from galr.language.words import PUNCTUATION, tokenize
 
 
 def by_nltk(caption):

@@ -157,7 +157,7 @@ def test_the_command_needs_no_checkpoint(data, tmp_path):
     assert "mR" in done.stdout
     done = run_script("test_single.py", "--path_opt", path)
     assert done.returncode == 2
-    assert "--resume: is left out, and the options name no model that needs no" in done.stderr
+    assert "--resume: is missing, and the options name no pretrained image-text" in done.stderr
 
 
 def test_an_untrained_model_is_exported_and_loaded(tmp_path, architecture, own):
@@ -168,7 +168,7 @@ def test_an_untrained_model_is_exported_and_loaded(tmp_path, architecture, own):
     pixels = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
     found = load(tmp_path / "out").similarity(list(pixels), CAPTIONS)
     torch.testing.assert_close(found, own_similarity(own, pixels, CAPTIONS), rtol=0, atol=1e-5)
-    with pytest.raises(UserError, match="--checkpoint: is left out"):
+    with pytest.raises(UserError, match="--checkpoint: is missing"):
         export(None, tmp_path / "other", None)
 
 

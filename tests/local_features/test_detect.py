@@ -10,6 +10,7 @@ from PIL import Image
 from galr.common.errors import UserError
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.command import main
+from galr.detectors.detection_folder import DetectionFolder
 from galr.detectors.segments import find_regions
 from galr.local_features.store import read_store
 
@@ -259,3 +260,24 @@ def test_an_untrained_model_of_the_package_runs(images, tmp_path, kind):
     flags += ["--images", str(images), "--out", str(tmp_path / "s.h5")]
     main(["build", "--format", "paddledet", "--detections", str(tmp_path / "out"), *flags])
     assert read_store(tmp_path / "s.h5").features.representation.any()
+
+
+def test_a_detection_that_was_stopped_goes_on_and_is_not_built_from(images, tmp_path, monkeypatch):
+    out = tmp_path / "detections"
+    arguments = ["--method", "segments", "--images", images, "--segment-classes", "2"]
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DetectionFolder, "write_classes", stop)
+        with pytest.raises(KeyboardInterrupt):
+            detect(*arguments, "--out", out)
+    build = ["build", "--format", "paddledet", "--detections", out, "--images", images]
+    with pytest.raises(UserError, match="detection that was stopped"):
+        main([*map(str, build), "--out", str(tmp_path / "local.h5")])
+    detect(*arguments, "--out", out)
+    detect(*arguments, "--out", tmp_path / "whole")
+    files = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".npz"}
+    whole = (tmp_path / "whole").iterdir()
+    assert files == {path.name: path.read_bytes() for path in whole if path.suffix != ".npz"}

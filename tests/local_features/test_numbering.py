@@ -198,7 +198,7 @@ def test_known_numberings_are_those_of_their_sources():
         ("names: [plane, 7]", "names: class 1 is 7"),
         ("names: [no, ship]", "names: class 0 is False"),
         ("names: [' ']", "names: class 0 is ' '"),
-        ("names:\n  0: plane\n  0: ship\n", "data.yaml:3: not valid YAML (the key 0 stands twice)"),
+        ("names:\n  0: plane\n  0: ship\n", "data.yaml:3: not valid YAML (the key 0 occurs twice)"),
         ("names: [", "data.yaml:1: not valid YAML"),
     ],
 )

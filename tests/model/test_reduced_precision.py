@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from galr import build_skipthoughts
-from galr.model.reduced_precision import in_precision
+from galr.encoders.reduced_precision import in_precision
 
 WORDS = [f"word{i}" for i in range(30)] + ["<unk>"]
 

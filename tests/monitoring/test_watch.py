@@ -12,7 +12,7 @@ from galr.training.optimizer import MixedPrecisionOptimizer
 from galr.training.trainer import Trainer
 from tests.tiny import make_data
 
-ALIKE, STILL, LEVEL, LEAP = "nearly alike", "gradients", "none of 3 epochs", "leap"
+ALIKE, STILL, LEVEL, LEAP = "nearly equal", "gradients", "not fallen in 3 epochs", "jump"
 
 
 def watch(lr=0.001, gradient=1.0, loss=1.0):

@@ -159,7 +159,7 @@ def test_a_wrong_override_is_one_line_that_names_the_key(tmp_path, override, exp
     [
         ("optim: [", r"a\.yaml:1.*not valid YAML|a\.yaml:2.*not valid YAML"),
         ("a: b: c", r"a\.yaml:1.*not valid YAML"),
-        ("optim: {lr: 1}\noptim: {lr: 2}", r"a\.yaml:2.*optim stands twice"),
+        ("optim: {lr: 1}\noptim: {lr: 2}", r"a\.yaml:2.*optim occurs twice"),
         ("just words", "holds no options"),
         ("- a\n- b", "holds no options"),
         ("1: 2", "holds no options"),

@@ -1,4 +1,4 @@
-"""Pictures and captions of one's own, and every layout that they may come in."""
+"""Images and captions of one's own, and every layout that they may come in."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ THINGS = ("plane", "harbor", "field", "river", "bridge", "court")
 
 
 class Own(NamedTuple):
-    """root: a folder; images: its pictures; captions: of each picture's name."""
+    """root: a folder; images: its images; captions: of each image's name."""
 
     root: Path
     images: Path
@@ -120,7 +120,7 @@ def list_parquet(own):
 
 
 def picture_parquet(own):
-    """As the data sets of Hugging Face hold their pictures."""
+    """As the data sets of Hugging Face hold their images."""
     folder = own.root / "hub"
     folder.mkdir()
     images = [{"bytes": (own.images / name).read_bytes(), "path": name} for name in own.captions]
@@ -214,7 +214,7 @@ LAYOUTS = {
     "json lines as .json": lambda own: json_lines(own).rename(own.root / "lines.json"),
     "parquet": long_parquet,
     "parquet of lists": list_parquet,
-    "parquet with pictures": picture_parquet,
+    "parquet with images": picture_parquet,
     "records": records,
     "pairs": pairs,
     "mapping": mapping,
@@ -225,5 +225,5 @@ LAYOUTS = {
     "text files": text_files,
     "shards": shards,
 }
-# these hold their pictures
-WITH_PICTURES = ("imagefolder", "text files", "shards", "parquet with pictures")
+# these hold their images
+WITH_PICTURES = ("imagefolder", "text files", "shards", "parquet with images")

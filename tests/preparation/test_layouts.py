@@ -31,7 +31,7 @@ def test_equal_content_gives_equal_folders(own, layout):
     done, found = prepared(own, LAYOUTS[layout](own), "found", images=not has_pictures)
     assert found == expected
     assert (own.root / "found.json").read_bytes() == (own.root / "reference.json").read_bytes()
-    assert "20 pictures with 40 captions" in done.said[0]
+    assert "20 images with 40 captions" in done.said[0]
     with Image.open(own.root / "found" / "images" / "plane_0.png") as image:
         assert image.tobytes() == picture(0).tobytes()
 
@@ -60,7 +60,7 @@ def test_columns_that_are_named(own):
     with pytest.raises(UserError, match="its columns are 'Bild', 'Satz'; name them by --image-col"):
         prepared(own, path, "data")
     done, _ = prepared(own, path, "data", wanted=Wanted("Bild", ("Satz",)))
-    assert "pictures in 'Bild', captions in 'Satz'" in done.said[0]
+    assert "images in 'Bild', captions in 'Satz'" in done.said[0]
 
 
 def test_numbers_as_names(own):
@@ -79,7 +79,7 @@ def test_missing_captions_are_named(own):
     done, files = prepared(own, write_table(own), "data")
     said = "\n".join(done.said)
     assert "left out, without a caption: 1: plane_0.png" in said
-    assert "1 empty captions of pictures that have others" in said
+    assert "1 empty captions of images that have others" in said
     assert "no caption is about: 1: extra.png" in said
     assert "plane_0.png\t" in (own.root / "data" / "left_out.tsv").read_text()
     assert "plane_0.png" not in b"".join(files.values()).decode()
@@ -165,7 +165,7 @@ def test_an_imagefolder_with_a_folder_for_each_split(own, places):
         ("", "is empty"),
         ("image,caption\nb.png,\xff", "is not UTF-8 text"),
         ("image,caption\nnowhere.png,one\n", r"captions.csv:2: there is no image .*nowhere.png"),
-        ("image,caption\n,one\n", r"captions.csv:2: names no picture"),
+        ("image,caption\n,one\n", r"captions.csv:2: names no image"),
         ("image,caption,split\nplane_0.png,one,later\n", r"captions.csv:2: is of split 'later'"),
         ("image,caption,split\nplane_0.png,a,train\nplane_0.png,b,test\n", "in one split"),
         ("image,caption,split\nplane_0.png,a,train\nharbor_1.png,b,\n", "harbor_1.png: has no"),

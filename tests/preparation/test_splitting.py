@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
+from galr.leakage.hashes import near_groups
+from galr.leakage.ties import tie_together
 from galr.options import load_options
-from galr.preparation.hashes import near_groups
 from galr.preparation.options_file import choose_recipe
-from galr.preparation.splitting import cut, read_shares, tie_together
+from galr.preparation.splitting import cut, read_shares
 from tests.preparation.conftest import dump, picture, write_table
 from tests.preparation.test_layouts import lines, prepared
 from tests.tiny import run_module
@@ -45,11 +46,11 @@ def test_shared_captions_stay_on_one_side():
 
 
 def test_ties_of_ties_do_not_join_everything():
-    # each picture shares a caption with the next one, and all share one
+    # each image shares a caption with the next one, and all share one
     chain = [(f"link {n}", f"link {n + 1}", "an aerial picture") for n in range(400)]
     ties = tie_together(chain, distinct(400))
     assert np.bincount(ties.group).max() <= 20
-    assert '"an aerial picture" of 400 pictures' in ties.said[1]
+    assert '"an aerial picture" of 400 images' in ties.said[1]
     assert "ties are not, which would join more than 20" in ties.said[1]
 
 
@@ -80,7 +81,7 @@ def test_copies_of_a_picture_stay_on_one_side(own):
         for copy in (name for name in own.captions if name.startswith("copy_")):
             original = copy.removeprefix("copy_").replace(".jpg", ".png")
             assert (copy in train) == (original in train)
-    assert "look-alikes: 20 pictures in 10 groups are kept together" in done.said
+    assert "look-alikes: 20 images in 10 groups are kept together" in done.said
     done, _ = prepared(own, path, "apart", keep_duplicates_together=False)
     assert not any("look-alikes" in line for line in done.said)
 
@@ -109,7 +110,7 @@ def test_bad_pictures_are_left_out_up_to_a_share(own):
     table = write_table(own)
     with pytest.raises(UserError, match=r"captions.csv:2: .*plane_0.png \(1 of 20 are missing\)"):
         prepared(own, table, "data")
-    with pytest.raises(UserError, match=r"2 of 20 pictures are missing or damaged, more than 0.05"):
+    with pytest.raises(UserError, match=r"2 of 20 images are missing or damaged, more than 0.05"):
         prepared(own, table, "data", skip_bad=True)
     assert not (own.root / "data").exists()
     done, _ = prepared(own, table, "data", skip_bad=True, max_bad=0.1)

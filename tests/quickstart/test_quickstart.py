@@ -1,4 +1,4 @@
-"""From pictures and captions to an archive, stopped and gone on with."""
+"""From images and captions to an archive, stopped and gone on with."""
 
 import json
 

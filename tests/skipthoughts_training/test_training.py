@@ -9,9 +9,11 @@ import torch
 from galr import build_skipthoughts
 from galr.common import cli
 from galr.common.errors import RunError
+from galr.common.folder_lock import only_writer
 from galr.skipthoughts_training.__main__ import main
 from galr.skipthoughts_training.corpus import CorpusBuilder, text_documents
 from galr.skipthoughts_training.trainer import Settings, Trainer
+from tests.faults.contents import curves
 
 SIZES = ["--word-dim", "8", "--hidden-dim", "12", "--batch-size", "8", "--device", "cpu"]
 THINGS = ("plane", "ship", "river", "house", "tree", "road")
@@ -179,7 +181,7 @@ def test_word_vectors_widen_the_vocabulary(corpus, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name text files by --corpus or folders by --captions"),
+        ([], "name text files with --corpus or folders with --captions"),
         (["--corpus", "nothing.txt"], "nothing.txt: cannot be read"),
         (["--captions", "nowhere"], "nowhere: there is no such data folder"),
         (["--corpus", "CORPUS", "--kind", "bi", "--hidden-dim", "7"], "--hidden-dim must be even"),
@@ -222,4 +224,27 @@ def test_a_loss_that_is_no_number_stops_the_training(corpus, tmp_path):
 def test_a_folder_that_cannot_be_written_ends_in_one_line(corpus, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert train(corpus, tmp_path / "out") == 1
-    assert "cannot be written (Not a directory); name another --out" in capsys.readouterr().err
+    assert (
+        "cannot be written (Not a directory); check it, or name another" in capsys.readouterr().err
+    )
+
+
+def test_a_log_that_a_killed_run_did_not_write_is_there_after_a_resume(corpus, tmp_path):
+    assert train(corpus, tmp_path) == 0
+    folder = tmp_path / "uni_training"
+    whole, shown = log_of(folder), curves(folder)
+    (folder / "log.csv").unlink()
+    for path in folder.glob("events*"):
+        path.unlink()
+    assert train(corpus, tmp_path, "--resume") == 0
+    assert log_of(folder) == whole
+    assert curves(folder) == shown
+    assert [step for step, _ in shown["perplexity"]] == [1, 2]
+
+
+def test_a_second_training_in_the_folder_is_refused(corpus, tmp_path, capsys):
+    assert train(corpus, tmp_path) == 0
+    with only_writer(tmp_path / "uni_training"):
+        assert train(corpus, tmp_path, "--overwrite") == 1
+    assert "another run is writing to it" in capsys.readouterr().err
+    assert (tmp_path / "uni_training" / "last.pth").exists()

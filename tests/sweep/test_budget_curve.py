@@ -5,7 +5,9 @@ import json
 import pytest
 import yaml
 
+from galr.commands import train
 from galr.options import load_options
+from tests.processes import Command
 from tests.tiny import ROOT, make_data, run_script
 
 
@@ -20,8 +22,8 @@ def files(tmp_path):
     return base, other
 
 
-def test_a_line_a_budget_and_a_picture(tmp_path, files):
-    arguments = ["--seconds", "12", "--set", "k_fold.nums=1", "--set", "device=cpu"]
+def test_a_line_a_budget_and_a_picture(tmp_path, files, quick_start):
+    arguments = ["--seconds", "2", "--set", "k_fold.nums=1", "--set", "device=cpu"]
     picture, out = tmp_path / "curve.svg", tmp_path / "curve.json"
     done = run_script(
         "benchmarks/budget.py", *files, *arguments, "--picture", picture, "--out", out
@@ -30,7 +32,7 @@ def test_a_line_a_budget_and_a_picture(tmp_path, files):
     header, line = done.stdout.splitlines()
     assert header.split() == ["processor", "seconds", *map(str, files)]
     points = json.loads(out.read_text())["points"]
-    assert line.split()[0] == "12"
+    assert line.split()[0] == "2"
     for point in points:
         assert point["folds"] == 1
         assert f"{point['mR']:.2f}" in line
@@ -49,11 +51,11 @@ def test_the_recipe_trains(tmp_path):
     recipe = ROOT / "options/recipes/rsicd_cpu_30min.yaml"
     overrides = [
         f"dataset.data_path={tiny['data_path']}", f"dataset.vocab_path={tiny['vocab_path']}",
-        f"logs.ckpt_save_path={tmp_path}", "optim.budget_seconds=12", "device=cpu",
+        f"logs.ckpt_save_path={tmp_path}", "optim.budget_seconds=4", "device=cpu",
         "k_fold.validation_share=0.2",
     ]  # fmt: skip
     sets = [part for override in overrides for part in ("--set", override)]
-    done = run_script("train.py", "--path_opt", recipe, *sets)
+    done = Command(train.main, "--path_opt", recipe, *sets, folder=tmp_path).wait()
     assert done.returncode == 0, done.stderr
     assert "precision: " in done.stderr
     stored = load_options(tmp_path / "rsicd_cpu_30min" / "0" / "options.yaml")

@@ -1,9 +1,18 @@
 import csv
 import json
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from galr.common import cli
 from galr.common.errors import UserError
+from galr.common.folder_lock import only_writer
+from galr.sweep.__main__ import main
+from galr.sweep.processes import ending_started, run_alone
 from galr.sweep.runs import plan_runs
 from galr.sweep.table import COLUMNS, markdown, rows_of
 from tests.tiny import make_data, run_module
@@ -22,7 +31,7 @@ def files(tmp_path):
     return plain, ablated
 
 
-def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files):
+def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files, quick_start):
     arguments = [*files, "--jobs", "2", "--out", tmp_path / "out"]
     done = run_module("galr.sweep", *arguments)
     assert done.returncode == 0, done.stderr
@@ -39,12 +48,12 @@ def test_a_sweep_joins_the_results_and_does_nothing_twice(tmp_path, files):
         )
     again = run_module("galr.sweep", *arguments)
     assert again.returncode == 0
-    assert again.stderr.count("done before") == 2
-    assert "begins" not in again.stderr
+    assert again.stderr.count("already done") == 2
+    assert "started" not in again.stderr
     assert again.stdout == done.stdout
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files):
+def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, files, quick_start):
     plain, broken = files
     broken.write_text(
         f"base: {plain.name}\ndataset: {{vocab_path: nowhere.json}}\n"
@@ -79,7 +88,7 @@ def test_two_files_must_not_share_a_folder(files):
         plan_runs(list(map(str, files)), [], [])
 
 
-def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, files):
+def test_what_varies_gives_a_row_for_every_combination_on_validation(tmp_path, files, quick_start):
     arguments = [files[0], "--vary", "optim.loss=triplet,infonce", "--vary", "optim.lr=0.01"]
     done = run_module(
         "galr.sweep", *arguments, "--validation", "--set", "k_fold.nums=1", "--out", tmp_path
@@ -152,3 +161,26 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, files):
     assert done.returncode == 1
     assert "sweep.log: cannot be written" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_sweep_started_ends_with_it(tmp_path):
+    with (tmp_path / "log").open("w") as log, ThreadPoolExecutor(2) as pool:
+        with pytest.raises(KeyboardInterrupt), ending_started():  # noqa: PT012 - while it runs
+            command = [sys.executable, "-c", "print(1, flush=True); import time; time.sleep(60)"]
+            running = pool.submit(run_alone, command, log, dict(os.environ))
+            while not (tmp_path / "log").read_text():
+                assert not running.done()
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        assert running.result(10) == -signal.SIGTERM
+        assert run_alone(command, log, {}) == -signal.SIGTERM  # nothing new is started
+    with ending_started():
+        pass
+
+
+def test_a_second_sweep_of_the_same_table_is_refused(tmp_path, capsys):
+    options = make_data(tmp_path / "data")
+    with only_writer(tmp_path / "out"):
+        argv = [str(options), "--out", str(tmp_path / "out")]
+        assert cli.run(main, argv) == 1
+    assert "another run is writing to it" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_a_continuation_counts_the_validations_before_it(yaml, clock, monkeypatc
 
 def test_a_budget_that_the_set_up_takes_is_an_error(yaml, clock):
     clock.now = 30.0
-    with pytest.raises(UserError, match="20 are spent before the first step: the set-up took 3"):
+    with pytest.raises(UserError, match="20 s are used up before the first step: set-up took 3"):
         train(yaml, "optim.budget_seconds=20")
     options = load_options(yaml, ONE_FOLD)
     assert not list(options.experiment_folder.rglob("*.pth"))

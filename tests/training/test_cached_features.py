@@ -7,11 +7,11 @@ import torch
 
 from galr.common.errors import UserError
 from galr.common.seeding import seed_everything
-from galr.data.image_cache import ImageFiles
 from galr.data.part import Part, read_split
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_images
 from galr.images.cache import Cache
+from galr.images.square_files import ImageFiles
 from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options

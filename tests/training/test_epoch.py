@@ -76,7 +76,7 @@ def test_a_loss_that_is_no_number_names_the_images_of_its_batch(yaml, print_freq
         run(trainer, [8.0, number, 3.0], batches=batches)
     names = trainer.checkpoint.identity["fold"]["train"]
     of_batch = list(dict.fromkeys(names[i] for i in batches[1].image_index.tolist()))
-    assert f"{len(of_batch)} images that begins with {', '.join(of_batch[:5])}" in str(caught.value)
+    assert f"{len(of_batch)} images starting with {', '.join(of_batch[:5])}" in str(caught.value)
 
 
 def test_weights_that_are_no_numbers_stop_the_epoch_though_its_losses_are_fine(yaml):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import torchvision
 
 import galr
 from galr.evaluation.evaluator import evaluate_experiment
@@ -16,16 +17,26 @@ pytest.importorskip("sentence_transformers")
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("pretrained")
     make_data(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def options(root):
+    return recipe(root, "recipes/rsicd_pretrained")
+
+
+def recipe(root, name, *changes):
     data = root / "data" / "tiny_precomp"
     return load_options(
-        "recipes/rsicd_pretrained",
+        name,
         [
             f"dataset.data_path={data}", f"dataset.vocab_path={root / 'vocab.json'}",
             f"dataset.image_cache={root / 'cache'}", f"logs.ckpt_save_path={root}", "device=cpu",
             "dataset.image_size=64", "dataset.batch_size=9", "optim.epochs=30", "seed=3",
+            *changes,
         ],
     )  # fmt: skip
 
@@ -43,6 +54,24 @@ def test_learns_and_is_read_back_with_its_options(options):
     torch.testing.assert_close(*turned, rtol=1e-4, atol=1e-5)  # four rotations are averaged
     stored = json.loads((options.experiment_folder / "results.json").read_text())
     assert stored["options"]["model"]["multiscale"]["average_rotations"] is True
+
+
+def test_takes_a_file_of_resnet18_in_its_place(root):
+    # random weights in the layout of the published file, which has a classifier besides
+    torch.manual_seed(0)
+    file = root / "resnet18.pth"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), file)
+    options = recipe(
+        root, "recipes/rsicd_pretrained_resnet18", f"model.backbone.weights={file}",
+        "optim.epochs=2", "logs.eval_step=2", "model.text.type=BagOfWords",
+    )  # fmt: skip
+    (state,) = Trainer(options).fit()
+    assert state.history[-1]["loss"] < state.history[0]["loss"]
+    (cache,) = (root / "cache").rglob("*features*_960_*")  # all four levels, pooled
+    assert cache.stat().st_size > 20 * 4 * 960 * 2
+    saved = torch.load(options.experiment_folder / "0" / "best.pth", weights_only=True)["model"]
+    kept = torch.load(file, weights_only=True)["layer4.1.conv2.weight"]
+    assert any(torch.equal(kept, weight) for weight in saved.values())
 
 
 def test_a_last_batch_of_one_pair_is_trained_on():

@@ -1,34 +1,31 @@
 """Two ranks that share no folder: what rank 0 decides, sends and refuses."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
 
+from galr.commands import test, train
 from galr.data.vocabulary import Vocabulary
-from tests.tiny import ROOT, make_data
+from galr.training.fold_trainer import FoldTrainer
+from tests.processes import Command
+from tests.tiny import make_data
 
 # the folder of the checkpoints is relative: each rank has its own working folder
 SETTINGS = ["--set", "k_fold.nums=1", "--set", "device=cpu", "--set", "logs.ckpt_save_path=runs"]
 
-SAVE_STATE = """\
-import os, sys, torch
-from galr.common import cli
-from galr.training.fold_trainer import FoldTrainer
-sys.path.insert(0, os.environ["PROJECT"])
-import train
-fit = FoldTrainer.fit
-def fit_and_save(trainer):
-    state = fit(trainer)
-    torch.save(trainer.model.state_dict(), "state.pth")
-    return state
-FoldTrainer.fit = fit_and_save
-sys.exit(cli.run(train.main))
-"""
+
+def save_state():
+    """Has a rank write the weights that it ends with to its working folder."""
+    fit = FoldTrainer.fit
+
+    def fit_and_save(trainer):
+        state = fit(trainer)
+        torch.save(trainer.model.state_dict(), "state.pth")
+        return state
+
+    FoldTrainer.fit = fit_and_save
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +39,24 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def run_ranks(folder, options, *arguments, script="train.py", code=None, own=((), ())):
-    """Runs a script as two ranks in the folders 0 and 1; their return codes and stderr."""
+def run_ranks(folder, options, *arguments, main=train.main, setup=None, own=((), ())):
+    """Runs a command as two ranks in the folders 0 and 1; their return codes and stderr."""
     port, running = free_port(), []
     for rank in (0, 1):
         work = folder / str(rank)
         work.mkdir(parents=True, exist_ok=True)
-        program = [str(ROOT / script)] if code is None else ["-c", code]
-        command = [sys.executable, *program, "--path_opt", options, *SETTINGS, *arguments]
         environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "PROJECT": str(ROOT), "PYTHONPATH": str(ROOT),
             "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0",
             "MASTER_ADDR": "localhost", "MASTER_PORT": str(port),
         }  # fmt: skip
         running.append(
-            subprocess.Popen(
-                [*map(str, command), *map(str, own[rank])], cwd=work, env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            Command(
+                main, "--path_opt", options, *SETTINGS, *arguments, *own[rank], folder=work,
+                environment=environment, setup=setup,
             )
         )  # fmt: skip
-    shown = [process.communicate(timeout=120)[1] for process in running]
-    return [process.returncode for process in running], shown
+    ended = [process.wait() for process in running]
+    return [each.returncode for each in ended], [each.stderr for each in ended]
 
 
 def last(folder):
@@ -77,7 +71,7 @@ def assert_same(one, other):
 
 def test_both_ranks_end_with_the_same_weights_and_statistics(options, tmp_path):
     epochs = ("--set", "optim.epochs=1", "--set", "optim.ema=0.9")
-    codes, shown = run_ranks(tmp_path, options, *epochs, code=SAVE_STATE)
+    codes, shown = run_ranks(tmp_path, options, *epochs, setup=save_state)
     assert codes == [0, 0], shown
     states = [torch.load(tmp_path / str(rank) / "state.pth", weights_only=True) for rank in (0, 1)]
     assert_same(*states)
@@ -129,14 +123,13 @@ def test_ranks_with_other_options_are_refused_at_the_start(options, tmp_path):
 def test_rank_0_sends_the_checkpoints_that_are_tested(options, tmp_path):
     assert run_ranks(tmp_path, options, "--set", "optim.epochs=1")[0] == [0, 0]
     arguments = ("--no-report", "--out", "results.json")
-    codes, shown = run_ranks(tmp_path, options, *arguments, script="test.py")
+    codes, shown = run_ranks(tmp_path, options, *arguments, main=test.main)
     assert codes == [0, 0], shown
     two = json.loads((tmp_path / "0" / "results.json").read_text())
-    command = [sys.executable, ROOT / "test.py", "--path_opt", options, *SETTINGS, *arguments[:1]]
-    one = subprocess.run(
-        [*map(str, command), "--out", "one.json"], cwd=tmp_path / "0", capture_output=True,
-        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    one = Command(
+        test.main, "--path_opt", options, *SETTINGS, "--no-report", "--out", "one.json",
+        folder=tmp_path / "0",
+    ).wait()  # fmt: skip
     assert one.returncode == 0, one.stderr
     assert json.loads((tmp_path / "0" / "one.json").read_text())["mean"] == two["mean"]
 
@@ -152,7 +145,7 @@ def test_a_rank_without_an_image_of_its_own_takes_part(options, tmp_path):
     settings = ["--set", f"dataset.data_path={data}"]
     settings += ["--set", f"dataset.image_path={source / 'images'}", "--set", "optim.epochs=1"]
     assert run_ranks(tmp_path, options, *settings)[0] == [0, 0]
-    codes, shown = run_ranks(tmp_path, options, *settings, "--no-report", script="test.py")
+    codes, shown = run_ranks(tmp_path, options, *settings, "--no-report", main=test.main)
     assert codes == [0, 0], shown
     results = json.loads((tmp_path / "0" / "runs" / "tiny" / "results.json").read_text())
     assert results["mean"]["without_rerank"]["t2i_r1"] == 100.0

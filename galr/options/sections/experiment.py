@@ -48,6 +48,12 @@ class KFoldOptions(Section):
     validation_share: float = Field(
         0.2, gt=0.0, lt=1.0, description="fraction of the images in a `random` validation part"
     )
+    group_duplicates: bool = Field(
+        False,
+        description="keep images that share a caption word for word or look alike (perceptual "
+        "hash) on one side of a fold (docs/training.md); `false`: images are drawn one by one, as "
+        "in the released code",
+    )
 
     @field_validator("experiment_name")
     @classmethod

@@ -1,4 +1,4 @@
-"""Pictures that come inside the file of their captions, and are written to a folder."""
+"""Images that come inside the file of their captions, and are written to a folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from galr.local_features.names import IMAGE
 from galr.preparation.layouts.rows import Columns, Row
 from galr.preparation.layouts.tables import open_parquet, parquet_records
 
-ROWS_AT_A_TIME = 64  # of pictures, which are large
+ROWS_AT_A_TIME = 64  # of images, which are large
 
 
-class Pictures:
-    """Writes pictures below a folder; one of a name, however often it comes."""
+class EmbeddedImages:
+    """Writes images to a folder, each name once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +28,7 @@ class Pictures:
     def write(self, name: str, content: bytes, source: Path) -> str:
         """Returns the name with single slashes.
 
-        Raises UserError for a name that leads out of the folder, or that another picture has.
+        Raises UserError for a name that leads out of the folder, or that another image has.
         """
         inside = PurePosixPath(name)
         place = f"{source}: {name}"
@@ -37,7 +37,7 @@ class Pictures:
         digest = hashlib.sha256(content).digest()
         before = self._digests.setdefault(str(inside), digest)
         if before != digest:
-            raise UserError(place, "is the name of two pictures", "give each a name of its own")
+            raise UserError(place, "is the name of two images", "give each a name of its own")
         path = self.folder / inside
         if not path.exists():
             with atomic_path(path) as temporary:
@@ -46,7 +46,7 @@ class Pictures:
 
 
 def embedded_column(path: Path) -> str | None:
-    """The column of a Parquet file that holds pictures as bytes, as Hugging Face writes them."""
+    """The column of a Parquet file that holds images as bytes, as Hugging Face writes them."""
     for field in open_parquet(path).schema_arrow:
         parts = [part.name for part in field.type] if str(field.type).startswith("struct") else []
         if "bytes" in parts:
@@ -55,12 +55,12 @@ def embedded_column(path: Path) -> str | None:
 
 
 def read_embedded(
-    path: Path, column: str, pictures: Pictures, columns: Columns, split: str | None
+    path: Path, column: str, embedded: EmbeddedImages, columns: Columns, split: str | None
 ) -> Iterator[Row]:
-    """The rows of a Parquet file that holds its pictures in ``column``."""
+    """The rows of a Parquet file that holds its images in ``column``."""
     file = open_parquet(path)
     names = list(file.schema_arrow.names)
-    # a column of names beside the pictures, else the path that came with each
+    # a column of names beside the images, else the path that came with each
     others = [name for name in names if name != column]
     if columns.fits(others):
         names = others
@@ -76,7 +76,7 @@ def read_embedded(
         if not IMAGE.search(name):
             number = place.rpartition(" ")[2]
             name = f"{name or f'{path.stem}_{number}'}{_suffix(content)}"
-        yield row._replace(name=pictures.write(name, content, path))
+        yield row._replace(name=embedded.write(name, content, path))
 
 
 def _suffix(content: bytes) -> str:

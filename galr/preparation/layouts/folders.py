@@ -1,4 +1,4 @@
-"""Captions that lie beside their pictures: text files, folders of classes, shards of both."""
+"""Captions that lie beside their images: text files, folders of classes, shards of both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from galr.common.errors import UserError
 from galr.data.annotations import read_lines
 from galr.local_features.names import IMAGE
-from galr.preparation.layouts.embedded import Pictures
+from galr.preparation.layouts.embedded import EmbeddedImages
 from galr.preparation.layouts.rows import SPLITS, Columns, Row, Wanted, split_in_name
 
 TEXTS = (".txt", ".caption", ".text")
 
 
 def read_text_files(folder: Path, images: Sequence[str]) -> Iterator[Row]:
-    """Of each picture below ``folder`` the lines of the .txt of its name, a caption each."""
+    """Of each image below ``folder`` the lines of the .txt of its name, a caption each."""
     for name in images:
         beside = (folder / name).with_suffix(".txt")
         lines = read_lines(beside) if beside.is_file() else [""]
@@ -28,7 +28,7 @@ def read_text_files(folder: Path, images: Sequence[str]) -> Iterator[Row]:
 
 
 def read_classes(folder: Path, images: Sequence[str], templates: Sequence[str]) -> Iterator[Row]:
-    """Of each picture the templates, ``{class}`` being the name of its folder in words."""
+    """Of each image the templates, ``{class}`` being the name of its folder in words."""
     for name in images:
         inside = PurePosixPath(name).parent
         kind = class_in_words(inside.name or folder.resolve().name)
@@ -49,13 +49,13 @@ def split_of_folders(name: str) -> str | None:
 
 
 def read_shards(shards: Sequence[Path], out: Path, wanted: Wanted) -> Iterator[Row]:
-    """The samples of WebDataset shards; their pictures are written below ``out``.
+    """The samples of WebDataset shards; their images are written below ``out``.
 
-    A sample is what stands together under one name: a picture, texts, and a JSON with captions and
-    split. Raises UserError for a damaged shard, a name that leads out of the folder, and a picture
+    A sample is what stands together under one name: an image, texts, and a JSON with captions and
+    split. Raises UserError for a damaged shard, a name that leads out of the folder, and an image
     that is there twice.
     """
-    pictures = Pictures(out)
+    embedded = EmbeddedImages(out)
     for shard in shards:
         split = split_in_name(shard)
         sample: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def read_shards(shards: Sequence[Path], out: Path, wanted: Wanted) -> Iterator[R
                     content = archive.extractfile(member)
                     assert content is not None
                     if IMAGE.search(member.name):
-                        sample["name"] = pictures.write(member.name, content.read(), shard)
+                        sample["name"] = embedded.write(member.name, content.read(), shard)
                     elif f".{suffix.lower()}" in TEXTS:
                         sample["texts"] += _decoded(content.read(), f"{shard}: {member.name}")
                     elif suffix.lower() == "json":
@@ -83,7 +83,7 @@ def read_shards(shards: Sequence[Path], out: Path, wanted: Wanted) -> Iterator[R
 
 def _sample_row(sample: dict[str, Any], wanted: Wanted, split: str | None) -> Iterator[Row]:
     if "name" not in sample:
-        return  # the first, before any member, or a sample without a picture
+        return  # the first, before any member, or a sample without an image
     place, captions = sample["place"], [" ".join(line.split()) for line in sample["texts"]]
     if "json" in sample:
         try:

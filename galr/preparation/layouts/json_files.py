@@ -57,7 +57,7 @@ def find_layout(path: Path, content: Content) -> Layout:
         if len(lists) == 1 and objects:
             return Layout("a JSON list of records", _in_key(next(iter(lists))))
         if all(isinstance(value, str | list | dict) for value in content.values()):
-            return Layout("a JSON mapping of pictures to captions", _mapping)
+            return Layout("a JSON mapping of images to captions", _mapping)
     raise UserError(path, "is in no layout of captions that is known", REMEDY)
 
 

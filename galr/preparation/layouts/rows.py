@@ -1,4 +1,4 @@
-"""A row of captions: the picture it is about, its texts, its split, and where it stands."""
+"""A row of captions: the image it is about, its texts, its split, and where it stands."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Columns:
         self._known: dict[tuple[str, ...], _Keys] = {}
 
     def fits(self, names: Iterable[str]) -> bool:
-        """Whether pictures and captions are found among these columns."""
+        """Whether images and captions are found among these columns."""
         found = self._find(tuple(names))
         return found is not None and bool(found.captions)
 
@@ -99,7 +99,7 @@ class Columns:
         if len(captions) > 2:
             captions = [f"{captions[0]} to {captions[-1]}"]
         split = f", split in {found.split!r}" if found.split else ""
-        return f"pictures in {found.image!r}, captions in {' and '.join(captions)}{split}"
+        return f"images in {found.image!r}, captions in {' and '.join(captions)}{split}"
 
     def _find(self, names: tuple[str, ...]) -> _Keys | None:
         plain = {_plain(name): name for name in reversed(names)}
@@ -133,15 +133,15 @@ def _plain(name: str) -> str:
 
 
 def image_name(value: Any, place: str) -> str:  # noqa: ANN401 - whatever a file holds
-    """A picture's name, which may be a number; "" where it is missing."""
-    if isinstance(value, Mapping):  # a picture of Hugging Face
+    """An image's name, which may be a number; "" where it is missing."""
+    if isinstance(value, Mapping):  # an image of Hugging Face
         value = value.get("path")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UserError(place, f"the picture's name is {value!r}", "write a file's name")
+        raise UserError(place, f"the image's name is {value!r}", "write a file's name")
     return str(value).strip()
 
 
@@ -212,5 +212,5 @@ def split_in_name(path: Path) -> str | None:
 
 
 def looks_like_image(name: str) -> bool:
-    """Whether a cell is the name of a picture, also one of Flickr8k's ``name.jpg#0``."""
+    """Whether a cell is the name of an image, also one of Flickr8k's ``name.jpg#0``."""
     return IMAGE.search(re.sub(r"#\d+$", "", name.strip())) is not None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from galr.common.errors import UserError
 from galr.images.folder import list_files
 from galr.local_features.names import IMAGE
-from galr.preparation.layouts.embedded import Pictures, embedded_column, read_embedded
+from galr.preparation.layouts.embedded import EmbeddedImages, embedded_column, read_embedded
 from galr.preparation.layouts.folders import (
     read_classes,
     read_shards,
@@ -34,8 +34,8 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 class Source(NamedTuple):
     """``rows`` reads the captions; ``said()``, after that, says what they were in a line.
 
-    ``images``: the folder of the pictures; ``holds_images``: ``rows`` writes them there first.
-    ``ties_captions``: whether equal captions say that two pictures are alike, which those of a
+    ``images``: the folder of the images; ``holds_images``: ``rows`` writes them there first.
+    ``ties_captions``: whether equal captions say that two images are alike, which those of a
     template do not.
     """
 
@@ -56,9 +56,9 @@ def open_source(
 ) -> Source:
     """Finds out the layout of ``captions``, a file or a folder (default: ``images``).
 
-    ``images``: the folder of the pictures (default: that of the captions); ``unpacked``: where
-    pictures are written that come with their captions; ``list_images`` gives the names of the
-    pictures below a folder. Raises UserError where nothing that is known is found.
+    ``images``: the folder of the images (default: that of the captions); ``unpacked``: where
+    images are written that come with their captions; ``list_images`` gives the names of the
+    images below a folder. Raises UserError where nothing that is known is found.
     """
     place = captions if captions is not None else images
     if place is None:
@@ -66,7 +66,7 @@ def open_source(
     if not place.exists():
         raise UserError(place, "there is no such file or folder", "correct --captions or --images")
     if images is not None and not images.is_dir():
-        raise UserError(images, "there is no such folder of images", "name it by --images")
+        raise UserError(images, "there is no such folder of images", "name it with --images")
     if templates:
         return _classes(images or place, list_images, templates)
     if place.is_file():
@@ -85,7 +85,7 @@ def open_source(
         return _files(tables, images or place, images, unpacked, wanted, place)
     if any(path.suffix.lower() == ".txt" for path in files):
         names = list_images(images or place)
-        what = f"{place}: a .txt beside each picture"
+        what = f"{place}: a .txt beside each image"
         return Source(read_text_files(place, names), lambda: what, images or place)
     raise UserError(
         place,
@@ -109,9 +109,9 @@ def _files(
     splits = [split_in_name(path) for path in paths]
     if len(paths) == 1 or None in splits:
         splits = [None] * len(paths)
-    pictures = Pictures(unpacked)
+    embedded = EmbeddedImages(unpacked)
     tables = [
-        _table(path, split, wanted, None if images is not None else pictures)
+        _table(path, split, wanted, None if images is not None else embedded)
         for path, split in zip(paths, splits, strict=True)
     ]
     holds = any(table.holds_images for table in tables)
@@ -123,14 +123,16 @@ def _files(
     )
 
 
-def _table(path: Path, split: str | None, wanted: Wanted, pictures: Pictures | None) -> Source:
+def _table(
+    path: Path, split: str | None, wanted: Wanted, embedded: EmbeddedImages | None
+) -> Source:
     columns, suffix, folder = Columns(wanted), path.suffix.lower(), path.parent
     if suffix == ".parquet":
-        column = None if pictures is None else embedded_column(path)
-        if pictures is not None and column is not None:
-            rows = read_embedded(path, column, pictures, columns, split)
-            said = "a Parquet table that holds its pictures"
-            return Source(rows, lambda: f"{said}, {columns}", pictures.folder, holds_images=True)
+        column = None if embedded is None else embedded_column(path)
+        if embedded is not None and column is not None:
+            rows = read_embedded(path, column, embedded, columns, split)
+            said = "a Parquet table that holds its images"
+            return Source(rows, lambda: f"{said}, {columns}", embedded.folder, holds_images=True)
         return Source(
             read_parquet(path, columns, split), lambda: f"a Parquet table, {columns}", folder
         )

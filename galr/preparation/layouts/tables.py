@@ -169,7 +169,7 @@ def parquet_records(
 
 
 def read_parquet(path: Path, columns: Columns, split: str | None) -> Iterator[Row]:
-    """The rows of a Parquet file whose pictures are files."""
+    """The rows of a Parquet file whose images are files."""
     file = open_parquet(path)
     keys = columns.keys(file.schema_arrow.names, path)
     names = [name for name in (keys.image, keys.folder, *keys.captions, keys.split) if name]

@@ -28,7 +28,7 @@ STOP_WORDS = frozenset(
     couldn couldn't didn didn't doesn doesn't hadn hadn't hasn hasn't haven haven't isn isn't ma
     mightn mightn't mustn mustn't needn needn't shan shan't shouldn shouldn't wasn wasn't weren
     weren't won won't wouldn wouldn't
-    """.split()  # noqa: SIM905 - a line a word would be 180 lines
+    """.split()  # noqa: SIM905 - one word per line would be 180 lines
 )
 
 

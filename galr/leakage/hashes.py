@@ -30,16 +30,34 @@ def near_pairs(
 
     left: (I, 64), right: (J, 64).
     """
-    signs_left, signs_right = (bits.astype(np.float32) * 2 - 1 for bits in (left, right))
     found = [np.zeros((0, 3), dtype=np.int64)]
-    # blocks keep the product at a hundred megabytes for any number of images
-    step = max(1, 25_000_000 // max(len(right), 1))
-    for start in range(0, len(left), step):
-        distance = ((BITS - signs_left[start : start + step] @ signs_right.T) / 2).astype(np.int64)
+    for start, distance in _distances(left, right):
         rows, columns = np.nonzero(distance <= limit)
         found.append(np.stack([rows + start, columns, distance[rows, columns]], axis=1))
     pairs = np.concatenate(found)
     return pairs[np.argsort(pairs[:, 2], kind="stable")]
+
+
+def has_near(
+    left: NDArray[np.bool_], right: NDArray[np.bool_], limit: int = NEAR
+) -> NDArray[np.bool_]:
+    """(I,) whether one of ``right`` (J, 64) is as near to that of ``left`` (I, 64)."""
+    found = np.zeros(len(left), dtype=np.bool_)
+    for start, distance in _distances(left, right):
+        found[start : start + len(distance)] = (distance <= limit).any(axis=1)
+    return found
+
+
+def _distances(
+    left: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Differing bits (b, J) of blocks of ``left``, each with the row that it begins with."""
+    signs_left, signs_right = (bits.astype(np.float32) * 2 - 1 for bits in (left, right))
+    # blocks keep the product at a hundred megabytes for any number of images
+    step = max(1, 25_000_000 // max(len(right), 1))
+    for start in range(0, len(left), step):
+        block = signs_left[start : start + step] @ signs_right.T
+        yield start, ((BITS - block) / 2).astype(np.int64)
 
 
 def near_groups(hashes: NDArray[np.bool_], limit: int = NEAR) -> Iterator[list[int]]:

@@ -1,26 +1,25 @@
-"""What results.json says of the input of a model of open_clip."""
+"""The entry of results.json on the input of an open_clip model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from galr.encoders.open_clip_towers import ClipImages, ClipSentences, normalisation
-from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 
 
 def tower_input(
-    model: RetrievalModel, options: Options, captions: Sequence[str]
+    sentences: nn.Module, images: nn.Module, options: Options, captions: Sequence[str]
 ) -> dict[str, Any] | None:
-    """How images and ``captions`` reach the towers, where evaluations of one model differ.
+    """How images and ``captions`` are preprocessed, in which evaluations of a model may differ.
 
-    None for a model of other encoders.
+    ``sentences`` and ``images``: the model's encoders of both; None unless they are of open_clip.
     """
-    sentences = model.text_encoder.sentence_encoder
     if not isinstance(sentences, ClipSentences):
         return None
-    images = model.image_encoder.get_submodule("trunk")
     assert isinstance(images, ClipImages)
     tokenizer, side = sentences.tokenizer, options.dataset.image_size
     ids = tokenizer(list(dict.fromkeys(captions)))
@@ -33,6 +32,6 @@ def tower_input(
         "captions_that_fill_it": int((ids[:, -1] != 0).sum()),  # and may have been cut
         "prompt": None,
         "normalisation": {"mean": list(mean), "std": list(deviation)},
-        "resize": f"to {side} x {side} pixels, proportions not kept, bilinear with antialiasing",
+        "resize": f"to {side} x {side} pixels, not proportional, bilinear with antialiasing",
         "crop": None,
     }

@@ -45,4 +45,4 @@ def _remedy(path: Path, folders: list[Path]) -> str:
         for file in folder.rglob("*.yaml")
     }
     near = difflib.get_close_matches(path.name.removesuffix(".yaml"), known, n=3, cutoff=0.4)
-    return f"did you mean {', '.join(near)}?" if near else "name a file by --path_opt"
+    return f"did you mean {', '.join(near)}?" if near else "name a file with --path_opt"

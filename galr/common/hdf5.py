@@ -1,0 +1,72 @@
+"""HDF5 files of strangers: what the library would never come back from, or would read elsewhere."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from pathlib import Path
+
+import h5py
+
+from galr.common.claims import HARMLESS, MOST_PACKED
+
+# the global heap, where texts lie: signature, version, reserved; then its size
+_HEAP = b"GCOL\x01\0\0\0"
+_HEADER = 16  # bytes of a heap, and of each of its objects
+ENDS = 16 << 20  # bytes at either end of a file; texts lie before the arrays, or after them
+
+
+def check_heaps(path: str | Path) -> None:
+    """Raises OSError for a file whose texts are damaged so that HDF5 would look for them for ever.
+
+    The library goes from object to object by the size that each states, and stays where it is 0.
+    """
+    with open(path, "rb") as file:
+        if file.seek(0, 2) == 0:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for first, end in _parts(len(content)):
+                at = content.find(_HEAP, first, end)
+                while at >= 0:
+                    _check_heap(content, at)
+                    at = content.find(_HEAP, at + len(_HEAP), end)
+
+
+def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset that lies in ``file`` itself.
+
+    Raises KeyError where there is none, and ValueError for a link to another file or dataset, for
+    one whose numbers lie in other files, and for one that claims more than the file can hold.
+    """
+    link = file.get(name, getlink=True)
+    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    if link is None:
+        raise KeyError(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name} is no dataset of its own")
+    stored = min(dataset.id.get_storage_size(), os.path.getsize(file.filename))
+    if dataset.nbytes > max(HARMLESS, MOST_PACKED * stored):
+        raise ValueError(
+            f"{name} claims {dataset.nbytes / 1e6:,.0f} MB, and holds {stored:,} bytes"
+        )
+    return dataset
+
+
+def _parts(length: int) -> list[tuple[int, int]]:
+    if length <= 2 * ENDS:
+        return [(0, length)]
+    return [(0, ENDS), (length - ENDS, length)]
+
+
+def _check_heap(content: mmap.mmap, at: int) -> None:
+    if at + _HEADER > len(content):
+        return  # the library sees that itself
+    end = at + struct.unpack_from("<Q", content, at + 8)[0]
+    place = at + _HEADER
+    while place + _HEADER <= min(end, len(content)):
+        index, _, _, size = struct.unpack_from("<HHIQ", content, place)
+        step = _HEADER + (size + 7) // 8 * 8 if index else size
+        if step < 1:
+            raise OSError("its texts are damaged")
+        place += step

@@ -1,0 +1,57 @@
+"""Processes of a sweep, which end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO
+
+PATIENCE = 30.0  # seconds that a process has to write what it holds
+_PR_SET_PDEATHSIG = 1
+_started: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
+
+
+def run_alone(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> int:
+    """Runs ``command`` with its output in ``log``; its exit status, that of SIGTERM once the sweep
+    ends."""
+    if _ending.is_set():
+        return -signal.SIGTERM
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, env=environment, preexec_fn=_die_with_parent()
+    )
+    _started.add(process)
+    try:
+        return process.wait()
+    finally:
+        _started.discard(process)
+
+
+@contextlib.contextmanager
+def ending_started() -> Iterator[None]:
+    """Where the block raises, by Ctrl-C or SIGTERM too, what was started is ended first."""
+    _ending.clear()
+    try:
+        yield
+    except BaseException:
+        _ending.set()
+        for process in list(_started):
+            process.terminate()
+        for process in list(_started):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.kill()
+        raise
+
+
+def _die_with_parent() -> Callable[[], object] | None:
+    """On Linux a process also ends where the sweep is killed; else it would go on unseen."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)  # here: a fork beside threads should load nothing
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,74 @@
+"""HDF5 files that were made to harm: refused at once, with nothing read from elsewhere."""
+
+import os
+import struct
+
+import h5py
+import numpy as np
+import pytest
+
+from galr.common.errors import UserError
+from galr.common.hdf5 import check_heaps, own_dataset
+from galr.local_features.store import read_store, write_local_features
+from galr.options import DreaOptions
+
+
+@pytest.fixture
+def store(tmp_path):
+    drea = DreaOptions(classes=("x",), objects=2)
+    zeros = np.zeros((3, 2, drea.features), np.float32), np.zeros((3, 2, 2), np.float32)
+    write_local_features(tmp_path / "a.h5", ["a.png", "b.png", "c.png"], *zeros, drea)
+    return tmp_path / "a.h5"
+
+
+def test_texts_without_an_end_are_not_looked_for(store):
+    content = bytearray(store.read_bytes())
+    heap = content.find(b"GCOL\1\0\0\0")
+    place, end = heap + 16, heap + struct.unpack_from("<Q", content, heap + 8)[0]
+    while (found := struct.unpack_from("<HHIQ", content, place))[0]:
+        place += 16 + (found[3] + 7) // 8 * 8
+    assert found[3] == end - place  # what is free
+    check_heaps(store)
+    struct.pack_into("<Q", content, place + 8, 0)
+    store.write_bytes(content)
+    with pytest.raises(UserError, match=r"is not a complete store .*its texts are damaged"):
+        read_store(store)
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "external numbers", "virtual"])
+def test_numbers_that_lie_elsewhere_are_not_read(store, kind):
+    secret = store.parent / "secret"
+    with h5py.File(secret, "w") as file:
+        file["adjacency"] = np.ones((3, 2, 2), np.float32)
+    with h5py.File(store, "r+") as file:
+        shape, name = file["adjacency"].shape, "adjacency"
+        file.move(name, "own")
+        if kind == "external link":
+            file[name] = h5py.ExternalLink(str(secret), name)
+        elif kind == "soft link":
+            file[name] = h5py.SoftLink("/own")
+        elif kind == "external numbers":
+            raw = [(os.fsencode(secret), 0, 48)]
+            file.create_dataset(name, shape, np.float32, external=raw)
+        else:
+            layout = h5py.VirtualLayout(shape, np.float32)
+            layout[:] = h5py.VirtualSource(str(secret), name, shape)
+            file.create_virtual_dataset(name, layout)
+    with pytest.raises(UserError, match="adjacency is no dataset of its own"):
+        read_store(store)
+
+
+def test_more_than_a_file_can_hold_is_not_made_room_for(store):
+    with h5py.File(store, "r+") as file:
+        del file["adjacency"]
+        file.create_dataset("adjacency", (3, 40_000, 40_000), np.float32)  # 19 GB of nothing
+    with pytest.raises(UserError, match=r"adjacency claims 19,200 MB, and holds 0 bytes"):
+        read_store(store)
+
+
+def test_what_is_packed_is_read(store):
+    with h5py.File(store, "r+") as file:
+        del file["adjacency"]
+        file.create_dataset("adjacency", data=np.zeros((3, 2, 2), np.float32), compression="gzip")
+        own_dataset(file, "adjacency")
+    assert read_store(store).features.adjacency.shape == (3, 2, 2)
