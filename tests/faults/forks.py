@@ -59,6 +59,8 @@ def _status(process: int, seconds: float) -> int | None:
 
 
 def _become(request: dict) -> int:
+    from galr.common import cli
+
     os.setsid()
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
@@ -67,10 +69,8 @@ def _become(request: dict) -> int:
         os.dup2(file, number)
         os.close(file)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    from galr.common import cli
-
     sys.argv = [request["module"], *request["argv"]]
-    return cli.run(importlib.import_module(request["module"]).main)
+    return cli.run(lambda argv: importlib.import_module(request["module"]).main(argv))
 
 
 def _leave(status: int) -> None:
@@ -86,7 +86,7 @@ def _leave(status: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    for module in IMPORTED:
+    for module in sys.argv[1:] or IMPORTED:
         if importlib.util.find_spec(module.partition(".")[0]) is not None:
             importlib.import_module(module)
     gc.freeze()

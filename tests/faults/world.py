@@ -31,7 +31,10 @@ QUERIES = ("a red square on the ground", "one blue frame")
 class World:
     """``root``: data that commands read; ``work``: the folder that they write to, made anew."""
 
-    def __init__(self, root: Path, shim: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, shim: Path | None = None, imported: tuple[str, ...] = ()
+    ) -> None:
+        """``imported``: modules that forks find imported, by default those of all commands."""
         self.root, self.work, self.shim = root, root / "work", shim
         self.work.mkdir(parents=True)
         (root / "said").mkdir()
@@ -52,7 +55,7 @@ class World:
             environment["LD_PRELOAD"] = str(shim)
         self.environment = environment
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forks"],
+            [sys.executable, "-m", "tests.faults.forks", *imported],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env=environment, cwd=ROOT,
         )  # fmt: skip
@@ -109,6 +112,8 @@ class World:
             module=command.module, argv=argv, folder=str(self.root),
             environment=dict(environment), out=str(out), err=str(err),
         )  # fmt: skip
+        while not err.exists():  # it has a session of its own then
+            time.sleep(0.001)
         return Run(self, answer["process"], out, err)
 
     def fresh(self, command: Command) -> None:
