@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from PIL import Image
 
+from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.images.decoding import decode_image
@@ -124,6 +125,8 @@ def build_archive(
             *_local_features(model, local, todo),
             thumbnails,
         )
+        if not store.is_remote and not isinstance(model, Own):
+            check_room(Path(out), 2 * 4 * len(files) * model.model.embed_dim)
         if fresh:  # from here on a build can go on
             store.begin(manifest)
         problems = _encode(engine(work, batches), len(todo), store)

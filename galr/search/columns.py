@@ -71,15 +71,9 @@ class Columns:
         )  # fmt: skip
         rows = rows.drop_columns([of]) if tiles else rows
         with store.told(f"cannot take the columns of {self.path}", REMEDY):
-            known = {field.name: field.type for field in table.schema}
-            new = [field for field in rows.schema if field.name not in known]
+            new = [field for field in rows.schema if field.name not in table.schema.names]
             if new:
                 table.add_columns([field.with_nullable(True) for field in new])
-            for field in rows.schema:
-                if known.get(field.name, field.type) != field.type:
-                    place = rows.schema.get_field_index(field.name)
-                    values = pc.cast(rows[field.name], known[field.name])
-                    rows = rows.set_column(place, field.name, values)
             store.put("images", rows.combine_chunks(), add=False)
 
 
@@ -93,4 +87,5 @@ def _read(path: Path, content: bytes) -> Any:  # noqa: ANN401 - pyarrow has no t
         raise UserError(path, "is neither .csv nor .parquet", REMEDY)
     import pyarrow.csv
 
-    return pyarrow.csv.read_csv(pa.BufferReader(buffer))
+    empty = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+    return pyarrow.csv.read_csv(pa.BufferReader(buffer), convert_options=empty)

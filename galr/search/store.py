@@ -36,6 +36,8 @@ NAMES_A_DELETE = 1000
 LEAST_IVFPQ = 10_000  # images: with fewer there is nothing to train the codes on
 EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
+# writers that add the same key at once find each other by it
+KEY = {"lance-schema:unenforced-primary-key": "true"}
 PANICS = ("PanicException", "RustPanic")  # of the store's own language, on damaged files
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
@@ -84,7 +86,8 @@ class Manifest(BaseModel):
 def image_schema(dim: int, *, tiles: bool, extra: Sequence[pa.Field] = ()) -> pa.Schema:
     """The columns of images, or of tiles of scenes; D numbers a vector."""
     fields = [
-        pa.field("name", pa.string()),  # relative to the folder, of tiles with their window
+        # relative to the folder, of tiles with their window
+        pa.field("name", pa.string(), nullable=False, metadata=KEY),
         pa.field("size", pa.int64()),  # bytes of the file
         pa.field("time", pa.timestamp("ns")),  # of its last change
         pa.field("digest", pa.string()),  # SHA-256 of the pixels
@@ -222,15 +225,29 @@ class Store:
         """
         with self.told("cannot be written", "check the folder's rights and room"):
             table = self._made(name, rows.schema)
+            known = table.schema
+            rows = rows.cast(pa.schema([known.field(column) for column in rows.column_names]))
             merge = table.merge_insert(on).when_matched_update_all()
             (merge.when_not_matched_insert_all() if add else merge).execute(rows)
 
     def _made(self, name: str, schema: pa.Schema) -> Any:  # noqa: ANN401 - no types
-        """A table, which is made where it is not there; another writer may do so meanwhile."""
-        if name not in self.database.list_tables().tables:
-            with contextlib.suppress(ValueError):  # of a table that has been made and changed
-                return self.database.create_table(name, schema=schema, exist_ok=True)
+        """A table, which is made where it is not there."""
+        with self._alone():
+            if name not in self.database.list_tables().tables:
+                return self.database.create_table(name, schema=schema)
         return self.database.open_table(name)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Holds off other writers of this folder: a table that two make would be made anew."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(ImportError, OSError):  # no such locks, or no folder
+                import fcntl
+
+                handle = os.open(self.address, os.O_RDONLY)
+                stack.callback(os.close, handle)  # which also unlocks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def replace(self, name: str, rows: pa.Table) -> int:
         """All rows of a table anew, in one commit; returns its version."""
@@ -270,8 +287,10 @@ class Store:
         if before.versions.get("images") != self.table("images").version:
             remedy = f"wait for it, or run its {INDEX} command again"
             raise UserError(self.address, "has a build that is not finished", remedy)
-        count = self._count()
+        count = 0
         for age in (EVER, timedelta(days=days)):  # readers are told of new versions in between
+            if age != EVER:
+                count = self._count()
             self.tidy(age)
             self.publish(versions={name: self.table(name).version for name in before.versions})
         return count - self._count()
@@ -297,8 +316,9 @@ class Store:
             dim = table.schema.field("vector").type.list_size
             codes = next(n for n in range(min(64, dim), 0, -1) if dim % n == 0)
             config = IvfPq(
-                distance_type="cosine", num_sub_vectors=codes, num_partitions=cells(len(table))
-            )
+                distance_type="cosine", num_sub_vectors=codes, num_partitions=cells(len(table)),
+                max_iterations=15, sample_rate=64,
+            )  # fmt: skip
         table.create_index("vector", config=config, name=name)
 
 
@@ -339,7 +359,5 @@ def _lancedb() -> Any:  # noqa: ANN401 - a package without types
     try:
         import lancedb
     except ImportError:
-        raise UserError(
-            "the package lancedb", "is not installed", "pip install -r requirements-search.txt"
-        ) from None
+        raise UserError("the package lancedb", "is not installed", "pip install lancedb") from None
     return lancedb

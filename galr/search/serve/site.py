@@ -94,6 +94,7 @@ class Site:
             "rerank": bool(captions),
             "objects": self.archive.manifest.local is not None,  # which an image sent has not
             "tiles": self.archive.tiles is not None,
+            "columns": self.archive.files.columns,
             "outlines": outlines(self.archive),
             "sample": [self._image(number) for number in numbers.tolist()],
             "examples": short[step // 2 :: step][:EXAMPLES],

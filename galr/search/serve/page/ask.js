@@ -14,7 +14,7 @@ export async function ask(address, options = {}) {
   return answer;
 }
 
-/** Searches for {text, like, k, weight, rerank}, with an image file where there is one. */
+/** Searches for {text, like, k, weight, rerank, bbox, where}, with an image file where there is one. */
 export function search(question, file, signal) {
   if (file === null) {
     const headers = { "content-type": "application/json" };

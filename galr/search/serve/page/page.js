@@ -5,7 +5,7 @@ import { open } from "./details.js";
 import { byId, element, picture, score } from "./elements.js";
 import { PlaceMap, save, tileName } from "./places.js";
 
-const [text, k, weight, rerank, bbox] = ["text", "k", "weight", "rerank", "bbox"].map(byId);
+const [text, k, weight, rerank, bbox, where] = ["text", "k", "weight", "rerank", "bbox", "where"].map(byId);
 const map = new PlaceMap((index) => cards[index].click(), (box) => { bbox.value = box; rerank.checked = false; again(); });
 let cards = []; // of the images that are shown
 let geojson = null; // of the latest results
@@ -20,6 +20,7 @@ async function start() {
   byId("about").textContent = `${count} ${about.tiles ? "tiles" : "images"}, ${about.exact ? "every one compared" : "approximate search"}`;
   byId("rerank-row").hidden = !about.rerank;
   byId("bbox-row").hidden = !about.tiles;
+  where.title = `A condition of SQL on the columns ${about.columns.join(", ")}`;
   text.maxLength = about.limits.sentence;
   byId("examples").append(...about.examples.map(example));
   byId("examples").hidden = !about.examples.length;
@@ -90,6 +91,7 @@ async function run({ remember = true } = {}) {
   const question = {
     text: text.value, k: Number(k.value), weight: Number(weight.value), rerank: rerank.checked && !has,
     ...(bbox.value.trim() ? { bbox: bbox.value } : {}),
+    ...(where.value.trim() ? { where: where.value } : {}),
     ...(like === null ? {} : { like: like.number }),
   };
   showState();
@@ -165,7 +167,7 @@ const problem = (line) => { byId("problem").textContent = line; };
 
 // ------------------------------------------------------------------ the address, for back and reload
 
-function address({ text: sentence, like: number, k: most, weight: share, rerank: again, bbox: box }) {
+function address({ text: sentence, like: number, k: most, weight: share, rerank: again, bbox: box, where: condition }) {
   const parts = new URLSearchParams();
   if (sentence.trim()) parts.set("q", sentence);
   if (number !== undefined) parts.set("like", number);
@@ -173,6 +175,7 @@ function address({ text: sentence, like: number, k: most, weight: share, rerank:
   parts.set("k", most);
   if (again) parts.set("rerank", 1);
   if (box) parts.set("bbox", box);
+  if (condition) parts.set("where", condition);
   return parts;
 }
 
@@ -182,6 +185,7 @@ function restore() {
   if ([...k.options].some((option) => option.value === parts.get("k"))) k.value = parts.get("k");
   rerank.checked = parts.get("rerank") === "1";
   bbox.value = (parts.get("bbox") || "").slice(0, 120);
+  where.value = (parts.get("where") || "").slice(0, 1000);
   const share = Number(parts.get("weight") ?? 0.5);
   weight.value = share >= 0 && share <= 1 ? share : 0.5;
   removeImage();
@@ -212,7 +216,7 @@ byId("remove").addEventListener("click", () => {
   if (text.value.trim()) run();
 });
 const again = () => { if (text.value.trim() || file || like) run(); };
-for (const input of [k, weight, rerank, bbox]) input.addEventListener("change", again);
+for (const input of [k, weight, rerank, bbox, where]) input.addEventListener("change", again);
 byId("export").addEventListener("click", () => save(geojson));
 text.addEventListener("input", showState);
 addEventListener("popstate", () => { if (about) restore(); });
