@@ -36,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="also write the best validation results of each fold, as JSON"
     )
+    parser.add_argument(
+        "--fold", type=int, metavar="N", help="train only this fold, counted from 0"
+    )
+    parser.add_argument(
+        "--folds-on", choices=("ray",),
+        help="train the folds on the machines of a Ray cluster, one task each (docs/scale.md)",
+    )  # fmt: skip
     cli.add_verify_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.resume and arguments.overwrite:
@@ -46,10 +53,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     from galr.training.trainer import Trainer
 
     options = load_options(arguments.path_opt, arguments.overrides)
+    if arguments.fold is not None and not 0 <= arguments.fold < options.k_fold.nums:
+        parser.error(f"--fold {arguments.fold}: there are the folds 0 to {options.k_fold.nums - 1}")
     if arguments.verify:
         verify(options)
     trainer = Trainer(options, started=0.0)  # a time budget includes the start of the process
-    trainer.fit(resume=arguments.resume, overwrite=arguments.overwrite, out=arguments.out)
+    if arguments.folds_on is not None:
+        from galr.sweep.folds import train_folds
+
+        if arguments.fold is not None:
+            parser.error("--fold and --folds-on exclude each other")
+        trainer.make_room(arguments.resume, arguments.overwrite)
+        train_folds(options, arguments.path_opt, arguments.overrides)
+        arguments.resume, arguments.overwrite = True, False  # what is done is only read
+    trainer.fit(
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        out=arguments.out,
+        fold=arguments.fold,
+    )
 
 
 if __name__ == "__main__":

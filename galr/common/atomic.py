@@ -60,7 +60,11 @@ def _machine() -> str:
 @lru_cache(maxsize=1024)
 def _remove_leftovers(folder: Path, _: int) -> None:
     """Removes what dead processes were writing; looks into a folder once a process."""
-    for entry in os.scandir(folder):
+    try:
+        entries = os.scandir(folder)
+    except PermissionError:  # it may be written to all the same
+        return
+    for entry in entries:
         found = re.search(r"\.(\w{8})-(\d+)\.tmp$", entry.name)
         if found and found[1] == _machine() and not _is_alive(int(found[2])):
             if entry.is_dir(follow_symlinks=False):

@@ -60,13 +60,14 @@ def stoppable(*, is_script: bool = False) -> Iterator[None]:
         yield
         return
     before: dict[int, Any] = {}
-    hook = sys.unraisablehook
+    hook, is_held = sys.unraisablehook, False
     with contextlib.suppress(ValueError):  # in another thread
         for number in SIGNALS:
             # what nohup or a shell has put out of reach stays so
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, _stop)
         _state.owner, _state.first, _state.count = os.getpid(), 0, 0
+        is_held = True
         sys.unraisablehook = _without_interrupts
     try:
         yield
@@ -74,7 +75,7 @@ def stoppable(*, is_script: bool = False) -> Iterator[None]:
         sys.unraisablehook = hook
         for which, handler in before.items():
             signal.signal(which, signal.SIG_DFL if is_script else handler)
-        if before:
+        if is_held:
             _state.owner, _state.first = 0, 0
 
 

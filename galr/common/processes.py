@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 
 from galr.common.errors import RunError
+
+PARENT = "GALR_PARENT"  # in the environment of a process that must not outlive its parent: that one
+
+
+def with_parent() -> dict[str, str]:
+    """The environment of a child that is killed when this process dies, even by SIGKILL."""
+    return {**os.environ, PARENT: str(os.getpid())}
+
+
+def end_with_parent() -> None:
+    """Called first in such a child; the kernel then sees to it (Linux alone)."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it has died already
+        sys.exit(1)
 
 
 def cores() -> int:

@@ -57,6 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--cards", nargs="+", default=[], metavar="CARD", help="GPUs to distribute over the jobs"
     )
     parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: on the machines of a Ray cluster, as many at a time as it has cores for; a run "
+        "has the threads that it would have here with --jobs (default: %(default)s; docs/scale.md)",
+    )  # fmt: skip
+    parser.add_argument(
         "--baseline", metavar="FILE",
         help="one of the options files; a second table has the parameters and times of each row, "
         "and its difference in mR from this baseline with a paired bootstrap over queries",
@@ -84,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             "is compared on the test part with the other options files",
             "name one of them, without --vary and --validation",
         )
+    if arguments.engine == "ray" and arguments.cards:
+        raise UserError("--cards", "are dealt out by Ray itself", "omit it with --engine ray")
     planned = plan_runs(arguments.files, arguments.overrides, arguments.seeds, arguments.vary)
     runs = [run for of_row in planned.values() for run in of_row]
     scripts = ("train.py",) if arguments.validation else ("train.py", "test.py")
@@ -96,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             arguments.cards,
             scripts,
             similarities=arguments.baseline is not None,
+            engine=arguments.engine,
         )
         rows = rows_of(without(planned, failed), validation=arguments.validation)
         told = markdown(rows)

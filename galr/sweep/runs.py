@@ -9,14 +9,16 @@ import os
 import queue
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from galr.common.atomic import check_writable
+from galr.common.cluster import on_cluster
 from galr.common.errors import UserError
-from galr.common.processes import cores
+from galr.common.processes import cores, with_parent
 from galr.options import Options, load_options
 from galr.sweep.processes import ending_started, run_alone
 
@@ -129,12 +131,21 @@ def execute(
     scripts: Sequence[str] = ("train.py", "test.py"),
     *,
     similarities: bool = False,
+    engine: Literal["local", "ray"] = "local",
 ) -> list[Run]:
     """Trains and tests what is not done yet, ``jobs`` at a time; the runs that failed.
 
     Each job has its share of the cores and, of ``cards``, the next in turn. With ``similarities``
-    the test writes those of each fold to the folder of its run.
+    the test writes those of each fold to the folder of its run. The engine ``ray`` runs as many at
+    a time as the cluster has room for, each with the share of cores that it would have here; a run
+    whose machine is lost goes on elsewhere from its last checkpoint.
     """
+    if engine == "ray":
+        threads = int(os.environ.get("OMP_NUM_THREADS", max(1, cores() // jobs)))
+        work = partial(_run_scripts, scripts=scripts, jobs=jobs, card=None,
+                       similarities=similarities, inherited=with_parent)  # fmt: skip
+        done = on_cluster(work, runs, threads=threads, what="the sweep")
+        return [run for run, good in zip(runs, done, strict=True) if not good]
     free: queue.Queue[int] = queue.Queue()
     for slot in range(jobs):
         free.put(slot)
@@ -153,13 +164,18 @@ def execute(
 
 
 def _run_scripts(
-    run: Run, scripts: Sequence[str], jobs: int, card: str | None, similarities: bool
+    run: Run,
+    scripts: Sequence[str],
+    jobs: int,
+    card: str | None,
+    similarities: bool,
+    inherited: Callable[[], Mapping[str, str]] = lambda: os.environ,
 ) -> bool:
     saved = not similarities or run.similarities.is_dir()
     if "test.py" in scripts and run.is_done() and saved:
         logger.info("%s: already done", run.name)
         return True
-    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
+    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **inherited()}
     if card is not None:
         environment["CUDA_VISIBLE_DEVICES"] = card
     arguments = ["--path_opt", run.path]

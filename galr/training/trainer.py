@@ -43,29 +43,38 @@ class Trainer:
         self.started = clock(self.options.optim) if started is None else started
 
     def fit(
-        self, *, resume: bool = False, overwrite: bool = False, out: str | Path | None = None
+        self,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        out: str | Path | None = None,
+        fold: int | None = None,
     ) -> list[TrainerState]:
         """Trains the folds; returns the state of each, with the history of its epochs.
 
         ``resume`` continues an earlier run of the experiment, ``overwrite`` deletes it; with
-        neither, an earlier run is an error. ``out``: a JSON file for the best validations. The test
-        split is not read. Raises UserError for wrong options, data or checkpoints, and RunError
-        where the loss becomes NaN or infinite.
+        neither, an earlier run is an error. ``out``: a JSON file for the best validations.
+        ``fold``: train this one alone. The test split is not read. Raises UserError for wrong
+        options, data or checkpoints, and RunError where the loss becomes NaN or infinite.
         """
         options, summary, states = self.options, [], []
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
-        held = only_writer_of_ranks(self.folder, "[0-9]*/*.tmp", device)
+        # the folds of an experiment may be trained by a process each
+        folder, leftovers = self.folder, "[0-9]*/*.tmp"
+        if fold is not None:
+            folder, leftovers = folder / str(fold), "*.tmp"
+        held = only_writer_of_ranks(folder, leftovers, device)
         with distributed.process_group(device), held as lock:
-            distributed.on_main(lambda: self._make_room(resume, overwrite), device)
+            distributed.on_main(lambda: self.make_room(resume, overwrite, keep=folder), device)
             data = read_training_data(options, device)
             for warning in _warnings(options):
                 logger.warning("%s", warning)
             dtype = autocast_dtype(options.optim.amp, device)
             logger.info("precision: %s", "float32" if dtype is None else f"{dtype}, loss float32")
             started = self.started
-            for index in range(len(data.folds)):
+            for index in range(len(data.folds)) if fold is None else (fold,):
                 state = FoldTrainer(data, index, device, started).fit()
                 lock.check()
                 started = clock(options.optim)
@@ -102,8 +111,11 @@ class Trainer:
             logger.info("fold %d: validation: %s", index, facts["validation_gallery"])
         return row
 
-    def _make_room(self, resume: bool, overwrite: bool) -> bytes:
-        """Protects or deletes an earlier run; there is nothing to send to the other ranks."""
+    def make_room(self, resume: bool, overwrite: bool, keep: Path | None = None) -> bytes:
+        """Protects or deletes an earlier run, but not the folder ``keep`` itself.
+
+        Returns what ``distributed.on_main`` sends to the other ranks: nothing.
+        """
         earlier = sorted(self.folder.glob("[0-9]*/*.pth"))
         if not earlier or resume:
             return b""
@@ -117,8 +129,13 @@ class Trainer:
         for path in sorted(earlier, key=lambda path: path.name != "last.pth"):
             path.unlink()  # those first by which half of the earlier run would be resumed
         for fold in {path.parent for path in earlier}:
-            shutil.rmtree(fold)
+            shutil.rmtree(fold) if fold != keep else _empty(fold)
         return b""
+
+
+def _empty(folder: Path) -> None:
+    for each in folder.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 def _warnings(options: Options) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -260,3 +261,16 @@ def test_an_encoder_of_ones_own(tmp_path, capsys, monkeypatch):
         Archive.open(out, encoder=Colours())
     told = run(capsys, *index)[2]
     assert "another checkpoint: mean colours, version 1, not version 2" in told
+
+
+def test_a_version_whose_length_is_damaged_is_one_line(grown, capsys):
+    for path in grown.glob("*/_versions/*.manifest"):
+        content = bytearray(path.read_bytes())
+        (place,) = struct.unpack_from("<Q", content, len(content) - 16)
+        struct.pack_into("<I", content, place, 0xFFFFFFF0)
+        path.write_bytes(content)
+    status, out, err = run(capsys, "query", "a square", "--index", grown)
+    assert (status, out) == (2, "")
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert f"{grown}: is missing or damaged" in errors[0]

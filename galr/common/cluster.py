@@ -1,0 +1,92 @@
+"""Work on the machines of a Ray cluster; Ray is optional, and imported with the first call."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from galr.common.errors import RunError, UserError
+
+logger = logging.getLogger(__name__)
+
+RETRIES = 5  # of a task whose worker or machine is lost
+ROOT = Path(__file__).resolve().parents[2]  # of the package
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def connect() -> Any:  # noqa: ANN401 - a module that need not be there
+    """The package ray, connected to a cluster.
+
+    To that of ``RAY_ADDRESS``, else to one that ``ray start`` has started on this machine, else to
+    a new one of this machine alone. Raises UserError where ray is missing or does not answer.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it tells nobody of us
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray: Any = importlib.import_module("ray")
+    except ImportError:
+        raise UserError(
+            "the package ray", "is not installed", "pip install -r requirements-scale.txt"
+        ) from None
+    if not ray.is_initialized():
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        try:
+            ray.init(
+                logging_level=logging.WARNING,
+                runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}},
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            place = f"RAY_ADDRESS {os.environ.get('RAY_ADDRESS', '(not set)')}"
+            what = f"no cluster answers ({str(error).partition(chr(10))[0][:120]})"
+            raise UserError(place, what, "start one: ray start --head") from None
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    found = ray.cluster_resources()
+    logger.info(
+        "ray: %d machines, %g cores, %g GPUs",
+        len(nodes), found.get("CPU", 0), found.get("GPU", 0),
+    )  # fmt: skip
+    return ray
+
+
+def on_cluster(
+    work: Callable[[Task], Result], tasks: Sequence[Task], *, threads: int, what: str
+) -> list[Result]:
+    """``work`` of each task, in their order, each in a fresh process with ``threads`` cores.
+
+    Each has a GPU where the cluster has any. A task whose worker or machine is lost is begun again,
+    ``RETRIES`` times at most, so it must be one that can be. ``work`` runs in the folder that this
+    process is in, which all machines must share. What it raises is raised here; RunError where a
+    task was lost too often.
+    """
+    ray = connect()
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    remote = ray.remote(
+        num_cpus=threads, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=False, max_calls=1
+    )(_in_folder)
+    waiting = [remote.remote(work, task, os.getcwd(), threads) for task in tasks]
+    results = []
+    for task in waiting:
+        try:
+            results.append(ray.get(task))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            told = str(error).strip().partition("\n")[0][:200]
+            raise RunError(
+                what, f"was lost {RETRIES + 1} times ({told})", "see the log of ray"
+            ) from None
+    return results
+
+
+def _in_folder(work: Callable[[Task], Result], task: Task, folder: str, threads: int) -> Result:
+    os.chdir(folder)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    return work(task)
