@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         begin(archive)
         started = time.monotonic()
         write_round(Store(archive), "before", 1)
-        latest = 1.5 * (time.monotonic() - started)
+        latest = 4 * (time.monotonic() - started)
         done = [kill(archive, f"w{number}", rng.random() * latest)
                 for number in range(arguments.kills)]  # fmt: skip
         commits = Store(archive).table("images").version
