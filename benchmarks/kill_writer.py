@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from galr.common import cli
 from galr.search.store import Manifest, Store, image_schema, vectors_column, vectors_of
 
-DIM, ROWS, LATEST = 16, 50, 2.0  # seconds
+DIM, ROWS = 16, 50
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,8 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = f"{folder}/a.index"
         begin(archive)
-        commits = [kill(archive, f"w{number}", rng) for number in range(arguments.kills)]
-    print(f"{arguments.kills} kills after {sum(commits)} rounds: whole each time")
+        started = time.monotonic()
+        write_round(Store(archive), "before", 1)
+        latest = 4 * (time.monotonic() - started)
+        done = [kill(archive, f"w{number}", rng.random() * latest)
+                for number in range(arguments.kills)]  # fmt: skip
+        commits = Store(archive).table("images").version
+    print(f"{arguments.kills} kills, {sum(done)} rounds, {commits} commits: whole each time")
 
 
 def begin(archive: str) -> None:
@@ -70,18 +76,23 @@ def write(archive: str, name: str, rounds: Connection) -> None:
     store = Store(archive)
     rounds.send(0)
     for step in range(1, 1_000_000):
-        own = [f"{name}_{step}_{n}" for n in range(ROWS)]
-        store.put("images", rows(own, step))
-        store.put("images", rows(own, 2 * step))
-        store.remove(own[: ROWS // 2])
-        if step % 5 == 0:
-            store.tidy()
-        store.publish()
+        write_round(store, name, step)
         rounds.send(step)
 
 
-def kill(archive: str, name: str, rng: random.Random) -> int:
-    """Starts a writer, kills it, checks the archive; returns the rounds that it had done."""
+def write_round(store: Store, name: str, step: int) -> None:
+    """What a writer does over and over."""
+    own = [f"{name}_{step}_{n}" for n in range(ROWS)]
+    store.put("images", rows(own, step))
+    store.put("images", rows(own, 2 * step))
+    store.remove(own[: ROWS // 2])
+    if step % 2 == 0:
+        store.tidy()
+    store.publish()
+
+
+def kill(archive: str, name: str, seconds: float) -> int:
+    """Starts a writer, kills it then, checks the archive; returns the rounds that it had done."""
     # forks of a process that has imported the store, and not used it
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["lancedb", "galr.search.store"])
@@ -90,9 +101,10 @@ def kill(archive: str, name: str, rng: random.Random) -> int:
     writer.start()
     sender.close()
     done = receiver.recv()
-    time.sleep(rng.random() * LATEST)
+    time.sleep(seconds)
     writer.kill()
     writer.join()
+    assert writer.exitcode == -signal.SIGKILL, "the writer failed by itself"
     while receiver.poll():
         try:
             done = receiver.recv()

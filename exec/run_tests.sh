@@ -13,8 +13,8 @@ source exec/setup.sh requirements-dev.txt
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
-# one process a core, each with one thread
-OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto "$@"
+# one process per core, each with one thread; neighbours share fixtures, so they stay on one process
+OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto --dist worksteal "$@"
 if [ $# -eq 0 ]; then
   bash exec/check_lock.sh --resolve
   "$PYTHON" -m pytest -m tour tests/test_tour.py # docs/tour.ipynb, on all cores

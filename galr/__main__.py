@@ -20,7 +20,7 @@ COMMANDS = {
     "doctor": ("galr.doctor.__main__", "what is wrong with this machine or a planned run"),
     "data": ("galr.preparation.command", "prepare, check and export data folders"),
     "demo": ("galr.demo.__main__", "draw the demo data"),
-    "local-features": ("galr.local_features.__main__", "DREA from the output of detectors"),
+    "local-features": ("galr.detectors.command", "DREA from the output of detectors"),
     "skipthoughts": ("galr.skipthoughts_training.__main__", "train skip-thought vectors"),
     "warm-start": ("galr.warm_start", "pretrain the backbone on images alone"),
     "sweep": ("galr.sweep.__main__", "train and test over options, values and seeds"),

@@ -50,3 +50,21 @@ def test_a_mutated_image_or_table_is_one_line_or_a_right_result(made, kind):
     for name in files.keys() - FILES.keys():
         if name.startswith(kind):
             check(root, name, *files[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("class numbers", b"names:\n  ? [0, 1]\n  : plane\n"),
+        ("captions table.csv", b"image,caption\r\n"),
+        ("captions lines.jsonl", b"\n"),
+    ],
+)
+def test_what_was_found_is_one_line_or_a_right_result(made, name, content):
+    root, files = made
+    path, read = root / files[name][0], files[name][1]
+    original = path.read_bytes()
+    put(path, content)
+    said = outcome(read, root)
+    put(path, original)
+    assert not said.startswith("!"), said

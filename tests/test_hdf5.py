@@ -66,6 +66,16 @@ def test_more_than_a_file_can_hold_is_not_made_room_for(store):
         read_store(store)
 
 
+def test_texts_beyond_the_end_are_not_looked_for(store):
+    with h5py.File(store, "r") as file:
+        offset = file["names"].id.get_offset()
+    content = bytearray(store.read_bytes())
+    struct.pack_into("<IQ", content, offset, 1_466_199_307, 8_796_093_022_352)
+    store.write_bytes(content)
+    with pytest.raises(UserError, match="its texts are damaged"):
+        read_store(store)
+
+
 def test_what_is_packed_is_read(store):
     with h5py.File(store, "r+") as file:
         del file["adjacency"]

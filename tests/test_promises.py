@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = [
     (page, row)
     for page in ("SECURITY.md", "docs/reliability.md")
-    for row in re.findall(r"^\| (?!guarantee|---).*$", (ROOT / page).read_text(), re.MULTILINE)
+    for table in re.findall(
+        r"^\| guarantee .*\n\| ---.*\n((?:\|.*\n)+)", (ROOT / page).read_text(), re.M
+    )
+    for row in table.splitlines()
 ]
 
 

@@ -21,6 +21,7 @@ from galr.data.vocabulary import Vocabulary
 from galr.detectors.command import main as local_features
 from galr.images.decoding import decode_image
 from galr.options import load_options
+from galr.preparation.check import check_folder
 from galr.training.data import read_training_data
 from tests.tiny import make_data, make_images
 
@@ -347,3 +348,15 @@ def test_inspect_verifies_a_store(data, capfd):
         file["adjacency"][0, 0, 0] += 1
     with pytest.raises(UserError, match="its numbers are not those that were written"):
         local_features(["inspect", str(data / "own.h5"), "--verify"])
+
+
+def test_check_says_both_of_a_data_folder(data, caplog):
+    make_images(data / DATA, "train", 40, np.random.default_rng(0))
+    make_images(data / DATA, "test", 50, np.random.default_rng(0))
+    path = data / DATA / "test_caps.txt"
+    lines = path.read_text().splitlines(True)
+    path.write_text("".join(lines[1:] + lines[:1]))
+    check_folder(data / DATA, None, None)
+    assert f"{path}: from line 1 on, or earlier, the captions seem shifted" in caplog.text
+    assert "names 50 images, more than the 40 that are trained on" in caplog.text
+    assert "train_caps.txt" not in caplog.text

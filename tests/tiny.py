@@ -7,7 +7,6 @@ import importlib
 import io
 import logging
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -101,11 +100,6 @@ def make_data(root: Path) -> Path:
     path = root / "tiny.yaml"
     path.write_text(yaml.safe_dump(options))
     return path
-
-
-def command(script: str, *arguments: str | Path) -> list[str]:
-    """The command line of one of the project's scripts."""
-    return [sys.executable, str(ROOT / script), *map(str, arguments)]
 
 
 class Done(NamedTuple):

@@ -60,7 +60,11 @@ def _machine() -> str:
 @lru_cache(maxsize=1024)
 def _remove_leftovers(folder: Path, _: int) -> None:
     """Removes what dead processes were writing; looks into a folder once a process."""
-    for entry in os.scandir(folder):
+    try:
+        entries = os.scandir(folder)
+    except PermissionError:  # it may be written to all the same
+        return
+    for entry in entries:
         found = re.search(r"\.(\w{8})-(\d+)\.tmp$", entry.name)
         if found and found[1] == _machine() and not _is_alive(int(found[2])):
             if entry.is_dir(follow_symlinks=False):
@@ -110,9 +114,16 @@ def check_room(folder: str | Path, needed: int) -> None:
 def _refused(path: Path, error: OSError) -> RunError:
     return RunError(
         path,
-        f"cannot be written ({error.strerror or error})",
+        f"cannot be written ({_reason(error)})",
         "check that the folder exists, may be written to and has free space",
     )
+
+
+def _reason(error: OSError) -> str:
+    """The system's words; HDF5 hides their number among addresses and times."""
+    found = re.search(r"\berrno = (\d+)", str(error))
+    number = error.errno or (int(found[1]) if found else 0)
+    return os.strerror(number) if number else str(error)
 
 
 def write_text(path: str | Path, text: str, *, parents: bool = True) -> None:

@@ -60,21 +60,22 @@ def stoppable(*, is_script: bool = False) -> Iterator[None]:
         yield
         return
     before: dict[int, Any] = {}
-    hook = sys.unraisablehook
+    hooks, is_held = (sys.unraisablehook, sys.excepthook), False
     with contextlib.suppress(ValueError):  # in another thread
         for number in SIGNALS:
             # what nohup or a shell has put out of reach stays so
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, _stop)
         _state.owner, _state.first, _state.count = os.getpid(), 0, 0
-        sys.unraisablehook = _without_interrupts
+        is_held = True
+        sys.unraisablehook, sys.excepthook = _without_interrupts, _without_echoes
     try:
         yield
     finally:
-        sys.unraisablehook = hook
+        sys.unraisablehook, sys.excepthook = hooks
         for which, handler in before.items():
             signal.signal(which, signal.SIG_DFL if is_script else handler)
-        if before:
+        if is_held:
             _state.owner, _state.first = 0, 0
 
 
@@ -105,6 +106,18 @@ def _without_interrupts(unraisable: Any) -> None:  # noqa: ANN401 - sys.Unraisab
 
     ``check`` and the loader raise them again.
     """
-    is_death = "DataLoader worker" in str(unraisable.exc_value)
-    if not is_death and not issubclass(unraisable.exc_type, KeyboardInterrupt):
+    if not _is_known(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
+
+
+def _without_echoes(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
+    """The same where Cython prints what a destructor raises, as those of h5py do."""
+    if not _is_known(error):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _is_known(error: BaseException | None) -> bool:
+    """Whether it is raised elsewhere too: a file of HDF5 that cannot be closed could not be written
+    before."""
+    known = ("DataLoader worker", "Can't decrement id ref count")
+    return isinstance(error, KeyboardInterrupt) or any(each in str(error) for each in known)

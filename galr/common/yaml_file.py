@@ -18,6 +18,8 @@ class UniqueKeyLoader(yaml.SafeLoader):
         """The mapping of a node; MarkedYAMLError for a repeated key."""
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # no key of a mapping, which the line below says
             key = key_node.value
             if key in seen and key != "<<":
                 raise yaml.MarkedYAMLError(

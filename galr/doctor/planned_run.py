@@ -76,6 +76,9 @@ def _apart(train: Annotations, test: Annotations) -> str:
 
 def _folds(options: Options, images: int) -> str:
     k_fold = options.k_fold
+    if k_fold.group_duplicates:  # to know the groups, all images would be decoded
+        share = 1 / k_fold.nums if k_fold.mode == "kfold" else k_fold.validation_share
+        return f"{k_fold.nums}, each validated with about {round(share * images)} images in groups"
     folds = make_folds(images, k_fold.mode, k_fold.nums, k_fold.validation_share, options.seed)
     first = folds[0]
     return f"{len(folds)}, the first with {len(first.train)} and {len(first.validation)} images"

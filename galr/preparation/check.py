@@ -14,6 +14,7 @@ from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.images.decoding import AS_IT_IS, measured
 from galr.images.folder import list_images
 from galr.images.scaling import Scaling
+from galr.language.plausibility import warn_of_shift, warn_of_swap
 from galr.leakage.hashes import near_pairs
 from galr.preparation.survey import Survey, survey_images
 
@@ -31,12 +32,17 @@ def check_folder(
     """The figures of a data folder, as plain data for JSON.
 
     Per split: images, captions, words and so on. For each two splits: captions, file names and
-    near-duplicate images that they share. Without ``image_folder`` the images are not looked at;
-    without ``vocab_path`` a vocabulary is built as vocab.py does. Raises UserError for annotations
-    that do not fit or images that are missing; damaged images are reported under ``bad_images``.
+    near-duplicate images that they share. Warnings tell of shifted captions and swapped parts.
+    Without ``image_folder`` the images are not looked at; without ``vocab_path`` a vocabulary is
+    built as vocab.py does. Raises UserError for annotations that do not fit or images that are
+    missing; damaged images are reported under ``bad_images``.
     """
     listing = None if image_folder is None else list_images(image_folder, "name it with --images")
     parts = _read(Path(data_path), image_folder)
+    for name, part in parts.items():
+        warn_of_shift(part.captions, part.caption_to_image, Path(data_path, f"{name}_caps.txt"))
+    test = Path(data_path, "test_filename.txt")
+    warn_of_swap(parts["train"].images, parts["test"].images, test)
     if vocab_path is None:
         captions = [c for s in ("train", "test") if s in parts for c in parts[s].captions]
         vocabulary = build_vocabulary(captions, tokenizer=tokenizer)

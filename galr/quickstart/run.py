@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from galr.common import interrupts
 from galr.common.atomic import write_text
 from galr.common.errors import UserError
 from galr.common.progress import WholeProgress, whole_progress
@@ -77,9 +78,8 @@ def quickstart(request: Request) -> Path:
                 _archive_of(request, state) if request.checkpoint else _run(request, state, whole)
             )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                "stopped by Ctrl-C; run the same command again to resume"
-            ) from None
+            message = f"{interrupts.told()}; run the same command again to resume"
+            raise KeyboardInterrupt(message) from None
         finally:
             state.passed(whole.passed)
 

@@ -224,7 +224,8 @@ class Archive:
 
     def _tiles_near(self, query: Floats, k: int, where: str | None, *, text: bool) -> list[Match]:
         assert self.tiles is not None
-        total = self.files.admitted(where)
+        if not (total := self.files.admitted(where)):
+            return []
         found = self.tiles.distinct(
             lambda most: self._nearest_to(query, most, where, text=text), k, total
         )

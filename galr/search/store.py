@@ -38,6 +38,7 @@ EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
 # writers that add the same key at once find each other by it
 KEY = {"lance-schema:unenforced-primary-key": "true"}
+PANICS = ("PanicException", "RustPanic")  # of the store's own language, on damaged files
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
 Floats = NDArray[np.float32]
@@ -154,7 +155,7 @@ class Store:
                 place or self.address, f"{what} ({_shortened(error)})", remedy
             ) from None
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of the store's own language
+            if type(error).__name__ not in PANICS:
                 raise
             raise UserError(self.address, what, remedy) from None
 

@@ -184,7 +184,7 @@ class Checkpoint:
                 path,
                 f"was trained with other images of the same names: {differing[0]} differ, for "
                 f"example {differing[1]}",
-                "restore them, or start again by --overwrite",
+                "restore them, or start over with --overwrite",
             )
         return entries
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 from galr.data.annotations import Annotations
 from galr.data.image_cache import CachedImages, open_images
 from galr.images import content
@@ -358,3 +358,10 @@ def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, d
     else:
         with pytest.raises(UserError, match=r"train_12px\.h5: cannot be read"):
             verified(data)
+
+
+def test_a_cache_that_is_removed_while_it_is_used_is_named(data):
+    images = open_images(options(data), annotations(), SIDE)
+    images.path.unlink()
+    with pytest.raises(RunError, match="run the command again, which makes it anew"):
+        images.select([0])

@@ -13,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.faults.library import build_shim
+from tests.faults.serving import SERVED, disturb_server
 from tests.faults.trial import FAULTS, applies, disturb, usual, why_not
 from tests.faults.world import COMMANDS, World
 
@@ -22,37 +23,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=300, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--command", nargs="+", choices=[each.name for each in COMMANDS])
+    names = [*(each.name for each in COMMANDS), "search serve"]
+    parser.add_argument("--command", nargs="+", choices=names, default=names)
     parser.add_argument("--fault", nargs="+", choices=FAULTS)
     parser.add_argument("--table", metavar="FILE", help="write the table to FILE")
     parser.add_argument("--log", metavar="FILE", help="append each fault to FILE, as JSON")
     arguments = parser.parse_args()
-    commands = [each for each in COMMANDS if each.name in (arguments.command or [each.name])]
+    by_name = {each.name: each for each in COMMANDS}
     pairs = [
-        (command, fault)
-        for command, fault in itertools.product(commands, arguments.fault or FAULTS)
-        if applies(fault, command)
+        (name, fault)
+        for name, fault in itertools.product(arguments.command, arguments.fault or FAULTS)
+        if (fault in SERVED if name not in by_name else applies(fault, by_name[name]))
     ]
     random.Random(arguments.seed).shuffle(pairs)
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
         world = World(Path(folder, "world"), build_shim(Path(folder)))
         expected = {}
-        world.prepare_trained()
-        for number, (command, fault) in enumerate(
+        for number, (name, fault) in enumerate(
             itertools.islice(itertools.cycle(pairs), arguments.faults)
         ):
             if why_not(fault, world):
                 continue
-            if command.name not in expected:
-                expected[command.name] = usual(world, command)
+            if name in by_name and name not in expected:
+                expected[name] = usual(world, by_name[name])
             began, seed = time.monotonic(), arguments.seed * 10_000 + number
-            trial = disturb(world, command, expected[command.name], fault, seed)
-            count = counts[command.name, fault]
+            if name in by_name:
+                trial = disturb(world, by_name[name], expected[name], fault, seed)
+            else:
+                trial = disturb_server(world, fault, seed)
+            count = counts[name, fault]
             count[0] += 1
             count[1] += bool(trial.losses)
             line = {
-                "command": command.name, "fault": fault, "seed": seed, "losses": trial.losses,
+                "command": name, "fault": fault, "seed": seed, "losses": trial.losses,
                 "seconds": round(time.monotonic() - began, 1),
             }  # fmt: skip
             print(json.dumps(line), flush=True)
@@ -69,7 +73,7 @@ def main() -> int:
 
 def table(counts: dict[tuple[str, str], list[int]]) -> str:
     """Runs of each command and fault, and how many of them lost something."""
-    commands = [each.name for each in COMMANDS if any(each.name == name for name, _ in counts)]
+    commands = list(dict.fromkeys(name for name, _ in counts))
     faults = [fault for fault in FAULTS if any(fault == name for _, name in counts)]
     lines = ["| command | " + " | ".join(faults) + " | all |"]
     lines.append("| --- | " + "---: | " * (len(faults) + 1))

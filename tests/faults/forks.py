@@ -9,6 +9,8 @@ Requests are lines of JSON on standard input, and so are the answers on standard
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import gc
 import importlib
 import importlib.util
@@ -16,6 +18,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -24,7 +27,7 @@ IMPORTED = (
     "sklearn.cluster", "pydantic", "h5py", "nltk", "tqdm", "yaml", "matplotlib.figure",
     "galr.training.trainer", "galr.report.write", "galr.evaluation.evaluator",
     "galr.encoders.timm_maps", "galr.detectors.build", "galr.detectors.detect_segments",
-    "galr.preparation.own_data", "galr.preparation.command", "galr.local_features.__main__",
+    "galr.preparation.own_data", "galr.preparation.command", "galr.detectors.command",
     "galr.skipthoughts_training.__main__", "galr.commands.train", "galr.commands.test",
 )  # fmt: skip
 
@@ -56,6 +59,8 @@ def _status(process: int, seconds: float) -> int | None:
 
 
 def _become(request: dict) -> int:
+    from galr.common import cli
+
     os.setsid()
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
@@ -64,17 +69,29 @@ def _become(request: dict) -> int:
         os.dup2(file, number)
         os.close(file)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    from galr.common import cli
-
     sys.argv = [request["module"], *request["argv"]]
-    return cli.run(importlib.import_module(request["module"]).main)
+    return cli.run(lambda argv: importlib.import_module(request["module"]).main(argv))
+
+
+def _leave(status: int) -> None:
+    """As Python ends, but for destructors of C++: Arrow's wait for threads that no fork has."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "GALR_FAULT_COUNT" in os.environ:
+        ctypes.CDLL(None).tell_calls()
+    os._exit(status)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    for module in IMPORTED:
+    for module in sys.argv[1:] or IMPORTED:
         if importlib.util.find_spec(module.partition(".")[0]) is not None:
             importlib.import_module(module)
     gc.freeze()
     print("{}", flush=True)
-    sys.exit(serve()())
+    server = os.getpid()
+    status = serve()()
+    if os.getpid() != server:
+        _leave(status)

@@ -23,7 +23,6 @@ ALL = [(command.name, fault) for command in COMMANDS for fault in FAULTS if appl
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     world = World(folder / "world", build_shim(folder))
-    world.prepare_trained()
     yield world
     world.close()
 

@@ -6,11 +6,9 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -25,13 +23,18 @@ from tests.tiny import ROOT, make_data
 # of the networks that torchvision and timm have, those with the smallest checkpoints
 BACKBONE = "timm:test_efficientnet" if find_spec("timm") else "shufflenet_v2_x0_5"
 PATIENCE = 300.0  # seconds without an end after which a command hangs
+WITHOUT_MODEL = ("train", "local_features build", "local_features detect", "data prepare",
+                 "skipthoughts", "sweep", "train on 2 ranks")  # fmt: skip
 QUERIES = ("a red square on the ground", "one blue frame")
 
 
 class World:
     """``root``: data that commands read; ``work``: the folder that they write to, made anew."""
 
-    def __init__(self, root: Path, shim: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, shim: Path | None = None, imported: tuple[str, ...] = ()
+    ) -> None:
+        """``imported``: modules that forks find imported, by default those of all commands."""
         self.root, self.work, self.shim = root, root / "work", shim
         self.work.mkdir(parents=True)
         (root / "said").mkdir()
@@ -52,7 +55,7 @@ class World:
             environment["LD_PRELOAD"] = str(shim)
         self.environment = environment
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forks"],
+            [sys.executable, "-m", "tests.faults.forks", *imported],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env=environment, cwd=ROOT,
         )  # fmt: skip
@@ -109,16 +112,22 @@ class World:
             module=command.module, argv=argv, folder=str(self.root),
             environment=dict(environment), out=str(out), err=str(err),
         )  # fmt: skip
+        while not err.exists():  # it has a session of its own then
+            time.sleep(0.001)
         return Run(self, answer["process"], out, err)
 
     def fresh(self, command: Command) -> None:
         """Empties the work folder and puts what ``command`` needs into it."""
+        if command.name not in WITHOUT_MODEL:
+            self.prepare_trained()
         for path in self.work.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         command.set_up(self)
 
     def prepare_trained(self) -> None:
-        """Trains the experiment that other commands read, and keeps it beside the work folder."""
+        """Trains the experiment that some commands read, and keeps it beside the work folder."""
+        if (self.root / "trained").exists():
+            return
         run = self.run(TRAIN, TRAIN.argv(self))
         assert run.status == 0, run.err.read_text()
         (self.root / "trained").mkdir()
@@ -272,18 +281,3 @@ COMMANDS = (
         "test on 2 ranks", "galr.commands.test", _options(), set_up=_with_trained, launcher=TWO,
     ),
 )  # fmt: skip
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-def ask_page(port: int, path: str, seconds: float = 10.0) -> bytes:
-    """The answer of the search page to a GET request."""
-    address = f"http://127.0.0.1:{port}{path}"
-    with urllib.request.urlopen(address, timeout=seconds) as answer:
-        content: bytes = answer.read()
-        return content

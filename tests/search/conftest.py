@@ -47,7 +47,9 @@ def learn(encoder, pixels, captions, caption_to_image):
 @pytest.fixture(scope="session")
 def learned(tmp_path_factory) -> Learned:
     root = tmp_path_factory.mktemp("search")
-    options = load_options(make_data(root), ["model.local=false", "dataset.local_path=null"])
+    # dense localisation shares the maps of a ResNet of torchvision alone
+    changes = ["model.local=false", "dataset.local_path=null", "model.backbone.name=resnet18"]
+    options = load_options(make_data(root), changes)
     data = Path(options.dataset.data_path)
     words = Vocabulary.load(options.dataset.vocab_path).words
     torch.manual_seed(0)

@@ -1,8 +1,9 @@
-"""Training on the kept maps of a frozen backbone, against training on its images."""
+"""Training on cached features of a frozen backbone, against training on its images."""
 
 import shutil
 
 import pytest
+import timm
 import torch
 
 from galr.common.errors import UserError
@@ -12,7 +13,6 @@ from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_images
 from galr.images.cache import Cache
 from galr.images.square_files import ImageFiles
-from galr.model.backbone import Backbone
 from galr.model.build import build_model
 from galr.options import load_options
 from galr.training.backbone import weights_digest, with_cached_features
@@ -62,7 +62,7 @@ def test_cached_features_give_those_of_the_images(yaml, head):
     model, split = built(options), read_split(options, "train")
     part = split.at(32)
     kept = opened(options, model)
-    assert len(kept[0]) == (512 if head else 64 * 64 + 128 * 16 + 256 * 4 + 512)
+    assert len(kept[0]) == (96 if head else 32 * 64 + 48 * 16 + 192 * 4 + 96)
     pixels = encode_images(model, part, options.dataset)
     found = encode_images(model, part._replace(images=kept), options.dataset)
     torch.testing.assert_close(found, pixels, rtol=1e-2, atol=1e-3)
@@ -118,9 +118,9 @@ def test_no_image_is_decoded_once_the_maps_are_there_and_a_run_goes_on(yaml, mon
 def test_a_run_goes_on_with_the_maps_of_its_own_trunk(yaml, tmp_path, monkeypatch):
     weights = tmp_path / "start.pth"
     named = f"model.backbone.weights={weights}"
-    torch.save(Backbone().state_dict(), weights)
+    torch.save(timm.create_model("test_resnet").state_dict(), weights)
     trained(yaml, "stopped", *KEPT, named, "optim.epochs=1")
-    torch.save(Backbone().state_dict(), weights)
+    torch.save(timm.create_model("test_resnet").state_dict(), weights)
     monkeypatch.setattr(Cache, "_allocate", None)  # the file's new trunk would need maps
     trained(yaml, "stopped", *KEPT, named)
     assert len(cache_files(yaml)) == 1
@@ -138,7 +138,7 @@ def test_other_weights_have_other_maps(yaml):
     first = opened(options, model)
     assert opened(options, model).path == first.path
     with torch.no_grad():
-        model.image_encoder.trunk.layer4[1].bn2.bias[0] += 0.5
+        model.image_encoder.trunk.net.layer4[0].bn2.bias[0] += 0.5
     second = opened(options, model)
     assert second.path != first.path
     assert not torch.equal(first.batch([0]), second.batch([0]))
@@ -179,7 +179,7 @@ def test_maps_beyond_float16_are_an_error_and_leave_nothing(yaml):
     options = load_options(yaml, KEPT)
     model = built(options)
     with torch.no_grad():
-        model.image_encoder.trunk.layer4[1].bn2.bias.fill_(1e5)
+        model.image_encoder.trunk.net.layer4[0].bn2.bias.fill_(1e5)
     with pytest.raises(UserError, match="beyond the range of float16"):
         opened(options, model)
     assert not cache_files(yaml)
@@ -187,7 +187,7 @@ def test_maps_beyond_float16_are_an_error_and_leave_nothing(yaml):
 
 def test_rows_of_another_length_are_refused(yaml):
     model = built(load_options(yaml, KEPT))
-    with pytest.raises(ValueError, match=r"rows must be \(B, 7680\), got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"rows must be \(B, 3680\), got \(2, 3\)"):
         model.encode_features(torch.zeros(2, 3))
 
 

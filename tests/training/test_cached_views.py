@@ -101,7 +101,7 @@ def test_an_epoch_draws_a_view_of_each_image_by_the_seed(yaml):
 
 def test_one_view_is_the_cache_as_it_was(yaml):
     kept, _, _ = opened(yaml, 1)
-    assert kept.array.shape == (20, 512)
+    assert kept.array.shape == (20, 96)
     with pytest.raises(UserError, match="cache_views is 4, which needs cache_features"):
         load_options(yaml, ["model.backbone.cache_views=4"])
 

@@ -94,7 +94,9 @@ class Columns:
         return Row(name, tuple(captions), own or split, place)
 
     def __str__(self) -> str:
-        found = next(iter(self._known.values()))
+        found = next(iter(self._known.values()), None)
+        if found is None:
+            return "without a row"
         captions = [repr(name) for name in found.captions]
         if len(captions) > 2:
             captions = [f"{captions[0]} to {captions[-1]}"]

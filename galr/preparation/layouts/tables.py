@@ -164,7 +164,7 @@ def parquet_records(
             for record in batch.to_pylist():
                 number += 1
                 yield f"{path}: row {number}", record
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"is damaged ({error})", "get the file again") from None
 
 
