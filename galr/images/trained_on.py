@@ -40,11 +40,13 @@ def first_difference(
     images: Mapping[str, Sequence[str]], then: Digests, now: Digests
 ) -> tuple[int, str] | None:
     """How many images, by their digests, hold something else ``now``, and the name of one."""
-    for part in then.keys() & now.keys():
-        differ = then[part] != now[part]
-        if differ.any():
-            return int(differ.sum()), images[part][int(differ.argmax())]
-    return None
+    names = [
+        images[part][row]
+        for part in images
+        if part in then and part in now
+        for row in np.flatnonzero(then[part] != now[part])
+    ]
+    return (len(names), names[0]) if names else None
 
 
 def trained_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -31,6 +32,9 @@ class Window(NamedTuple):
     top: int
     width: int
     height: int
+
+
+_OPENING = threading.Lock()
 
 
 class Scene:
@@ -158,7 +162,8 @@ class Scene:
         if not self.path.is_file():
             raise UserError(self.path, "there is no such scene", "correct --image")
         try:
-            with warnings.catch_warnings():
+            # the filters of warnings are those of all threads
+            with _OPENING, warnings.catch_warnings():
                 # a scene without coordinates is welcome
                 warnings.simplefilter("ignore", self._rasterio.errors.NotGeoreferencedWarning)
                 file = self._rasterio.open(self.path)

@@ -16,7 +16,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 # of the machine and its load, in checkpoints, logs and results
-TIMES = {"cpu_seconds", "images_per_second", "cost", "versions", "seconds"}
+TIMES = {"cpu_seconds", "setup_seconds", "images_per_second", "cost", "versions", "seconds"}
 SETTINGS = {"workers", "image_cache"}  # which change no number
 EVENTS = "events.out.tfevents"
 

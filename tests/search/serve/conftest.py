@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import shutil
 import threading
 import time
@@ -23,6 +24,18 @@ from galr.search.serve.listening import listen
 from galr.search.serve.objects import Objects
 from galr.search.serve.server import server_of
 from tests.tiny import make_data
+
+LEVELS = ("uvicorn", "galr.trained_model", "galr.search.serve.access")
+
+
+@pytest.fixture(autouse=True)
+def levels_of_loggers():
+    """What ``serve`` in this process sets for good is undone for the next test."""
+    loggers = [logging.getLogger(name) for name in LEVELS]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

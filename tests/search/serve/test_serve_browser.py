@@ -50,6 +50,19 @@ def focused(page):
     return page.evaluate("document.activeElement.id || document.activeElement.className")
 
 
+def test_a_search_begun_before_the_archive_answered_is_done(page):
+    held = []
+    page.route("**/api/archive", held.append)
+    page.reload(wait_until="domcontentloaded")
+    page.get_by_label("Describe a scene").fill("a red square")
+    page.keyboard.press("Enter")
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    expect(page.locator("#status")).to_contain_text("6 images, most similar first")
+    assert page.locator("#text").input_value() == "a red square"
+
+
 def test_a_sentence_by_keyboard_alone(page):
     page.keyboard.press("Tab")
     assert focused(page) == "skip"

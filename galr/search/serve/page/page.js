@@ -13,6 +13,7 @@ let about = null;
 let file = null; // an image of the reader's
 let like = null; // or one of the archive
 let running = new AbortController();
+let early = false; // whether a search was begun before the archive answered
 
 async function start() {
   about = await ask("/api/archive");
@@ -24,7 +25,10 @@ async function start() {
   text.maxLength = about.limits.sentence;
   byId("examples").append(...about.examples.map(example));
   byId("examples").hidden = !about.examples.length;
-  restore();
+  // what was typed or chosen while the archive was asked stays
+  if (location.hash || !(text.value.trim() || file)) restore();
+  else if (early) run();
+  else showSample();
 }
 
 function example(sentence) {
@@ -87,6 +91,10 @@ function showState() {
 // ------------------------------------------------------------------ a search
 
 async function run({ remember = true } = {}) {
+  if (!about) {
+    early = true;
+    return;
+  }
   const has = file !== null || like !== null;
   const question = {
     text: text.value, k: Number(k.value), weight: Number(weight.value), rerank: rerank.checked && !has,
@@ -197,13 +205,17 @@ function restore() {
   if (text.value.trim() || like !== null) {
     run({ remember: false });
   } else {
-    running.abort();
-    byId("found").removeAttribute("aria-busy");
-    byId("status").textContent = "";
-    byId("heading").textContent = about.tiles ? "Tiles of the archive" : "Images of the archive";
-    geojson = null;
-    fill(about.sample);
+    showSample();
   }
+}
+
+function showSample() {
+  running.abort();
+  byId("found").removeAttribute("aria-busy");
+  byId("status").textContent = "";
+  byId("heading").textContent = about.tiles ? "Tiles of the archive" : "Images of the archive";
+  geojson = null;
+  fill(about.sample);
 }
 
 // ------------------------------------------------------------------ what the reader does
