@@ -52,7 +52,7 @@ def focused(page):
 
 def test_a_search_begun_before_the_archive_answered_is_done(page):
     held = []
-    page.route("**/api/archive", held.append)
+    page.route("**/api/archive", lambda route: held.append(route))
     page.reload(wait_until="domcontentloaded")
     page.get_by_label("Describe a scene").fill("a red square")
     page.keyboard.press("Enter")
