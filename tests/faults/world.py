@@ -81,8 +81,10 @@ class World:
     def close(self) -> None:
         """Ends the server of forks."""
         assert self._server.stdin is not None
+        assert self._server.stdout is not None
         self._server.stdin.close()
         self._server.wait(PATIENCE)
+        self._server.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._server.stdout is not None
