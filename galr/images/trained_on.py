@@ -44,7 +44,7 @@ def first_difference(
         images[part][row]
         for part in images
         if part in then and part in now
-        for row in np.flatnonzero(then[part] != now[part])
+        for row in np.flatnonzero(then[part] != now[part]).tolist()
     ]
     return (len(names), names[0]) if names else None
 

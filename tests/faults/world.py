@@ -120,11 +120,15 @@ class World:
 
     def fresh(self, command: Command) -> None:
         """Empties the work folder and puts what ``command`` needs into it."""
+        self._empty()
         if command.name not in WITHOUT_MODEL:
             self.prepare_trained()
+            self._empty()
+        command.set_up(self)
+
+    def _empty(self) -> None:
         for path in self.work.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        command.set_up(self)
 
     def prepare_trained(self) -> None:
         """Trains the experiment that some commands read, and keeps it beside the work folder."""
