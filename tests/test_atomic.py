@@ -74,3 +74,18 @@ def test_torch_says_what_the_disk_said(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def failing_write(path, message):
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError(message)
+
+
+def test_a_disk_that_fails_while_hdf5_closes_a_file_is_said_in_a_line(tmp_path):
+    told = "Disable slist on flush dest failure failed (file write failed: errno = 5, at = 0x7f)"
+    with pytest.raises(RunError, match=r"a.h5: cannot be written \(Input/output error\)"):
+        failing_write(tmp_path / "a.h5", told)
+    with pytest.raises(RuntimeError, match="another"):
+        failing_write(tmp_path / "a.h5", "another")
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,8 @@ from typing import Any
 
 from galr.common.errors import RunError
 
+ERRNO = re.compile(r"\berrno = (\d+)")
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
@@ -35,7 +37,10 @@ def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # HDF5 raises RuntimeError where a disk fails while a file is closed
+        if isinstance(error, RuntimeError) and not ERRNO.search(str(error)):
+            raise
         raise _refused(path, error) from error
     finally:
         with contextlib.suppress(OSError):
@@ -111,7 +116,7 @@ def check_room(folder: str | Path, needed: int) -> None:
         )
 
 
-def _refused(path: Path, error: OSError) -> RunError:
+def _refused(path: Path, error: OSError | RuntimeError) -> RunError:
     return RunError(
         path,
         f"cannot be written ({_reason(error)})",
@@ -119,10 +124,10 @@ def _refused(path: Path, error: OSError) -> RunError:
     )
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | RuntimeError) -> str:
     """The system's words; HDF5 hides their number among addresses and times."""
-    found = re.search(r"\berrno = (\d+)", str(error))
-    number = error.errno or (int(found[1]) if found else 0)
+    found = ERRNO.search(str(error))
+    number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
     return os.strerror(number) if number else str(error)
 
 

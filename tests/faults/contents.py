@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 TIMES = {"cpu_seconds", "setup_seconds", "images_per_second", "cost", "versions", "seconds"}
 SETTINGS = {"workers", "image_cache"}  # which change no number
 EVENTS = "events.out.tfevents"
+MEMO = "image_digests.json"  # saves time, and is made where it can be
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def contents(folder: Path) -> dict[str, Any]:
             found[f"{Path(place).relative_to(folder)}/curves"] = curves(Path(place))
         for name in names:
             path = Path(place, name)
-            if not name.startswith(EVENTS):
+            if not name.startswith(EVENTS) and name != MEMO:
                 found[str(path.relative_to(folder))] = content(path)
     return found
 
