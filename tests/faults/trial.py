@@ -207,6 +207,8 @@ def removed(trial: Trial) -> None:
     for path in sorted(world.work.iterdir()):
         if path.name == "checkpoint" and trial.command.name.startswith("test"):
             continue  # what it reads
+        if not path.is_dir():
+            continue  # whole already: nobody could tell
         gone = world.root / "gone" / str(world.runs)
         gone.parent.mkdir(exist_ok=True)
         with contextlib.suppress(OSError):
