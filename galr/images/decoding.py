@@ -6,8 +6,6 @@ import contextlib
 import io
 import logging
 import math
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -18,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from galr.common.errors import UserError
+from galr.common.quiet import without_warnings
 from galr.images.raster import Raster, check_claim, file_size, other_raster
 from galr.images.scaling import Scaling
 from galr.images.tiff import open_tiff, tiff_raster, tiff_size
@@ -49,8 +48,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _PNG, _METADATA = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-# warnings.catch_warnings changes a global state: one thread at a time
-_warnings_lock = threading.Lock()
 
 AS_IT_IS = Scaling()
 
@@ -227,20 +224,13 @@ def _check_scans(file: IO[bytes], image: Image.Image) -> None:
         raise ValueError(f"it has {scans} scans of {image.width} x {image.height} pixels")
 
 
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    # too many pixels is judged here; odd metadata does not matter to the pixels
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _pillow(file: IO[bytes]) -> ImageFile:
     file.seek(0)
     if file.read(len(_PNG)) == _PNG:
         file = _without_metadata(file)
     file.seek(0)
-    with _without_warnings():
+    # too many pixels is judged here; odd metadata does not matter to the pixels
+    with without_warnings():
         return Image.open(file, formats=FORMATS)
 
 
@@ -260,7 +250,7 @@ def _orientation(image: Image.Image) -> int:
     """1 to 8 as in EXIF; 1 where the metadata does not say so or is damaged."""
     if image.format != "PNG" and not image.info.keys() & {"exif", "xmp"}:  # PNG's may come last
         return 1
-    with _without_warnings():
+    with without_warnings():
         try:
             orientation = int(image.getexif().get(274, 1))
             return orientation if 1 <= orientation <= 8 else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from galr.common.atomic import atomic_path, write_json
+from galr.common.quiet import without_warnings
 from galr.localise.localisation import QueryMap
 from galr.localise.regions import Region, geojson
 from galr.scenes.geography import to_lonlat
@@ -99,11 +99,10 @@ def _write_raster(path: Path, scene: Scene, own: QueryMap) -> None:
         t, cell = scene.transform, own.cell
         scaled = rasterio.Affine(t.a * cell, t.b * cell, t.c, t.d * cell, t.e * cell, t.f)
         profile |= {"crs": scene.crs, "transform": scaled}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, "w", **profile) as file:
-            file.write(own.probability, 1)
-            file.set_band_description(1, own.query)
+    quiet = without_warnings(rasterio.errors.NotGeoreferencedWarning)
+    with quiet, rasterio.open(path, "w", **profile) as file:
+        file.write(own.probability, 1)
+        file.set_band_description(1, own.query)
 
 
 def _described(region: Region, scene: Scene) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import RunError, UserError
+from galr.common.quiet import without_warnings
 
 INSTALL = "pip install -r requirements-scenes.txt"
 PERCENTILES = (2.0, 98.0)
@@ -32,9 +31,6 @@ class Window(NamedTuple):
     top: int
     width: int
     height: int
-
-
-_OPENING = threading.Lock()
 
 
 class Scene:
@@ -162,10 +158,8 @@ class Scene:
         if not self.path.is_file():
             raise UserError(self.path, "there is no such scene", "correct --image")
         try:
-            # the filters of warnings are those of all threads
-            with _OPENING, warnings.catch_warnings():
-                # a scene without coordinates is welcome
-                warnings.simplefilter("ignore", self._rasterio.errors.NotGeoreferencedWarning)
+            # a scene without coordinates is welcome
+            with without_warnings(self._rasterio.errors.NotGeoreferencedWarning):
                 file = self._rasterio.open(self.path)
         except self._rasterio.errors.RasterioError as error:
             raise UserError(

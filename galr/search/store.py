@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from galr.common.errors import UserError
+from galr.common.quiet import without_warnings
 
 INDEX = "python -m galr.search index"
 DAMAGED = f"rebuild the archive with {INDEX} --overwrite"
@@ -270,12 +271,9 @@ class Store:
 
     def tidy(self, older_than: timedelta = EVER) -> None:
         """Joins small files, extends the indexes, and deletes versions of the age given."""
-        import warnings
-
         for name in TABLES:
             if self.has(name):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)  # on what deleting all means
+                with without_warnings(UserWarning):  # on what deleting all means
                     self.table(name).optimize(cleanup_older_than=older_than)
 
     def clean(self, days: float) -> int:
