@@ -46,18 +46,18 @@ paired bootstrap of the differences (docs/rerank.md).
   python -m postprocessing.compare --features test --bank train --validation validation
   python -m postprocessing.compare --similarity seed1.npy seed2.npy seed3.npy --captions-per-image 5
 
-sims.npy holds similarities (images, captions), .csv and .pt files are read too. The folders hold
-images.npy (I, D), captions.npy (C, D) and, except the bank's, caption_to_image.npy (C,);
-captions.txt with a caption per line is optional. test.py --save-features writes such folders.
-Embeddings are multiplied as they are: normalise them where cosines are meant.
+sims.npy holds similarities (images, captions); .csv and .pt files work too. Folders hold images.npy
+(I, D), captions.npy (C, D) and, except for a bank, caption_to_image.npy (C,); captions.txt, one
+caption per line, is optional. test.py --save-features writes such folders. Embeddings are
+multiplied as they are: normalise them for cosine similarities.
 
-Several files or folders are compared one by one, and then their means are printed. --bank,
---validation, --captions and --caption-to-image then take one value for all, or one for each.
+Several files or folders are compared one by one, followed by their means. --bank, --validation,
+--captions and --caption-to-image then take one value for all or one each.
 """
 
 
 class Input(NamedTuple):
-    """The task, that on which parameters are chosen, and the captions where they are known."""
+    """The task, the task that parameters are chosen on, and the captions if known."""
 
     task: RetrievalTask
     validation: RetrievalTask | None
@@ -65,11 +65,11 @@ class Input(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses ``argv``, compares, prints the tables, and writes the files that are requested."""
+    """Parses ``argv``, compares, prints the tables and writes the requested files."""
     arguments = _parser().parse_args(argv)
     paths, inputs = _inputs(arguments)
     settings = _settings(arguments, inputs[0].task.banks)
-    # matplotlib takes a second, which wrong arguments need not wait for
+    # importing matplotlib takes a second, which wrong arguments need not wait for
     from postprocessing import comparison_tables as tables
 
     runs: list[list[Compared]] = []
@@ -113,11 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, metavar, what in (
         ("similarity", "FILE", "similarities (images, captions): .npy, .csv or .pt"),
         ("features", "DIR", "embeddings of images and captions"),
-        ("bank", "DIR", "with --features: those of a bank"),
+        ("bank", "DIR", "with --features: embeddings of a bank"),
         ("validation", "FILE or DIR", "choose each method's parameters on these similarities "
          "(test.py --save-similarity) or features"),
-        ("captions", "FILE", "a caption per line: equal ones count as right in mR* (default: "
-         "captions.txt of --features, where there is one)"),
+        ("captions", "FILE", "one caption per line, to count equal captions as correct in mR* "
+         "(default: captions.txt in --features, if present)"),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", metavar=metavar, nargs="+", help=what)
     add_caption_arguments(parser, nargs="+")
@@ -130,10 +130,14 @@ def _parser() -> argparse.ArgumentParser:
     add_correction_arguments(parser)
     parser.add_argument(
         "--draws", type=cli.at_least_1, default=2000, metavar="N",
-        help="of the bootstrap (default: %(default)s)",
+        help="bootstrap draws (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", help="write JSON, CSV and a picture there")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="write compare.json, compare.csv and a plot there"
+    )
     return parser
 
 
@@ -144,17 +148,19 @@ def _settings(arguments: argparse.Namespace, banks: Banks) -> list[MethodSetting
         raise UserError("--methods", f"no method {unknown[0]!r}", f"use {', '.join(METHODS)}")
     if "dual_bank" in names and (banks.i2t is None or banks.i2t.candidates is None):
         if names != list(METHODS):
-            raise UserError("dual_bank", "needs a bank of both kinds", "use --features and --bank")
+            raise UserError(
+                "dual_bank", "needs a bank of both modalities", "use --features and --bank"
+            )
         names.remove("dual_bank")
     base = settings_of(arguments, MethodSettings)
     return [replace(base, method=name) for name in dict.fromkeys((*BASELINES, *names))]
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[list[str], list[Input]]:
-    """The paths that are compared, and what was read of each."""
+    """The paths to compare, and what was read from each."""
     given = [name for name in ("similarity", "features") if getattr(arguments, name)]
     if len(given) != 1:
-        what = "give --similarity or --features"
+        what = "give either --similarity or --features"
         raise UserError("compare", "needs one kind of input", what)
     paths: list[str] = getattr(arguments, given[0])
     named = ("bank", "validation", "captions", "caption_to_image")
@@ -176,15 +182,15 @@ def _inputs(arguments: argparse.Namespace) -> tuple[list[str], list[Input]]:
 
 def _from_similarity(arguments: argparse.Namespace) -> Input:
     if arguments.bank:
-        raise UserError("--bank", "is of --features", "use --bank-images and --bank-captions")
+        raise UserError("--bank", "requires --features", "use --bank-images and --bank-captions")
     part = read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
     task, validation = task_of(arguments, part), None
     if arguments.validation:
         if task.banks.some:
             raise UserError(
                 "--validation",
-                "the banks' similarities are with the test part alone",
-                "use --features, or leave the banks out",
+                "the bank similarities only cover the test part",
+                "use --features, or omit the banks",
             )
         # captions in another order are named beside the validation file
         chosen = read_part(arguments.validation, arguments.captions_per_image)
@@ -199,7 +205,7 @@ def _from_features(arguments: argparse.Namespace) -> Input:
     for name in ("captions_per_image", "bank_images", "bank_captions"):
         if getattr(arguments, name) is not None:
             option = f"--{name.replace('_', '-')}"
-            raise UserError(option, "cannot be combined with --features", "leave one of them out")
+            raise UserError(option, "cannot be combined with --features", "use one or the other")
     features = read_features(arguments.features)
     bank = read_features(arguments.bank) if arguments.bank else None
     beside = Path(arguments.features, "captions.txt")

@@ -1,4 +1,4 @@
-"""Multivariate re-ranking: the public calls, and a command (``__main__``)."""
+"""Multivariate re-ranking: the public functions, and a command (``__main__``)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from postprocessing.methods import MethodSettings, reads
 from postprocessing.tables import recall_table
 
 DESCRIPTION = """\
-Re-ranks the similarities of images and captions, and prints recall@k before and after
+Re-ranks the similarities of images and captions and prints recall@k before and after
 (docs/rerank.md).
 
   python -m postprocessing.rerank --similarity sims.npy --captions-per-image 5 --out results.json
@@ -34,8 +34,8 @@ Re-ranks the similarities of images and captions, and prints recall@k before and
   python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
   python -m postprocessing.rerank ablation --folder DIR
 
-sims.npy holds the similarities (images, captions), as numpy.save writes them; .csv and .pt files
-are read too. DIR is what test.py --save-similarity DIR wrote. Each subcommand has its own --help.
+sims.npy holds similarities (images, captions) written by numpy.save; .csv and .pt files work too.
+DIR is a folder written by test.py --save-similarity DIR. Each subcommand has its own --help.
 """
 
 SUBCOMMANDS = ("explain", "sweep", "ablation")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv and not argv[0].startswith("-"):
         if argv[0] not in SUBCOMMANDS:
             raise UserError(
-                PROGRAM, f"no command {argv[0]!r}", f"use {', '.join(SUBCOMMANDS)}, or none"
+                PROGRAM, f"has no command {argv[0]!r}", f"use {', '.join(SUBCOMMANDS)}, or none"
             )
         importlib.import_module(f"postprocessing.rerank.{argv[0]}").main(argv[1:])
         return
