@@ -1,4 +1,4 @@
-"""Command-line arguments shared by the re-ranking commands, and what they stand for."""
+"""Command-line arguments shared by the re-ranking commands."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from galr.common import cli
-from galr.common.errors import UserError
-from postprocessing.banks import Bank
-from postprocessing.files import Part, read_bank, read_part
-from postprocessing.methods import METHODS, MethodSettings
-from postprocessing.multivariate import RerankSettings
-from postprocessing.task import NO_BANKS, Banks, RetrievalTask
+from postprocessing.settings import METHODS, MethodSettings, RerankSettings
 
 PROGRAM = "python -m postprocessing.rerank"
 SAVED = "what test.py --save-similarity wrote"
@@ -120,24 +115,6 @@ def settings_of(arguments: argparse.Namespace, kind: type[Settings]) -> Settings
     """Settings from the arguments; the rest keep their defaults."""
     names = {field.name for field in dataclasses.fields(kind)}
     return kind(**{key: value for key, value in vars(arguments).items() if key in names})
-
-
-def part_of(arguments: argparse.Namespace) -> Part:
-    """The similarities named by the arguments."""
-    return read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
-
-
-def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
-    """The part as a task, with the banks named by the arguments; UserError if only one is."""
-    images, captions = part.similarity.shape
-    paths = arguments.bank_images, arguments.bank_captions
-    if paths == (None, None):
-        return RetrievalTask.of(part.similarity, part.caption_to_image, NO_BANKS)
-    if None in paths:
-        missing = "--bank-images" if arguments.bank_images is None else "--bank-captions"
-        raise UserError(missing, "is missing", "give both banks or neither")
-    banks = Banks(Bank(read_bank(paths[0], captions)), Bank(read_bank(paths[1], images)))
-    return RetrievalTask.of(part.similarity, part.caption_to_image, banks)
 
 
 def not_negative(text: str) -> float:

@@ -7,36 +7,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.common.errors import UserError
-from galr.data.annotations import caption_groups
-from galr.metrics.similarities import FeatureProduct
 from postprocessing.arguments import (
     add_bank_arguments,
     add_caption_arguments,
     add_correction_arguments,
     add_settings_arguments,
     settings_of,
-    task_of,
     write,
 )
-from postprocessing.banks import Bank
-from postprocessing.comparison import BASELINES, Compared, compare
-from postprocessing.files import (
-    Features,
-    Floats,
-    check_width,
-    read_features,
-    read_images,
-    read_lines,
-    read_part,
-)
-from postprocessing.methods import METHODS, MethodSettings
-from postprocessing.multivariate import whole_if_small
-from postprocessing.task import Banks, RetrievalTask
+from postprocessing.settings import METHODS, MethodSettings
+
+if TYPE_CHECKING:
+    from postprocessing.comparison import Compared
+    from postprocessing.inputs import Input
+    from postprocessing.task import Banks
 
 DESCRIPTION = """\
 Compares re-ranking methods: recall@k both ways, seconds, what each method reads, hubness, and a
@@ -56,20 +45,17 @@ Several files or folders are compared one by one, followed by their means. --ban
 """
 
 
-class Input(NamedTuple):
-    """The task, the task that parameters are chosen on, and the captions if known."""
-
-    task: RetrievalTask
-    validation: RetrievalTask | None
-    captions: list[str] | None
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, compares, prints the tables and writes the requested files."""
     arguments = _parser().parse_args(argv)
-    paths, inputs = _inputs(arguments)
+    # torch takes seconds, which --help does not wait for
+    from galr.data.annotations import caption_groups
+    from postprocessing.comparison import compare
+    from postprocessing.inputs import compared_inputs
+
+    paths, inputs = compared_inputs(arguments)
     settings = _settings(arguments, inputs[0].task.banks)
-    # importing matplotlib takes a second, which wrong arguments need not wait for
+    # matplotlib takes another, which wrong arguments do not wait for
     from postprocessing import comparison_tables as tables
 
     runs: list[list[Compared]] = []
@@ -152,93 +138,10 @@ def _settings(arguments: argparse.Namespace, banks: Banks) -> list[MethodSetting
                 "dual_bank", "needs a bank of both modalities", "use --features and --bank"
             )
         names.remove("dual_bank")
+    from postprocessing.comparison import BASELINES
+
     base = settings_of(arguments, MethodSettings)
     return [replace(base, method=name) for name in dict.fromkeys((*BASELINES, *names))]
-
-
-def _inputs(arguments: argparse.Namespace) -> tuple[list[str], list[Input]]:
-    """The paths to compare, and what was read from each."""
-    given = [name for name in ("similarity", "features") if getattr(arguments, name)]
-    if len(given) != 1:
-        what = "give either --similarity or --features"
-        raise UserError("compare", "needs one kind of input", what)
-    paths: list[str] = getattr(arguments, given[0])
-    named = ("bank", "validation", "captions", "caption_to_image")
-    values = {name: getattr(arguments, name) or [None] for name in named}
-    for name, own in values.items():
-        if len(own) not in (1, len(paths)):
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(option, f"has {len(own)} values", f"give 1 or {len(paths)}")
-    read = _from_similarity if given == ["similarity"] else _from_features
-    single = [
-        argparse.Namespace(**{
-            **vars(arguments), given[0]: path,
-            **{name: own[number % len(own)] for name, own in values.items()},
-        })
-        for number, path in enumerate(paths)
-    ]  # fmt: skip
-    return paths, [read(each) for each in single]
-
-
-def _from_similarity(arguments: argparse.Namespace) -> Input:
-    if arguments.bank:
-        raise UserError("--bank", "requires --features", "use --bank-images and --bank-captions")
-    part = read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
-    task, validation = task_of(arguments, part), None
-    if arguments.validation:
-        if task.banks.some:
-            raise UserError(
-                "--validation",
-                "the bank similarities only cover the test part",
-                "use --features, or omit the banks",
-            )
-        # captions in another order are named beside the validation file
-        chosen = read_part(arguments.validation, arguments.captions_per_image)
-        validation = RetrievalTask.of(chosen.similarity, chosen.caption_to_image)
-    captions = None
-    if arguments.captions:
-        captions = read_lines(arguments.captions, part.similarity.shape[1], "caption")
-    return Input(task, validation, captions)
-
-
-def _from_features(arguments: argparse.Namespace) -> Input:
-    for name in ("captions_per_image", "bank_images", "bank_captions"):
-        if getattr(arguments, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(option, "cannot be combined with --features", "use one or the other")
-    features = read_features(arguments.features)
-    bank = read_features(arguments.bank) if arguments.bank else None
-    beside = Path(arguments.features, "captions.txt")
-    path = arguments.captions or (beside if beside.exists() else None)
-    captions = None if path is None else read_lines(path, len(features.captions), "caption")
-    validation = None
-    if arguments.validation:
-        validation = _task(arguments.validation, read_features(arguments.validation), bank, None)
-    task = _task(arguments.features, features, bank, arguments.caption_to_image)
-    return Input(task, validation, captions)
-
-
-def _task(
-    folder: str, features: Features, bank: Features | None, caption_to_image: str | None
-) -> RetrievalTask:
-    path = Path(caption_to_image or Path(folder, "caption_to_image.npy"))
-    own = read_images(path, len(features.images), len(features.captions))
-    whole = whole_if_small(FeatureProduct(features.images, features.captions))
-    if bank is None:
-        return RetrievalTask.of(whole, own)
-    check_width(folder, features.images, bank.images)
-    banks = Banks(
-        _bank(bank.images, bank.captions, features.captions),
-        _bank(bank.captions, bank.images, features.images),
-    )
-    return RetrievalTask.of(whole, own, banks)
-
-
-def _bank(queries: Floats, others: Floats, candidates: Floats) -> Bank:
-    return Bank(*(
-        whole_if_small(FeatureProduct(part.astype(candidates.dtype, copy=False), candidates))
-        for part in (queries, others)
-    ))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from galr.metrics.similarities import Similarities
 from postprocessing.banks import Bank
 from postprocessing.corrections import rows_within
 from postprocessing.files import Part
-from postprocessing.multivariate import Reranked, RerankSettings, Terms, combine, terms
+from postprocessing.multivariate import Reranked, Terms, combine, terms
 from postprocessing.neighbours import Neighbours, bank_neighbours, find_neighbours
+from postprocessing.settings import RerankSettings
 from postprocessing.task import RetrievalTask
 
 Metrics = dict[str, float]

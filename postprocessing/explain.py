@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from galr.metrics.similarities import Array, as_floats
 from postprocessing.evaluator import BLOCK_NUMBERS
-from postprocessing.multivariate import RerankSettings, combine, terms
+from postprocessing.multivariate import combine, terms
 from postprocessing.neighbours import find_neighbours
+from postprocessing.settings import RerankSettings
 
 
 class Explained(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,38 +10,13 @@ from torch import Tensor
 
 from galr.metrics.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
 from postprocessing.neighbours import Neighbours, find_neighbours
+from postprocessing.settings import RerankSettings
 
 MIB = 1 << 20
 LEAST_MIB = 16  # smaller limits are raised to this
 PAIR_BYTES = 64  # stored per query and candidate between the passes
 MOST_NUMBERS = 1 << 23  # similarities in a block: larger blocks are no faster
 PAIRS_AT_A_TIME = 1 << 13  # for more, torch starts threads, which then spin
-
-
-@dataclass(frozen=True, kw_only=True)
-class RerankSettings:
-    """The parameters of the score, see ``rerank``; raises ValueError on invalid values."""
-
-    k: int = 30
-    w_saliency: float = 0.3
-    w_rank: float = 1.0
-    w_reverse: float = 1.1
-    xi: float = 0.05
-    reverse: Literal["relative", "absolute"] = "relative"
-    l: int | None = None  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "stable"
-
-    def __post_init__(self) -> None:
-        for name, value in (("k", self.k), ("l", self.l)):
-            if value is not None and (value != int(value) or value < 1):
-                raise ValueError(f"{name} must be an integer >= 1, got {value}")
-        for name in ("w_saliency", "w_rank", "w_reverse", "xi"):
-            if not np.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
-        if self.reverse not in ("relative", "absolute"):
-            raise ValueError(f"reverse must be 'relative' or 'absolute', got {self.reverse!r}")
-        if self.ties not in ("released", "stable"):
-            raise ValueError(f"ties must be 'released' or 'stable', got {self.ties!r}")
 
 
 class Reranked(NamedTuple):

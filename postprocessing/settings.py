@@ -27,8 +27,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from postprocessing.multivariate import RerankSettings
-
 QUERY, OTHERS, BANK = "this query alone", "the other test queries", "a bank"
 
 
@@ -68,6 +66,32 @@ def reads(method: str, with_bank: bool) -> str:
     if kind.bank == "required" or (with_bank and kind.bank == "optional"):
         return BANK
     return OTHERS if kind.transductive else QUERY
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankSettings:
+    """The parameters of the score, see ``rerank``; raises ValueError on invalid values."""
+
+    k: int = 30
+    w_saliency: float = 0.3
+    w_rank: float = 1.0
+    w_reverse: float = 1.1
+    xi: float = 0.05
+    reverse: Literal["relative", "absolute"] = "relative"
+    l: int | None = None  # noqa: E741 - the paper's letter
+    ties: Literal["released", "stable"] = "stable"
+
+    def __post_init__(self) -> None:
+        for name, value in (("k", self.k), ("l", self.l)):
+            if value is not None and (value != int(value) or value < 1):
+                raise ValueError(f"{name} must be an integer >= 1, got {value}")
+        for name in ("w_saliency", "w_rank", "w_reverse", "xi"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
+        if self.reverse not in ("relative", "absolute"):
+            raise ValueError(f"reverse must be 'relative' or 'absolute', got {self.reverse!r}")
+        if self.ties not in ("released", "stable"):
+            raise ValueError(f"ties must be 'released' or 'stable', got {self.ties!r}")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.image_input import Picture, square_pixels
 from galr.images.decoding import decode_image
 from galr.metrics.similarities import Compare, FeatureProduct
 from galr.model.comparison import alike
-from galr.pictures import Picture, square_pixels
 from galr.search.encoder import Encoder, Model, Own, comparison_of
 from galr.search.images import Images, Near, best
 from galr.search.kept_model import read_model

@@ -16,12 +16,10 @@ from postprocessing.arguments import (
     add_method_arguments,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
-    task_of,
     write,
 )
-from postprocessing.methods import MethodSettings, reads
+from postprocessing.settings import MethodSettings, reads
 from postprocessing.tables import recall_table
 
 DESCRIPTION = """\
@@ -58,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_bank_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write the metrics there, as JSON")
     arguments = parser.parse_args(argv)
+    from postprocessing.inputs import part_of, task_of  # torch, which --help does not wait for
+
     settings, part = settings_of(arguments, MethodSettings), part_of(arguments)
     task = task_of(arguments, part)
     before, after = (task.metrics(own) for own in (replace(settings, method="none"), settings))

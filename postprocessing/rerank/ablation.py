@@ -14,13 +14,13 @@ from postprocessing.arguments import (
     SAVED,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
     write,
 )
 from postprocessing.evaluator import Metrics, evaluators_of, mean_of
 from postprocessing.files import Part, read_part, saved_folds
-from postprocessing.multivariate import RerankSettings
+from postprocessing.inputs import part_of
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
 
 DESCRIPTION = """\

@@ -14,13 +14,13 @@ from postprocessing.arguments import (
     PROGRAM,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
     write,
 )
 from postprocessing.explain import Explained, explain
 from postprocessing.files import read_lines
-from postprocessing.multivariate import RerankSettings
+from postprocessing.inputs import part_of
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import aligned
 
 DESCRIPTION = """\

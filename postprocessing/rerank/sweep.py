@@ -17,7 +17,7 @@ from galr.common.errors import UserError
 from postprocessing.arguments import PROGRAM, SAVED, add_reverse_arguments, not_negative, write
 from postprocessing.evaluator import Metrics, evaluators_of, mean_of
 from postprocessing.files import Part, read_part, saved_folds
-from postprocessing.multivariate import RerankSettings
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
 
 logger = logging.getLogger(__name__)
