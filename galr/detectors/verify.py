@@ -11,9 +11,9 @@ import numpy as np
 from galr.common.errors import UserError
 from galr.images.content import digest_of_file, image_contents
 from galr.images.folder import list_files
+from galr.local_features.matrices import checksum
 from galr.local_features.names import shown
 from galr.local_features.store import Store
-from galr.local_features.store_file import checksum
 
 
 def detections_digest(paths: Sequence[str | Path]) -> str:
