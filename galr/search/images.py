@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.search.rows import ImageFile
-from galr.search.store import Floats, Manifest, Store, cells, vectors_of
+from galr.images.places import ImageFile
+from galr.search.schema import Floats, Manifest, vectors_of
+from galr.search.store import Store, cells, quoted
 
 BLOCK = 1 << 14  # vectors that are compared at a time
 ROWS_KEPT = 20_000  # in memory
@@ -85,9 +86,9 @@ class Images(Sequence[ImageFile]):
 
     def number_of(self, name: str) -> int:
         """The number of the image of that name; UserError where there is none."""
-        quoted = name.replace("'", "''")
         with self.store.told():
-            found = self.table.search().where(f"name = '{quoted}'").select(["_rowid"]).to_arrow()
+            search = self.table.search().where(f"name = {quoted(name)}").select(["_rowid"])
+            found = search.to_arrow()
         if not len(found):
             raise UserError(name, "is not in the archive", "names are relative to its folder")
         return int(self._numbers(found["_rowid"])[0])

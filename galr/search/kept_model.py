@@ -54,6 +54,5 @@ def read_model(store: Store, device: str | torch.device) -> TrainedModel:
     place = f"{store.address} ({TABLE})"
     if not store.has(TABLE):
         raise UserError(place, "is missing", DAMAGED)
-    with store.told():
-        content = store.table(TABLE).search().to_arrow()["content"][0].as_buffer().to_pybytes()
+    content = store.rows(TABLE)["content"][0].as_buffer().to_pybytes()
     return TrainedModel.of(read_checkpoint(place, content), place, choose_device(str(device)))

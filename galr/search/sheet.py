@@ -25,22 +25,28 @@ def contact_sheet(
     top = GAP + (LINE + GAP if title else 0)
     wide = GAP + columns * (TILE + GAP)
     sheet = Image.new("RGB", (wide, top + rows * (TILE + 2 * LINE + GAP)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
-    draw.text((GAP, GAP), _cut(draw, title, font, wide - 2 * GAP), INK, font)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+
+    def write(left: int, upper: int, text: str, most: int = TILE) -> None:
+        text = whole = " ".join(text.split())[:300]
+        while text and draw.textlength(text if text == whole else f"{text}...", font) > most:
+            text = text[:-1]
+        draw.text((left, upper), text if text == whole else f"{text}...", INK, font)
+
+    write(GAP, GAP, title, wide - 2 * GAP)
     for place, match in enumerate(matches):
         left = GAP + place % columns * (TILE + GAP)
         upper = top + place // columns * (TILE + 2 * LINE + GAP)
         draw.rectangle((left, upper, left + TILE - 1, upper + TILE - 1), outline=FRAME)
         try:
-            tile = archive.image(match.number)
+            shown = ImageOps.contain(archive.image(match.number), (TILE, TILE))
         except UserError:  # the rest of the sheet is still worth seeing
-            draw.text((left + GAP, upper + GAP), "cannot be read", INK, font)
+            write(left + GAP, upper + GAP, "cannot be read")
         else:
-            tile = ImageOps.contain(tile, (TILE, TILE))
-            sheet.paste(tile, (left + (TILE - tile.width) // 2, upper + (TILE - tile.height) // 2))
-        draw.text((left, upper + TILE + 2), f"{match.rank}.  {match.score:.3f}", INK, font)
-        draw.text((left, upper + TILE + LINE), _cut(draw, match.name, font, TILE), INK, font)
+            middle = left + (TILE - shown.width) // 2, upper + (TILE - shown.height) // 2
+            sheet.paste(shown, middle)
+        write(left, upper + TILE + 2, f"{match.rank}.  {match.score:.3f}")
+        write(left, upper + TILE + LINE, match.name)
     return sheet
 
 
@@ -48,18 +54,3 @@ def write_sheet(path: str | Path, sheet: Image.Image) -> None:
     """Writes a PNG, atomically."""
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
-
-
-def _cut(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    wide: int,
-) -> str:
-    """The text, its end cut off where it is wider than ``wide`` pixels."""
-    text = " ".join(text.split())[:300]
-    if draw.textlength(text, font) <= wide:
-        return text
-    while text and draw.textlength(f"{text}...", font) > wide:
-        text = text[:-1]
-    return f"{text}..."

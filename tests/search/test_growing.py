@@ -20,7 +20,7 @@ from galr.common.errors import UserError
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
-from galr.search.rows import table_of
+from galr.search.schema import table_of
 from galr.search.store import Store
 from tests.tiny import ROOT
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.search.archive import Archive
 from galr.search.encoder import import_encoder
-from galr.search.serve.listening import is_loopback, listen
-from galr.search.serve.logs import LogFormat, start_logging
+
+if TYPE_CHECKING:
+    from galr.serving.guard import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ def serve(
     device: str = "auto",
     encoder: str | None = None,
     workers: int = 1,
-    log: LogFormat = "text",
+    log: Literal["text", "json"] = "text",
 ) -> None:
     """Serves the page of the archive ``index`` until Ctrl-C or SIGTERM.
 
@@ -42,60 +46,70 @@ def serve(
     try:
         import uvicorn  # noqa: F401 - so that it is missed before the archive is opened
 
-        from galr.search.serve.metrics import Metrics
         from galr.search.serve.objects import Objects
-        from galr.search.serve.processes import Recipe, run_here, run_workers
+        from galr.serving import workers as serving
+        from galr.serving.logs import start_logging
+        from galr.serving.server import listen
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("galr", "postprocessing")):
             raise
-        raise UserError(
-            f"the package {error.name}",
-            "is not installed",
-            "pip install fastapi uvicorn",
-        ) from None
+        remedy = "pip install -r requirements-search.txt"
+        raise UserError(f"the package {error.name}", "is not installed", remedy) from None
     start_logging(log)
-    archive = Archive.open(
-        index,
-        images=images,
-        device=choose_device(device),
-        encoder=None if encoder is None else import_encoder(encoder),
-    )
-    if local is not None:
-        Objects(local, archive.manifest)
-    listening = listen(host, port)
-    with listening:
-        is_open = not is_loopback(listening)
-        names = [host, *allow_host] if not is_open else [host, socket.gethostname(), *allow_host]
-        recipe = Recipe(str(index), images, local, device, tuple(names), is_open, log, encoder)
-        line = _told(archive, host, listening, has_objects=local is not None, is_open=is_open)
-        if not Metrics(0).are_kept:
-            logger.info("/metrics is not answered: pip install prometheus_client")
+    # Sentences stay out of the log: the warning of unknown words quotes them, and the page tells it
+    logging.getLogger("galr.trained_model").setLevel(logging.ERROR)
+    with listen(host, port) as listening:
+        bound = ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
+        is_open = not bound.is_loopback
+        opened = partial(_opened, index, images, device, encoder)
+        archive = opened()
+        if local is not None:
+            Objects(local, archive.manifest)
+        elif archive.manifest.local is not None:
+            logger.info("objects are not shown: add --local with the store of the archive")
+        if is_open:
+            logger.warning(
+                "warning: other machines can reach this server, and there is no password: "
+                "anyone who can reach it can search and see the images"
+            )
+        shown = socket.gethostname() if bound.is_unspecified else host.strip("[]")
+        shown = f"[{shown}]" if ":" in shown else shown
+        line = f"{len(archive)} images at http://{shown}:{listening.getsockname()[1]}/"
+        del archive
+        names = [host, *allow_host, *([socket.gethostname()] if is_open else [])]
+        make = partial(_make_app, opened, local, names, is_open)
 
         def say() -> None:
-            sys.stdout.write(line)
+            sys.stdout.write(f"{line} (stop with Ctrl-C)\n")
             sys.stdout.flush()
 
-        del archive
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
-            if workers == 1:
-                run_here(recipe, listening, say)
-            else:
-                run_workers(recipe, listening, workers, say)
+            serving.run(make, listening, say, workers=workers, log=log)
     sys.stdout.write("stopped\n")
 
 
-def _told(
-    archive: Archive, host: str, listening: socket.socket, *, has_objects: bool, is_open: bool
-) -> str:
-    """The line that names the address; warns of what else whoever runs the server must know."""
-    if archive.manifest.local is not None and not has_objects:
-        logger.info("objects are not shown: add --local with the store the archive was built with")
-    if is_open:
-        logger.warning(
-            "warning: other machines can reach this server, and there is no password: "
-            "anyone who can reach it can search and see the images"
-        )
-    shown = f"[{host}]" if ":" in host.strip("[]") else host
-    shown = socket.gethostname() if host in ("0.0.0.0", "::", "[::]") else shown
-    address = f"http://{shown.replace('[[', '[').replace(']]', ']')}:{listening.getsockname()[1]}/"
-    return f"{len(archive)} images at {address} (stop with Ctrl-C)\n"
+def _opened(
+    index: str | Path, images: str | Path | None, device: str, encoder: str | None
+) -> Archive:
+    own = None if encoder is None else import_encoder(encoder)
+    return Archive.open(index, images=images, device=choose_device(device), encoder=own)
+
+
+def _make_app(
+    opened: Callable[[], Archive], local: str | Path | None, names: Sequence[str], is_open: bool
+) -> Guard:
+    """The application with its archive, model and captions read."""
+    from galr.search.serve.app import create_app
+    from galr.search.serve.limits import Limits
+    from galr.search.serve.objects import Objects
+    from galr.serving.guard import Hosts
+    from galr.serving.workers import room_for
+
+    archive = opened()
+    _ = archive.encoder, archive.captions  # now, so that nobody waits or is told of damage later
+    return create_app(
+        archive,
+        objects=None if local is None else Objects(local, archive.manifest),
+        hosts=Hosts(names, is_open=is_open),
+        limits=Limits(connections=room_for(Limits().connections)),
+    )
