@@ -120,7 +120,8 @@ def build_archive(
     kept = {file.name for file in source.files if scene_of(file.name) not in failed}
     failed |= {name for name in manifest.unreadable if not source.looks_at(name)}
     store.remove(sorted(set(latest) - kept))
-    if joined is not None and (todo or joined.digest != manifest.columns):
+    joins = joined is not None and (bool(todo) or joined.digest != manifest.columns)
+    if joined is not None and joins:
         joined.join(store)
     versions = {}
     if reference is not None and model is not None:
@@ -129,7 +130,7 @@ def build_archive(
     if source.scenes is not None:
         store.put("scenes", scenes_table(source.scenes))
         versions["scenes"] = store.table("scenes").version
-    if changes or set(latest) != kept:
+    if changes or joins or set(latest) != kept:
         store.tidy()
         store.index(kind)
     manifest = store.publish(

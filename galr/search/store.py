@@ -37,6 +37,7 @@ DAMAGED = f"rebuild the archive with {INDEX} --overwrite"
 DISK = ("cannot be written", "check the folder's rights and room")
 TABLES = ("archive", "encoder", "images", "captions", "scenes", "statistics")
 NAMES_A_DELETE = 1000
+INDEXED_ROWS = 50_000  # from this size on, conditions use indexes of their columns
 EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
 COMMIT_END = b"LANC"  # by which the file of a commit is whole
@@ -247,14 +248,20 @@ class Store:
         return sum(len(self.table(name).list_versions()) for name in TABLES if self.has(name))
 
     def index(self, kind: Kind) -> None:
-        """Builds the approximate index of a kind, or extends the one that there is."""
+        """Builds the indexes of the columns, and of the vectors that of a kind.
+
+        Those that are there are kept: ``tidy`` extends them.
+        """
         from lancedb.index import HnswSq, IvfPq
 
         table, name = self.table("images"), f"vector_{kind}"
         with self.told(*DISK):
             there = {one.name for one in table.list_indices()}
+            if len(table) >= INDEXED_ROWS:
+                _index_columns(table, there)
             for other in there - {name}:
-                table.drop_index(other)
+                if other.startswith("vector_"):
+                    table.drop_index(other)
             if kind == "flat" or name in there:
                 return
             config: Any = HnswSq(distance_type="cosine", m=16, ef_construction=64)
@@ -266,6 +273,17 @@ class Store:
                     num_partitions=cells(len(table)), max_iterations=15, sample_rate=64,
                 )  # fmt: skip
             table.create_index("vector", config=config, name=name)
+
+
+def _index_columns(table: Any, there: set[str]) -> None:  # noqa: ANN401 - no types
+    """Indexes what conditions may name, but for lists of numbers, which none can compare."""
+    from lancedb.index import BTree, LabelList
+
+    for field in table.schema:
+        name, is_list = f"column_{field.name}", pa.types.is_list(field.type)
+        if name in there or field.name in ("vector", "thumbnail", "footprint"):
+            continue
+        table.create_index(field.name, config=LabelList() if is_list else BTree(), name=name)
 
 
 def cells(images: int) -> int:
