@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from galr.local_features.store import Store
+from galr.local_features.store import LocalFeatures, Store
 
 
 class StoredObject(NamedTuple):
@@ -37,6 +38,16 @@ def objects_of(store: Store, row: int) -> list[StoredObject]:
             float(share),
         )
         for values, share in zip(rows, prominence, strict=True)
+    ]
+
+
+def classes_of(features: LocalFeatures, names: Sequence[str]) -> list[list[str]]:
+    """The classes of each image's objects, by ``names``, in the order of the objects."""
+    kinds = features.representation[..., : len(names)].argmax(axis=2)
+    there = features.representation.any(axis=2)
+    return [
+        np.array(names)[own[some]].tolist()
+        for own, some in zip(kinds, np.atleast_2d(there), strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.common.tables import read_table
 from galr.images.decoding import AS_IT_IS, decode_image
 from galr.images.folder import list_images
 from galr.images.scaling import Scaling
@@ -115,17 +116,13 @@ def read_list(path: str | Path) -> tuple[ImagePlace, list[str]]:
     the place of absolute ones, or of addresses, is the deepest folder that holds all. Raises
     UserError for a list that cannot be read, is empty, or names an image twice or elsewhere.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
     remedy = f"give a Parquet file with a column {COLUMN!r}, one row an image"
-    try:
-        given = parquet.read_table(path, columns=[COLUMN])[COLUMN].cast(pa.string()).to_pylist()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        what = f"is no list of images ({str(error).partition(chr(10))[0][:120]})"
-        raise UserError(path, what, remedy) from None
-    if not given or None in given or len(set(given)) < len(given):
-        what = "names no image" if not given or None in given else "names an image twice"
+    table, _ = read_table(path, remedy)
+    if COLUMN not in table.column_names:
+        raise UserError(path, f"has no column {COLUMN!r}", remedy)
+    given = [str(one or "") for one in table[COLUMN].to_pylist()]
+    if not all(given) or len(set(given)) < max(1, len(given)):
+        what = "names an image twice" if given and all(given) else "has a row without an image"
         raise UserError(path, what, remedy)
     kinds = {one.partition("://")[0] if "://" in one else one[:1] == "/" for one in given}
     if len(kinds) > 1:

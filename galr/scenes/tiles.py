@@ -112,6 +112,23 @@ def cut(path: Path, name: str, tiling: Tiling) -> tuple[SceneFacts, list[Tile]]:
     return facts, [Tile(name, Window(*window), footprint) for window, footprint in both]
 
 
+def cut_all(
+    folder: Path, names: Sequence[str], tiling: Tiling
+) -> tuple[dict[str, SceneFacts], list[Tile], dict[str, UserError]]:
+    """The scenes of a folder, by name, and their tiles; and why others cannot be cut."""
+    scenes: dict[str, SceneFacts] = {}
+    tiles: list[Tile] = []
+    problems: dict[str, UserError] = {}
+    for name in names:
+        try:
+            scenes[name], own = cut(folder / name, name, tiling)
+        except UserError as error:
+            problems[name] = error
+        else:
+            tiles += own
+    return scenes, tiles, problems
+
+
 class TileReader:
     """Reads tiles of the scenes below a folder, of which each thread keeps the latest one open."""
 

@@ -14,7 +14,7 @@ from galr.common.errors import UserError
 from galr.search import arguments
 
 if TYPE_CHECKING:
-    from galr.search.archive import Archive, Match
+    from galr.search.archive import Match
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +28,16 @@ Indexes images as an archive and searches it by sentence, by image, or by both.
 """
 
 INDEX = """\
-Encodes every image below a folder once.
+Encodes images once: those below a folder or an address, or those of a list.
 
 Run the same command again to resume an interrupted build, or to update a finished archive: new and
 changed images are encoded, deleted ones are removed.
 """
 
-QUERY = """\
-Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name.
-"""
+SERVE = """\
+Serves a search page for an archive until Ctrl-C or SIGTERM (docs/web.md, docs/serving.md).
 
-MIGRATE = """\
-Writes an archive of an earlier version as one of today; no image is encoded again.
+The server is reachable from this machine only, unless --host says otherwise. There is no password.
 """
 
 CLEAN = """\
@@ -48,11 +46,8 @@ Deletes old versions of an archive and joins its small files.
 A process that has opened one of these versions can no longer read it.
 """
 
-SERVE = """\
-Serves a search page for an archive until Ctrl-C or SIGTERM (docs/web.md, docs/serving.md).
-
-The server is reachable from this machine only, unless --host says otherwise. There is no password.
-"""
+QUERY = "Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name."
+MIGRATE = "Writes an archive of an earlier version as one of today; no image is encoded again."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,6 +72,7 @@ def _index(asked: argparse.Namespace) -> None:
     from galr.scenes.tiles import Tiling
     from galr.search.build import build_archive
     from galr.search.encoder import import_encoder
+    from galr.search.rows import Encoding
 
     values = vars(asked)
     sides, overlap, bands = (values.pop(key) for key in ("tiles", "overlap", "bands"))
@@ -86,9 +82,7 @@ def _index(asked: argparse.Namespace) -> None:
     elif overlap is not None or bands is not None:
         raise UserError("--overlap, --bands", "need --tiles", "add --tiles 256, or omit them")
     if values.pop("engine") == "ray":
-        from galr.search.on_ray import encode_on_ray
-
-        values["engine"] = encode_on_ray
+        values["engine"] = Encoding.run_on_ray
     name = values.pop("encoder")
     built = build_archive(**values, encoder=name and import_encoder(name))
     line = f"{asked.out}: {built.images} images, {built.encoded} newly encoded"
@@ -98,11 +92,12 @@ def _index(asked: argparse.Namespace) -> None:
 
 
 def _query(asked: argparse.Namespace) -> None:
+    from galr.common.atomic import atomic_path, write_json
+    from galr.scenes.tiles import geojson
     from galr.search.archive import Archive
-    from galr.search.encoder import import_encoder
+    from galr.search.sheet import contact_sheet
 
-    encoder = asked.encoder and import_encoder(asked.encoder)
-    archive = Archive.open(asked.index, images=asked.images, encoder=encoder)
+    archive = Archive.open(asked.index, images=asked.images, encoder=asked.encoder)
     text, rerank = asked.text, asked.rerank
     if rerank and text is None and " " in rerank:  # --rerank "a sentence"
         text, rerank = rerank, "multivariate"
@@ -113,30 +108,13 @@ def _query(asked: argparse.Namespace) -> None:
         raise UserError("the sentence", "contains no word that the model knows", f"use {known}")
     if asked.geojson is not None and archive.tiles is None:
         raise UserError("--geojson", "needs an archive of tiles", "build one with index --tiles")
+    like = None if asked.like is None else archive.number_of(asked.like)
     matches = archive.query(
-        text,
-        image=asked.image,
-        like=None if asked.like is None else archive.number_of(asked.like),
-        k=asked.k,
-        weight=asked.weight,
-        rerank=rerank,
-        box=asked.bbox,
-        where=asked.where,
-    )
-    unknown = archive.encoder.unknown_words(text or "")
-    if unknown:
+        text, image=asked.image, like=like, k=asked.k, weight=asked.weight, rerank=rerank,
+        box=asked.bbox, where=asked.where,
+    )  # fmt: skip
+    if unknown := archive.encoder.unknown_words(text or ""):
         logger.warning("words not in the vocabulary: %s", ", ".join(unknown))
-    _write(asked, archive, matches, text)
-
-
-def _write(
-    asked: argparse.Namespace, archive: Archive, matches: Sequence[Match], text: str | None
-) -> None:
-    """The matches as a table or a sheet, and as GeoJSON."""
-    from galr.common.atomic import write_json
-    from galr.scenes.tiles import geojson
-    from galr.search.sheet import contact_sheet, write_sheet
-
     title = " + ".join(part for part in (text, asked.image, asked.like) if part)
     if asked.geojson is not None:
         features = [(each.rank, each.score, each.tile) for each in matches if each.tile]
@@ -144,7 +122,8 @@ def _write(
     if asked.sheet is None:
         sys.stdout.write(_table(matches))
         return
-    write_sheet(asked.sheet, contact_sheet(archive, matches, title))
+    with atomic_path(asked.sheet) as temporary:
+        contact_sheet(archive, matches, title).save(temporary, format="PNG")
     sys.stdout.write(f"{asked.sheet}\n")
 
 

@@ -19,9 +19,8 @@ from galr.model.comparison import alike
 from galr.scenes.arguments import Box
 from galr.scenes.tiles import Tile, best_of_places, read_scene, read_tile, scene_of
 from galr.search.asked import Asked, embed
-from galr.search.encoder import Encoder, Model, Own, comparison_of
+from galr.search.encoder import Encoder, Model, Own, comparison_of, import_encoder, read_model
 from galr.search.images import Images, Near, best
-from galr.search.kept_model import read_model
 from galr.search.reranking import MULTIVARIATE, Corrected, Hit, Reranking, Why
 from galr.search.schema import Floats, vectors_of
 from galr.search.store import DAMAGED, INDEX, Store
@@ -64,22 +63,18 @@ class Archive:
 
     @classmethod
     def open(
-        cls,
-        path: str | Path = "archive.index",
-        *,
-        images: str | Path | None = None,
-        device: str | torch.device = "cpu",
-        encoder: Encoder | None = None,
-    ) -> Archive:
+        cls, path: str | Path = "archive.index", *, images: str | Path | None = None,
+        device: str | torch.device = "cpu", encoder: Encoder | str | None = None,
+    ) -> Archive:  # fmt: skip
         """Opens what ``python -m galr.search index`` made, as it is now.
 
-        ``path`` may be an address such as ``s3://bucket/archive``. ``images`` is the folder or
-        address of images where they have moved, ``encoder`` the one that the archive was built
-        with, where that is none of this project. What others write later is not seen. The model is
-        read with the first query. Raises UserError where there is no archive, or it has another
-        encoder.
+        ``path`` may be an address such as ``s3://bucket/archive``. ``images``: folder or address of
+        images that have moved. ``encoder``: the one that the archive was built with, where it does
+        not hold it, or its ``module:function``. What others write later is not seen. The model is
+        read with the first query. Raises UserError where there is no archive, or another encoder.
         """
-        archive = cls(Store(path), device, encoder)
+        own = import_encoder(encoder) if isinstance(encoder, str) else encoder
+        archive = cls(Store(path), device, own)
         if images is not None:
             archive.place = ImagePlace(images)
         return archive
@@ -118,26 +113,19 @@ class Archive:
         return self.files.all_vectors
 
     def query(
-        self,
-        text: str | None = None,
-        *,
-        image: Picture | None = None,
-        like: int | None = None,
-        k: int = 20,
-        weight: float = 0.5,
-        rerank: bool | str = False,
-        box: Box | None = None,
+        self, text: str | None = None, *, image: Picture | None = None, like: int | None = None,
+        k: int = 20, weight: float = 0.5, rerank: bool | str = False, box: Box | None = None,
         where: str | None = None,
-    ) -> list[Match]:
+    ) -> list[Match]:  # fmt: skip
         """The k images nearest to a sentence, to an image, or to both, best first.
 
         ``image`` is a file or an RGB picture; ``like`` the number of an image of the archive.
         Where a sentence comes with an image, ``weight`` (0 to 1) is the sentence's share.
         ``rerank``, for a sentence alone: True or ``multivariate`` orders the k by the paper's
-        score, another method of ``postprocessing.methods`` all images.
-        In an archive of tiles, overlapping ones are one match, the best of them, and ``box`` (west,
-        south, east, north in degrees) admits those that share ground with it. ``where`` admits the
-        images that meet a condition of SQL on columns: ``class = 'harbour' AND month >= 6``.
+        score, another method of ``postprocessing.methods`` all images. In an archive of tiles,
+        overlapping ones are one match, the best of them, and ``box`` (west, south, east, north in
+        degrees) admits those that share ground with it. ``where`` admits the images that meet a
+        condition of SQL on columns: ``class = 'harbour' AND month >= 6``.
         Raises UserError for an empty sentence, no query at all, an image that cannot be decoded, a
         condition that cannot be read, or a method that cannot be used for a single query.
         """
@@ -146,15 +134,9 @@ class Archive:
         return self.found(query, asked, k=k, rerank=rerank, box=box, where=where)
 
     def found(
-        self,
-        query: Floats,
-        asked: Asked,
-        *,
-        k: int = 20,
-        rerank: bool | str = False,
-        box: Box | None = None,
-        where: str | None = None,
-    ) -> list[Match]:
+        self, query: Floats, asked: Asked, *, k: int = 20, rerank: bool | str = False,
+        box: Box | None = None, where: str | None = None,
+    ) -> list[Match]:  # fmt: skip
         """``query`` for what was asked and its embedding (D,)."""
         if k < 1 or not 0 <= asked.weight <= 1:
             raise ValueError(f"k must be at least 1 and weight in 0..1, got {k} and {asked.weight}")
@@ -163,7 +145,11 @@ class Archive:
             raise UserError("--bbox" if not rerank else "--rerank", what, "omit --bbox")
         if rerank and not asked.is_text:
             raise UserError("--rerank", "works for sentence queries only", "omit the image")
-        admitted = self.condition(where, box)
+        conditions = [] if box is None else [f"({within(box)})"]
+        if where and where.strip():
+            self.files.check(where)
+            conditions.append(f"({where})")
+        admitted = " AND ".join(conditions) or None
         if rerank:
             method = "multivariate" if rerank is True else rerank
             return self._matches(self._reranked(query, k, method, admitted), k)
@@ -191,14 +177,6 @@ class Archive:
             for rank, (hit, tile) in enumerate(kept, start=1)
         ]
 
-    def condition(self, where: str | None, box: Box | None = None) -> str | None:
-        """The condition of SQL for both; UserError for one that cannot be read."""
-        both = [] if box is None else [f"({within(box)})"]
-        if where and where.strip():
-            self.files.check(where)
-            both.append(f"({where})")
-        return " AND ".join(both) or None
-
     def _reranked(self, query: Floats, k: int, method: str, where: str | None) -> list[Hit]:
         work = Reranking(self.store, self.manifest, self.files, self.encoder, self.captions[1])
         if method in MULTIVARIATE:
@@ -222,21 +200,13 @@ class Archive:
         return self.files.best(similar, 1, k, where).first
 
     def nearest(self, queries: Floats, k: int, where: str | None = None) -> Near:
-        """The numbers of the k images nearest to each of queries (Q, D), and their similarities.
-
-        Both (Q, K), best first; K is smaller than k where the archive, or what meets the condition
-        ``where``, or what an approximate index found for any of the queries, is.
-        """
+        """The numbers of the k images nearest to each of queries (Q, D), and their similarities."""
         return self.files.nearest(queries, k, where)
 
     def embed(
-        self,
-        text: str | None = None,
-        *,
-        image: Picture | None = None,
-        like: int | None = None,
+        self, text: str | None = None, *, image: Picture | None = None, like: int | None = None,
         weight: float = 0.5,
-    ) -> Floats:
+    ) -> Floats:  # fmt: skip
         """The embedding (D,) of a query, of length 1; arguments as in ``query``."""
         return self.embed_all([Asked(text, image, like, weight)])[0]
 
@@ -269,9 +239,8 @@ class Archive:
         name = self.file_of(number).name
         if self.tiles is None:
             return self.place.decode(name, self.encoder.scaling)
-        return read_tile(
-            self.place.folder / name, self.tiles.scenes[name], self.tiles.of(number).window
-        )
+        window = self.tiles.of(number).window
+        return read_tile(self.place.folder / name, self.tiles.scenes[name], window)
 
     def scene(self, number: int, longest: int) -> Image.Image:
         """The scene of a tile, its longer side reduced to at most ``longest`` pixels."""

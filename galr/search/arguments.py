@@ -37,8 +37,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
         help="store small pictures whose longer side is S pixels (default: none)")
     add("--vocab", metavar="FILE", help="vocabulary, if the checkpoint has none")
     add("--path_opt", metavar="FILE", help="options, if the checkpoint has none")
-    add("--batch-size", type=cli.at_least_1, default=64,
-        help="images per batch (default: %(default)s)")
+    add("--batch-size", type=cli.at_least_1, default=64, help="images per batch (default: 64)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--engine", choices=("local", "ray"), default="local",
         help="ray: decode and encode on the machines of a Ray cluster (default: %(default)s; "
@@ -71,8 +70,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     """Of ``serve``."""
     add = parser.add_argument
     _add_archive(parser)
-    add("--local", metavar="FILE",
-        help="local features the archive was built with, to show objects")
+    add("--local", metavar="FILE", help="local features of the archive, to show objects")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=cli.within(0, 65535, int), default=8000,
         help="port to listen on; 0: any free port (default: %(default)s)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,14 +39,10 @@ def embed(
     if not all(text.strip() for text in texts):
         raise UserError("the sentence", "is empty", "describe what the images should show")
     of_text = dict(zip(texts, encoder.encode_texts(texts).numpy(), strict=True)) if texts else {}
-    pixels = [
-        square_pixels(one.image, encoder.side, "the image", encoder.scaling)
-        for one in asked
-        if one.image is not None
-    ]
-    of_image: Iterator[Floats] = iter(
-        encoder.encode_pixels(np.stack(pixels)).numpy() if pixels else ()
-    )
+    images = [one.image for one in asked if one.image is not None]
+    side, scaling = encoder.side, encoder.scaling
+    pixels = [square_pixels(image, side, "the image", scaling) for image in images]
+    of_image = iter(encoder.encode_pixels(np.stack(pixels)).numpy() if pixels else ())
     found = []
     for one in asked:
         parts = [] if one.text is None else [(one.weight, of_text[one.text])]

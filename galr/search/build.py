@@ -13,13 +13,12 @@ import pyarrow as pa
 from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.progress import Progress
-from galr.data.annotations import read_lines
+from galr.data.annotations import read_captions
 from galr.images.places import ImageFile
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.scenes.tiles import NoData, Tiling, scene_of
 from galr.search.columns import Columns
-from galr.search.encoder import Encoder, Model, Own, comparison_of
-from galr.search.kept_model import keep_model, read_model
+from galr.search.encoder import Encoder, Model, Own, comparison_of, keep_model, read_model
 from galr.search.rows import Encoded, Encoding
 from galr.search.schema import Kind, Manifest, captions_table
 from galr.search.source import Source, open_source
@@ -34,8 +33,7 @@ ROWS_A_PART = 8192
 LEAST_IVFPQ = 10_000  # images: with fewer there is nothing to train the codes on
 SHOWN = 10  # unreadable images that are told one by one
 
-Batches = Sequence[Sequence[ImageFile]]
-Engine = Callable[[Encoding, Batches], Iterator[Encoded]]
+Engine = Callable[[Encoding, Sequence[Sequence[ImageFile]]], Iterator[Encoded]]
 
 
 class Built(NamedTuple):
@@ -47,44 +45,34 @@ class Built(NamedTuple):
 
 
 def build_archive(
-    images: str | Path,
-    checkpoint: str | Path | None,
-    out: str | Path,
-    *,
-    local: str | Path | None = None,
-    kind: Kind | None = None,
-    captions: str | Path | None = None,
-    vocab: str | Path | None = None,
-    path_opt: str | Path | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    overwrite: bool = False,
-    tiles: Tiling | None = None,
-    columns: str | Path | None = None,
-    only: Sequence[str] = (),
-    thumbnails: int = 0,
-    encoder: Encoder | None = None,
+    images: str | Path, checkpoint: str | Path | None, out: str | Path, *,
+    local: str | Path | None = None, kind: Kind | None = None,
+    captions: str | Path | None = None, vocab: str | Path | None = None,
+    path_opt: str | Path | None = None, batch_size: int = 64, device: str = "auto",
+    overwrite: bool = False, tiles: Tiling | None = None, columns: str | Path | None = None,
+    only: Sequence[str] = (), thumbnails: int = 0, encoder: Encoder | None = None,
     engine: Engine = Encoding.run,
-) -> Built:
+) -> Built:  # fmt: skip
     """Encodes ``images``, a folder, an address or a Parquet list of them, into the archive ``out``.
 
     ``out`` is a folder or an address such as ``s3://bucket/archive``. ``local`` is a store of local
-    features with an entry for every image; ``kind`` is that of the archive where it is None, and
-    flat for a new one; ``captions`` a file with a caption a line, which rerank needs, and which are
-    kept where it is None; ``vocab`` and ``path_opt`` complete a checkpoint that does not hold its
-    vocabulary and options. Where ``out`` is an archive of the same model and store, only images
-    that are new or changed are encoded, and those that are gone leave it; so a build that was
-    killed goes on. Several builds may write at once. ``only``: folders below ``images`` that are
-    looked at, and no others. Images that cannot be decoded are left out and reported. ``tiles``
-    cuts the images into tiles, which are images of the archive then. ``columns``: a CSV or Parquet
-    file whose columns the images get, by ``name``. ``thumbnails``: the longer side of small
-    pictures that are stored, 0 for none. ``encoder`` stands in place of ``checkpoint``; ``engine``
-    runs the encoding elsewhere. Raises UserError for what does not fit together.
+    features with an entry for every image; ``kind`` is that of the archive where it is None, flat
+    for a new one; ``captions`` a file with a caption a line, for rerank; ``vocab`` and ``path_opt``
+    complete a checkpoint that does not hold its vocabulary and options; ``only``: folders below
+    ``images`` that are looked at, and no others; ``tiles`` cuts the images into tiles, which are
+    images of the archive then; ``columns``: a CSV or Parquet file whose columns the images get, by
+    ``name``; ``thumbnails``: the longer side of small pictures that are stored, 0 for none;
+    ``encoder`` stands in place of ``checkpoint``; ``engine`` runs the encoding elsewhere.
+
+    Where ``out`` is an archive of the same inputs, only images that are new or changed are encoded,
+    and those that are gone leave it; so a build that was killed goes on. Several builds may write
+    at once. Images that cannot be decoded are left out and reported. Raises UserError for what does
+    not fit together.
     """
     given = checkpoint if encoder is None else encoder
     if given is None:
         raise UserError("--checkpoint", "is missing", "name a best.pth, or an --encoder")
-    reference = None if captions is None else _read_captions(Path(captions))
+    reference = None if captions is None else read_captions(captions)
     joined = None if columns is None else Columns(Path(columns))
     source = open_source(images, only, tiles)
     if tiles is not None and local is not None:
@@ -94,7 +82,7 @@ def build_archive(
 
     store, manifest, is_new = started(out, source.place, given, local, tiles, overwrite=overwrite)
     if is_new and checkpoint is not None and encoder is None:
-        keep_model(checkpoint, store, vocab, path_opt, images=source.of_one_range)
+        keep_model(checkpoint, store, vocab, path_opt, source.of_one_range)
     kind = kind or manifest.kind
     batches, latest = _left_to_encode(store, manifest, source, batch_size)
     todo = [file for batch in batches for file in batch]
@@ -123,10 +111,7 @@ def build_archive(
     joins = joined is not None and (bool(todo) or joined.digest != manifest.columns)
     if joined is not None and joins:
         joined.join(store)
-    versions = {}
-    if reference is not None and model is not None:
-        table = captions_table(reference, model.encode_texts(reference).numpy())
-        versions["captions"] = store.replace("captions", table)
+    versions = {} if reference is None else {"captions": _put_captions(store, model, reference)}
     if source.scenes is not None:
         store.put("scenes", scenes_table(source.scenes))
         versions["scenes"] = store.table("scenes").version
@@ -134,23 +119,17 @@ def build_archive(
         store.tidy()
         store.index(kind)
     manifest = store.publish(
-        folder=source.place.address,
-        kind=kind,
-        columns=manifest.columns if joined is None else joined.digest,
-        unreadable=tuple(sorted(failed)),
-        versions=versions,
-    )
+        folder=source.place.address, kind=kind, unreadable=tuple(sorted(failed)),
+        columns=manifest.columns if joined is None else joined.digest, versions=versions,
+    )  # fmt: skip
     total = len(store.table("images", manifest.versions["images"]))
     return Built(total, len(todo) - len(problems), manifest.unreadable)
 
 
 def too_few(images: int) -> UserError:
     """The error for an index of ``ivfpq`` that has nothing to train its codes on."""
-    return UserError(
-        "--kind ivfpq",
-        f"needs at least {LEAST_IVFPQ} images, got {images}",
-        "use --kind flat, which is exact and fast at this size",
-    )
+    what = f"needs at least {LEAST_IVFPQ} images, got {images}"
+    return UserError("--kind ivfpq", what, "use --kind flat, which is exact and fast at this size")
 
 
 def _left_to_encode(
@@ -240,6 +219,11 @@ def _encode(work: Iterator[Encoded], total: int, store: Store) -> dict[str, User
     return problems
 
 
+def _put_captions(store: Store, model: Model | None, texts: list[str]) -> int:
+    assert model is not None
+    return store.replace("captions", captions_table(texts, model.encode_texts(texts).numpy()))
+
+
 def _failed(source: Source, problems: dict[str, UserError]) -> set[str]:
     """The files that cannot be read, the first of which are told."""
     unreadable = {scene_of(name): one for name, one in problems.items() if type(one) is not NoData}
@@ -247,17 +231,3 @@ def _failed(source: Source, problems: dict[str, UserError]) -> set[str]:
     for problem in list(unreadable.values())[:SHOWN]:
         logger.warning("skipped: %s", problem)
     return set(unreadable)
-
-
-def _read_captions(path: Path) -> list[str]:
-    """The distinct lines of a file that are not empty, in order."""
-    remedy = "name a file with one caption per line, such as train_caps.txt"
-    try:
-        lines = [line for line in dict.fromkeys(read_lines(path)) if line]
-    except FileNotFoundError:
-        raise UserError(path, "there is no such caption file", remedy) from None
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error})", remedy) from None
-    if not lines:
-        raise UserError(path, "holds no captions", remedy)
-    return lines

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galr.common.errors import UserError
+from galr.common.tables import read_table
 from galr.search.schema import image_schema
 from galr.search.store import Store
 
@@ -25,14 +26,7 @@ class Columns:
     def __init__(self, path: Path) -> None:
         """Raises UserError for a file that cannot be read, or whose names are not of one row."""
         self.path = path
-        try:
-            content = path.read_bytes()
-            self.table = _read(path, content)
-        except FileNotFoundError:
-            raise UserError(path, "there is no such file of columns", REMEDY) from None
-        except (OSError, ValueError, pa.ArrowException) as error:
-            what = f"cannot be read ({str(error).partition(chr(10))[0][:120]})"
-            raise UserError(path, what, REMEDY) from None
+        self.table, content = read_table(path, REMEDY)
         self.digest = hashlib.sha256(content).hexdigest()
         columns = self.table.column_names
         if NAME not in columns or len(columns) < 2:
@@ -75,16 +69,3 @@ class Columns:
             if new:
                 table.add_columns([field.with_nullable(True) for field in new])
             store.put("images", rows.combine_chunks(), add=False)
-
-
-def _read(path: Path, content: bytes) -> pa.Table:
-    file = pa.BufferReader(pa.py_buffer(content))
-    if path.suffix.lower() == ".parquet":
-        from pyarrow import parquet
-
-        return parquet.read_table(file)
-    if path.suffix.lower() != ".csv":
-        raise UserError(path, "is neither .csv nor .parquet", REMEDY)
-    from pyarrow import csv
-
-    return csv.read_csv(file, convert_options=csv.ConvertOptions(strings_can_be_null=True))

@@ -13,7 +13,7 @@ from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.errors import UserError
 from galr.scenes.scene import Window
 from galr.scenes.tiles import SceneFacts, Tile
-from galr.search.kept_model import write_content
+from galr.search.encoder import write_content
 from galr.search.schema import Manifest, captions_table, table_of
 from galr.search.store import OLD_MANIFEST, Store
 from galr.search.tiles import place_of, scenes_table

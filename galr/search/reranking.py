@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import io
 from dataclasses import replace
 from functools import cached_property
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,6 @@ USABLE = tuple(
 )
 SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
 TABLE = "statistics"
-TYPES = {"float32": np.float32, "float64": np.float64, "bool": np.bool_}
 
 
 class Why(NamedTuple):
@@ -91,14 +91,11 @@ class Reranking:
         lists = self._with(np.concatenate([others, query[None]]), self.images.vectors(nearest))[:]
         settings = method_settings(rerank_options(self.model), method)
         weighted = replace(settings.weighted(), k=len(nearest), ties="stable")
-        return [
-            Hit(
-                int(nearest[one.candidate]),
-                one.similarity,
-                Why(*(getattr(one, name) for name in Why._fields)),
-            )
-            for one in explain(lists, len(others), weighted)
-        ]
+        found = []
+        for one in explain(lists, len(others), weighted):
+            why = Why(*(getattr(one, name) for name in Why._fields))
+            found.append(Hit(int(nearest[one.candidate]), one.similarity, why))
+        return found
 
     def corrected(self, query: Floats, k: int, method: str) -> list[Hit]:
         """The k best images for a sentence's embedding (D,) by a method that corrects similarities.
@@ -121,14 +118,11 @@ class Reranking:
         if set(self.statistics) - before:
             self._keep(self.statistics)
         plain = similarity[:][0].numpy().astype(np.float64)
-        return [
-            Hit(
-                number,
-                float(plain[number]),
-                Corrected(score, 1 + int((plain > plain[number]).sum())),
-            )
-            for number, score in zip(*(part[0].tolist() for part in order.best(k)), strict=True)
-        ]
+        found = []
+        for number, score in zip(*(part[0].tolist() for part in order.best(k)), strict=True):
+            was = 1 + int((plain > plain[number]).sum())
+            found.append(Hit(number, float(plain[number]), Corrected(score, was)))
+        return found
 
     def _with(self, texts: Floats, images: Floats) -> FeatureProduct:
         """Similarities (C, I) of sentences' embeddings (C, D) with images' (I, D)."""
@@ -137,22 +131,16 @@ class Reranking:
     @cached_property
     def statistics(self) -> dict[str, Tensor]:
         """What methods have read of the bank so far, by name; each (I,)."""
-        with contextlib.suppress(UserError, KeyError, ValueError):
-            read = {
-                row["name"]: torch.from_numpy(np.frombuffer(row["data"], TYPES[row["type"]]).copy())
-                for row in self.store.rows(TABLE).to_pylist()
-                if row["of"] == self._stamp
-            }
-            return {name: one for name, one in read.items() if len(one) == len(self.images)}
+        with contextlib.suppress(UserError, KeyError, IndexError, RuntimeError, UnpicklingError):
+            row = self.store.rows(TABLE).to_pylist()[0]
+            if row["of"] == self._stamp:
+                read: dict[str, Tensor] = torch.load(io.BytesIO(row["data"]), weights_only=True)
+                return read
         return {}  # they are made again
 
-    def _keep(self, statistics: Mapping[str, Tensor]) -> None:
-        arrays = {name: values.numpy() for name, values in statistics.items()}
-        columns = {
-            "name": pa.array(list(arrays)),
-            "of": pa.array([self._stamp] * len(arrays)),
-            "type": pa.array([str(values.dtype) for values in arrays.values()]),
-            "data": pa.array([values.tobytes() for values in arrays.values()], pa.large_binary()),
-        }
+    def _keep(self, statistics: dict[str, Tensor]) -> None:
+        content = io.BytesIO()
+        torch.save(statistics, content)
+        blob = pa.array([content.getvalue()], pa.large_binary())
         with contextlib.suppress(UserError):  # an archive that may not be written to goes without
-            self.store.replace(TABLE, pa.table(columns))
+            self.store.replace(TABLE, pa.table({"of": [self._stamp], "data": blob}))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
+from galr.common.cluster import stream_on_cluster
 from galr.common.errors import UserError
 from galr.common.processes import cores
+from galr.detectors.inspect import classes_of
 from galr.images.decoding import is_nearly_constant, resize_to_square
 from galr.images.places import ImageFile
 from galr.images.small import small_jpeg
@@ -53,17 +58,13 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How image files become rows.
-
-    ``local``: the local features of all files to come, by ``numbers``. ``thumbnails``: their longer
-    side in pixels, 0 for none.
-    """
+    """How image files become rows."""
 
     encoder: Model
     source: Source
     local: LocalFeatures | None
-    numbers: dict[str, int]  # of the files' local features
-    thumbnails: int = 0
+    numbers: dict[str, int]  # of the local features, by name
+    thumbnails: int = 0  # their longer side in pixels, 0 for none
 
     def run(self, batches: Sequence[Sequence[ImageFile]]) -> Iterator[Encoded]:
         """The rows of each batch, in order; some batches are decoded ahead."""
@@ -76,6 +77,18 @@ class Encoding:
                         yield self.encode([future.result() for future in ahead.popleft()])
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def run_on_ray(self, batches: Sequence[Sequence[ImageFile]]) -> Iterator[Encoded]:
+        """As ``run``, on the machines of a Ray cluster (``stream_on_cluster``)."""
+        threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
+        return stream_on_cluster(partial(self._run_one, threads), batches, threads=threads)
+
+    def _run_one(self, threads: int, batch: Sequence[ImageFile]) -> Encoded:
+        torch.set_num_threads(threads)
+        if torch.cuda.is_available() and isinstance(self.encoder, TrainedModel):
+            self.encoder.model.to("cuda")
+        (encoded,) = self.run([batch])
+        return encoded
 
     def see(self, file: ImageFile) -> Seen:
         """One image, or what is wrong with it."""
@@ -105,7 +118,9 @@ class Encoding:
         if seen:
             if self.local is not None:
                 own = self.local.select([self.numbers[one.name] for one in seen])
-                for one, objects in zip(seen, self._objects(own), strict=True):
+                assert isinstance(self.encoder, TrainedModel)
+                classes = self.encoder.options.dataset.drea.classes
+                for one, objects in zip(seen, classes_of(own, classes), strict=True):
                     one.columns["objects"] = objects
             pixels = np.stack([one.pixels for one in seen])
             vectors = self.encoder.encode_pixels(pixels, own).numpy()
@@ -116,13 +131,3 @@ class Encoding:
         problems = {one.name: one.problem for one in decoded if one.problem is not None}
         constant = [one.name for one in seen if one.is_constant]
         return Encoded(table_of(columns, vectors, tiles=tiles), problems, constant)
-
-    def _objects(self, local: LocalFeatures) -> list[list[str]]:
-        """The classes of each image's objects."""
-        assert isinstance(self.encoder, TrainedModel)
-        names = np.array(self.encoder.options.dataset.drea.classes)
-        kinds = local.representation[..., : len(names)].argmax(axis=2)
-        there = local.representation.any(axis=2)
-        return [
-            names[own[some]].tolist() for own, some in zip(kinds, np.atleast_2d(there), strict=True)
-        ]

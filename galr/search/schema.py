@@ -50,21 +50,19 @@ def image_schema(dim: int, *, tiles: bool) -> pa.Schema:
     fields = [
         # relative to the folder, of tiles with their window
         pa.field("name", pa.string(), nullable=False, metadata=KEY),
-        pa.field("size", pa.int64()),  # bytes of the file
-        pa.field("time", pa.timestamp("ns")),  # of its last change
-        pa.field("digest", pa.string()),  # SHA-256 of the pixels
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("class", pa.string()),  # the folder it lies in
-        pa.field("objects", pa.list_(pa.string())),  # their classes, by --local
-        pa.field("thumbnail", pa.binary()),  # JPEG
-        pa.field("vector", pa.list_(pa.float32(), dim)),
-    ]
+        ("size", pa.int64()),  # bytes of the file
+        ("time", pa.timestamp("ns")),  # of its last change
+        ("digest", pa.string()),  # SHA-256 of the pixels
+        ("width", pa.int32()), ("height", pa.int32()),
+        ("class", pa.string()),  # the folder it lies in
+        ("objects", pa.list_(pa.string())),  # their classes, by --local
+        ("thumbnail", pa.binary()),  # JPEG
+        ("vector", pa.list_(pa.float32(), dim)),
+    ]  # fmt: skip
     if tiles:
-        fields += [pa.field("scene", pa.string())]
-        fields += [pa.field(side, pa.int32()) for side in ("left", "top")]
-        fields += [pa.field(side, pa.float64()) for side in ("west", "south", "east", "north")]
-        fields += [pa.field("footprint", pa.list_(pa.float64(), 8)), pa.field("crs", pa.string())]
+        fields += [("scene", pa.string()), ("left", pa.int32()), ("top", pa.int32())]
+        fields += [(side, pa.float64()) for side in ("west", "south", "east", "north")]
+        fields += [("footprint", pa.list_(pa.float64(), 8)), ("crs", pa.string())]
     return pa.schema(fields)
 
 

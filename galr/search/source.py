@@ -11,7 +11,7 @@ from PIL import Image
 from galr.common.errors import UserError
 from galr.images.places import ImageFile, ImagePlace, read_list
 from galr.images.scaling import Scaling
-from galr.scenes.tiles import SceneFacts, Tile, TileReader, Tiling, cut
+from galr.scenes.tiles import SceneFacts, TileReader, Tiling, cut_all
 from galr.search.tiles import place_of
 
 
@@ -54,21 +54,12 @@ class TileSource(Source):
         """Raises UserError where no scene can be cut."""
         super().__init__(place, files, only)
         if place.is_remote:
-            raise UserError(
-                place.address, "cannot be cut into tiles", "copy the scenes to a folder"
-            )
-        self.scenes: dict[str, SceneFacts] = {}
-        self.tiles: dict[str, Tile] = {}
-        for file in self.files:
-            try:
-                self.scenes[file.name], tiles = cut(place.folder / file.name, file.name, tiling)
-            except UserError as error:
-                self.problems[file.name] = error
-            else:
-                self.tiles |= {tile.name: tile for tile in tiles}
+            what = "cannot be cut into tiles where it is"
+            raise UserError(place.address, what, "copy the scenes to a folder")
         of = {file.name: file for file in self.files}
-        named = (of[tile.scene]._replace(name=name) for name, tile in self.tiles.items())
-        self.files = sorted(named)
+        self.scenes, tiles, self.problems = cut_all(place.folder, list(of), tiling)
+        self.tiles = {tile.name: tile for tile in tiles}
+        self.files = sorted(of[tile.scene]._replace(name=tile.name) for tile in tiles)
         if not self.files:
             raise next(iter(self.problems.values()))
         self.reader = TileReader(place.folder, self.scenes)
@@ -80,7 +71,7 @@ class TileSource(Source):
     def columns(self, file: ImageFile) -> dict[str, Any]:
         """The scene of a tile, its window, and where that lies."""
         tile = self.tiles[file.name]
-        return place_of(tile, self.scenes[tile.scene].crs)
+        return place_of(tile, self.reader.scenes[tile.scene].crs)
 
 
 def open_source(images: str | Path, only: Sequence[str], tiling: Tiling | None) -> Source:

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -30,8 +28,6 @@ from galr.common.folder_lock import holding
 from galr.common.quiet import without_warnings
 from galr.search.schema import FORMAT, Kind, Manifest
 
-logger = logging.getLogger(__name__)
-
 INDEX = "python -m galr.search index"
 DAMAGED = f"rebuild the archive with {INDEX} --overwrite"
 DISK = ("cannot be written", "check the folder's rights and room")
@@ -40,7 +36,6 @@ NAMES_A_DELETE = 1000
 INDEXED_ROWS = 50_000  # from this size on, conditions use indexes of their columns
 EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
-COMMIT_END = b"LANC"  # by which the file of a commit is whole
 PANICS = ("PanicException", "RustPanic")  # of the store's own language, on damaged files
 
 
@@ -58,6 +53,7 @@ class Store:
             remedy = "pip install lancedb"
             raise UserError("the package lancedb", "is not installed", remedy) from None
         self.remedy = f"build it with {INDEX} --images DIR --checkpoint best.pth --out {address}"
+        self.folder = None if "://" in self.address else Path(self.address)
         if not create and (folder := self.folder) is not None:
             if (folder / OLD_MANIFEST).is_file():
                 what = "is an archive of an earlier version"
@@ -65,29 +61,18 @@ class Store:
             if not (folder / "archive.lance").is_dir():
                 what = "is not an archive" if folder.exists() else "there is no such archive"
                 raise UserError(folder, what, self.remedy)
+        options = {"new_table_enable_stable_row_ids": "true"}
         with self.told():
-            self.database = lancedb.connect(
-                self.address, storage_options={"new_table_enable_stable_row_ids": "true"}
-            )
-
-    @property
-    def folder(self) -> Path | None:
-        """Its folder; None for an address elsewhere."""
-        return None if "://" in self.address else Path(self.address)
+            self.database = lancedb.connect(self.address, storage_options=options)
 
     @contextlib.contextmanager
     def told(
-        self,
-        what: str = "is missing or damaged",
-        remedy: str = DAMAGED,
-        place: str | None = None,
+        self, what: str = "is missing or damaged", remedy: str = DAMAGED, place: str = ""
     ) -> Iterator[None]:
         """Says in a line what the store raises inside."""
         try:
             yield
-        except UserError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
             # without the places in the store's own source
             why = str(error).partition(", /")[0].partition("\n")[0][:200]
             raise UserError(place or self.address, f"{what} ({why})", remedy) from None
@@ -106,18 +91,13 @@ class Store:
 
     def rows(self, name: str, version: int | None = None) -> pa.Table:
         """All rows of a table that is small."""
-        table = self.table(name, version)
         with self.told():
-            return table.search().to_arrow()
+            return self.table(name, version).search().to_arrow()
 
     def has(self, name: str) -> bool:
         """Whether there is such a table."""
         with self.told():
             return name in self.database.list_tables().tables
-
-    def has_begun(self) -> bool:
-        """Whether there is an archive, however much of it; a failed beginning is none."""
-        return self.has("archive") and len(self.rows("archive")) > 0
 
     def manifest(self) -> Manifest:
         """Raises UserError where there is no archive, or not a whole one."""
@@ -132,6 +112,10 @@ class Store:
             return Manifest.model_validate(content)
         except (KeyError, IndexError, TypeError, ValueError, RecursionError):
             raise UserError(self.address, "is damaged", f"{self.remedy} --overwrite") from None
+
+    def has_begun(self) -> bool:
+        """Whether there is an archive, however much of it; a failed beginning is none."""
+        return self.has("archive") and len(self.rows("archive")) > 0
 
     def begin(self, manifest: Manifest) -> None:
         """Puts the first manifest in force; UserError where another writer began with another."""
@@ -173,19 +157,13 @@ class Store:
 
     def _made(self, name: str, schema: pa.Schema) -> Any:  # noqa: ANN401 - no types
         """A table, which is made where it is not there."""
-        with self._alone():  # a table that two make would be made anew
+        with contextlib.ExitStack() as stack:
+            if self.folder is not None:  # a table that two make would be made anew
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(holding(self.folder, waiting=""))
             if not self.has(name):
                 return self.database.create_table(name, schema=schema)
         return self.database.open_table(name)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Holds off other writers of this folder."""
-        with contextlib.ExitStack() as stack:
-            if (folder := self.folder) is not None:
-                with contextlib.suppress(OSError):  # it is not there yet
-                    stack.enter_context(holding(folder, waiting=""))
-            yield
 
     def replace(self, name: str, rows: pa.Table) -> int:
         """All rows of a table anew, in one commit; returns its version."""
@@ -205,27 +183,10 @@ class Store:
             for name in filter(self.has, TABLES):
                 self.database.drop_table(name)
 
-    def roll_back(self) -> None:
-        """Takes back commits that a failing disk has left half written, of an archive in a folder.
-
-        A table without any whole commit is deleted.
-        """
-        tables = [] if self.folder is None else self.folder.glob("*.lance")
-        with self._alone(), self.told(*DISK):
-            for table in tables:
-                commits = list(table.glob("_versions/*.manifest"))
-                torn = [one for one in commits if not one.read_bytes().endswith(COMMIT_END)]
-                for one in torn:
-                    one.unlink()
-                if len(torn) == len(commits):
-                    shutil.rmtree(table)
-                if torn:
-                    logger.warning("%s: %d half written commits are taken back", table, len(torn))
-
     def tidy(self, older_than: timedelta = EVER) -> None:
         """Joins small files, extends the indexes, and deletes versions of the age given."""
-        for name in filter(self.has, TABLES):
-            with without_warnings(UserWarning), self.told(*DISK):  # on what deleting all means
+        with without_warnings(UserWarning), self.told(*DISK):  # on what deleting all means
+            for name in filter(self.has, TABLES):
                 self.table(name).optimize(cleanup_older_than=older_than)
 
     def clean(self, days: float) -> int:
@@ -237,15 +198,13 @@ class Store:
         if before.versions.get("images") != self.table("images").version:
             remedy = f"wait for it, or run its {INDEX} command again"
             raise UserError(self.address, "has a build that is not finished", remedy)
-        count = 0
+        counts = []
         for age in (EVER, timedelta(days=days)):  # readers are told of new versions in between
-            count = self._count() if age != EVER else 0
             self.tidy(age)
             self.publish(versions={name: self.table(name).version for name in before.versions})
-        return count - self._count()
-
-    def _count(self) -> int:
-        return sum(len(self.table(name).list_versions()) for name in TABLES if self.has(name))
+            there = map(self.table, filter(self.has, TABLES))
+            counts.append(sum(len(table.list_versions()) for table in there))
+        return counts[0] - counts[1]
 
     def index(self, kind: Kind) -> None:
         """Builds the indexes of the columns, and of the vectors that of a kind.
@@ -255,6 +214,12 @@ class Store:
         from lancedb.index import HnswSq, IvfPq
 
         table, name = self.table("images"), f"vector_{kind}"
+        config: Any = HnswSq(distance_type="cosine", m=16, ef_construction=64)
+        if kind == "ivfpq":
+            dim = table.schema.field("vector").type.list_size
+            codes = next(n for n in range(min(64, dim), 0, -1) if dim % n == 0)
+            config = IvfPq(distance_type="cosine", num_sub_vectors=codes, max_iterations=15,
+                           num_partitions=cells(len(table)), sample_rate=64)  # fmt: skip
         with self.told(*DISK):
             there = {one.name for one in table.list_indices()}
             if len(table) >= INDEXED_ROWS:
@@ -262,17 +227,8 @@ class Store:
             for other in there - {name}:
                 if other.startswith("vector_"):
                     table.drop_index(other)
-            if kind == "flat" or name in there:
-                return
-            config: Any = HnswSq(distance_type="cosine", m=16, ef_construction=64)
-            if kind == "ivfpq":
-                dim = table.schema.field("vector").type.list_size
-                codes = next(n for n in range(min(64, dim), 0, -1) if dim % n == 0)
-                config = IvfPq(
-                    distance_type="cosine", num_sub_vectors=codes,
-                    num_partitions=cells(len(table)), max_iterations=15, sample_rate=64,
-                )  # fmt: skip
-            table.create_index("vector", config=config, name=name)
+            if kind != "flat" and name not in there:
+                table.create_index("vector", config=config, name=name)
 
 
 def _index_columns(table: Any, there: set[str]) -> None:  # noqa: ANN401 - no types

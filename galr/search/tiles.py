@@ -77,10 +77,7 @@ class Tiles:
         ]
 
     def nearest(self, search: Search, k: int, total: int) -> Near:
-        """As many tiles as hold the k best places.
-
-        ``search`` finds any number of tiles, ``total`` at most.
-        """
+        """As many of the tiles that ``search`` finds, ``total`` at most, as hold k places."""
         # a tile overlaps no more others of its size than this, but for the last of a row
         wanted = k * (2 * int(np.ceil(1 / (1 - self._tiling.overlap))) - 1) ** 2
         while True:

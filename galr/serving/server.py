@@ -17,6 +17,7 @@ from galr.common.errors import UserError
 from galr.serving.guard import Guard
 from galr.serving.limits import Limits
 
+SPARE_FILES = 256  # descriptors for all that is no connection
 BACKLOG = 1024  # connections that the kernel holds until a process takes them
 TAKEN_AT_ONCE = 1  # so that the processes of one port share what comes at once
 KEEP_ALIVE = 10  # seconds that a connection may idle
@@ -159,3 +160,18 @@ def config_of(app: Callable[..., Any], **options: Any) -> uvicorn.Config:  # noq
         h11_max_incomplete_event_size=limits.head_bytes, timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=round(limits.body_seconds + limits.seconds) + 1, **options,
     )  # fmt: skip
+
+
+def room_for(connections: int) -> int:
+    """So many connections, or fewer where this process may not open as many files."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 2 * connections + SPARE_FILES
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft not in (resource.RLIM_INFINITY, most):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+            soft = max(soft, most)
+    files = most if soft == resource.RLIM_INFINITY else min(soft, most)
+    return max(16, (files - SPARE_FILES) // 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing
 import os
@@ -27,29 +26,23 @@ from galr.serving.server import Server, config_of
 
 logger = logging.getLogger(__name__)
 
-SPARE_FILES = 256  # descriptors for all that is no connection
 PAUSE = 1.0  # seconds before a worker that has died is started anew
 START_SECONDS = 300  # that a worker may take until it answers
 
 
-def run(
+def run_workers(
     make: Callable[[], Guard],
     listening: socket.socket,
     started: Callable[[], None],
-    *,
-    workers: int = 1,
-    log: LogFormat = "text",
+    workers: int,
+    log: LogFormat,
 ) -> None:
-    """Answers by the application that ``make`` gives until SIGTERM or Ctrl-C.
+    """Answers in several processes by the application that ``make`` gives, which is sent to each.
 
-    ``started`` is called once all processes take requests. With several ``workers``, ``make`` is
-    sent to each; one that dies is started anew. SIGHUP replaces them one after the other by new
-    ones, which make the application anew, while the others answer. Raises UserError where the first
-    do not start, for the reason that they have written.
+    ``started`` is called once all of them take requests. One that dies is started anew. SIGHUP
+    replaces them one after the other by new ones, which make the application anew, while the others
+    answer. Raises UserError where the first do not start, for the reason that they have written.
     """
-    if workers == 1:
-        Server(config_of(make()), started).run([listening])
-        return
     with tempfile.TemporaryDirectory(prefix="galr-metrics-") as shared:
         os.environ[SHARED] = shared
         try:
@@ -162,18 +155,3 @@ def _follow_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def room_for(connections: int) -> int:
-    """So many connections, or fewer where this process may not open as many files."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 2 * connections + SPARE_FILES
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    if soft not in (resource.RLIM_INFINITY, most):
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-            soft = max(soft, most)
-    files = most if soft == resource.RLIM_INFINITY else min(soft, most)
-    return max(16, (files - SPARE_FILES) // 2)

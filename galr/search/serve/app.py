@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -27,19 +28,15 @@ mimetypes.add_type("text/javascript", ".js")  # as systems have different tables
 
 
 def create_app(
-    archive: Archive,
-    *,
-    objects: Objects | None = None,
-    hosts: Hosts | None = None,
+    archive: Archive, *, objects: Objects | None = None, hosts: Hosts | None = None,
     limits: Limits | None = None,
-) -> Guard:
+) -> Guard:  # fmt: skip
     """An ASGI application for the page of ``archive``."""
     limits = limits or Limits()
     metrics = Metrics()
-    Gauge(
-        "galr_images", "Images in the archive.", registry=metrics.registry,
-        multiprocess_mode="max",
-    ).set(len(archive))  # fmt: skip
+    size = Gauge("galr_images", "Images in the archive.", registry=metrics.registry,
+                 multiprocess_mode="max")  # fmt: skip
+    size.set(len(archive))
     site = Site(archive, objects, limits, metrics)
 
     @contextlib.asynccontextmanager
@@ -79,7 +76,7 @@ def _add_searches(app: FastAPI, site: Site) -> None:
 
     @app.get("/api/archive")
     async def about() -> JSONResponse:
-        return JSONResponse(await site.about())
+        return JSONResponse(await site.views.do(site.about))
 
     @app.post("/api/search")
     async def search(request: Request) -> JSONResponse:
@@ -99,7 +96,7 @@ def _add_searches(app: FastAPI, site: Site) -> None:
 def _add_images(app: FastAPI, site: Site) -> None:
     @app.get("/api/images/{number}")
     async def details(number: str) -> JSONResponse:
-        return JSONResponse(await site.details(_number(number)))
+        return JSONResponse(await site.views.do(partial(site.details, _number(number))))
 
     @app.get("/images/{number}/{view}")
     async def picture(request: Request, number: str, view: str) -> Response:
@@ -110,7 +107,7 @@ def _add_images(app: FastAPI, site: Site) -> None:
         headers = {"etag": tag, "cache-control": "private, no-cache"}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        found = await site.picture(_number(number), view)
+        found = await site.views.do(partial(site.pictures.get, _number(number), view))
         return Response(found.jpeg, media_type="image/jpeg", headers=headers)
 
 

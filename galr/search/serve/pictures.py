@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections import OrderedDict
@@ -39,10 +40,9 @@ class Pictures:
 
     def is_there(self, number: int) -> bool:
         """Whether the file of an image is where it was."""
-        try:
+        with contextlib.suppress(Refused):
             return bool(self.tag(number, "thumb"))
-        except Refused:
-            return False
+        return False
 
     def tag(self, number: int, view: str) -> str:
         """Changes with the image: by it a browser knows its copy again. Refused as in ``get``."""
@@ -65,10 +65,8 @@ class Pictures:
         if (kept := self._kept.get(tag)) is not None:
             return kept
         try:
-            if view == "scene":
-                image = self.archive.scene(number, SIDES[view])
-            else:
-                image = self.archive.image(number)
+            is_scene, archive = view == "scene", self.archive
+            image = archive.scene(number, SIDES[view]) if is_scene else archive.image(number)
         except UserError:
             raise _gone() from None
         width, height = image.size

@@ -18,7 +18,7 @@ from galr.search.asked import Asked
 from galr.search.images import CONDITION
 from galr.search.serve.limits import Limits, Question
 from galr.search.serve.objects import Objects
-from galr.search.serve.pictures import Picture, Pictures, read_upload
+from galr.search.serve.pictures import Pictures, read_upload
 from galr.serving.limits import Refused
 from galr.serving.metrics import Metrics
 from galr.serving.turns import Turns, each
@@ -41,8 +41,8 @@ class Site:
     def __init__(
         self, archive: Archive, objects: Objects | None, limits: Limits, metrics: Metrics
     ) -> None:
-        self.archive, self.objects, self.limits = archive, objects, limits
-        self.metrics = metrics
+        self.archive, self.objects = archive, objects
+        self.limits, self.metrics = limits, metrics
         self.pictures = Pictures(archive)
         # a batch of searches at a time, since it takes all cores; images need not wait for it
         self.searches: Turns[_Search, Answer] = Turns(
@@ -66,43 +66,26 @@ class Site:
         answer = await self.searches.do(_Search(question, asked))
         return {**answer, "seconds": round(time.monotonic() - started, 4)}
 
-    async def about(self) -> Answer:
-        """What the page must know of the archive."""
-        found: Answer = await self.views.do(self._about)
-        return found
-
-    async def details(self, number: int) -> Answer:
-        """An image's size, nearest captions, objects and edges; Refused as ``Pictures.get``."""
-        found: Answer = await self.views.do(partial(self._details, number))
-        return found
-
-    async def picture(self, number: int, view: str) -> Picture:
-        """An image of the archive; Refused as ``Pictures.get``."""
-        found: Picture = await self.views.do(partial(self.pictures.get, number, view))
-        return found
-
     def _square(self, upload: bytes) -> np.ndarray:
         encoder = self.archive.encoder
         return resize_to_square(read_upload(upload, self.limits, encoder.scaling), encoder.side)
 
-    def _about(self) -> Answer:
+    def about(self) -> Answer:
+        """What the page must know of the archive."""
         numbers = np.unique(np.linspace(0, len(self.archive) - 1, SAMPLE).round().astype(int))
         captions, tiles = self.archive.captions[0], self.archive.tiles
         short = [text for text in captions if len(text) < 60]
         step = max(1, len(short) // EXAMPLES)
         outlines = [] if tiles is None else [facts.outline for facts in tiles.scenes.values()]
         return {
-            "images": len(self.archive),
-            "exact": self.archive.manifest.kind == "flat",
-            "rerank": bool(captions),
+            "images": len(self.archive), "exact": self.archive.manifest.kind == "flat",
+            "rerank": bool(captions), "tiles": tiles is not None,
             "objects": self.archive.manifest.local is not None,  # which an image sent has not
-            "tiles": tiles is not None,
             "columns": self.archive.files.columns,
             "outlines": [outline for outline in outlines if outline is not None][:OUTLINES],
             "sample": [self._image(number) for number in numbers.tolist()],
-            "examples": short[step // 2 :: step][:EXAMPLES],
-            "limits": asdict(self.limits),
-        }
+            "examples": short[step // 2 :: step][:EXAMPLES], "limits": asdict(self.limits),
+        }  # fmt: skip
 
     def _found(self, searches: Sequence[_Search]) -> list[Answer | Exception]:
         """The answer to each search, or why there is none: one at fault harms no other."""
@@ -134,16 +117,15 @@ class Site:
             "understood": text is None or encoder.knows_a_word(text),
         }
 
-    def _details(self, number: int) -> Answer:
+    def details(self, number: int) -> Answer:
+        """An image's size, nearest captions, objects and edges; Refused as ``Pictures.get``."""
         picture = self.pictures.get(number, "large")
         captions = self.archive.closest_captions(number) if self.archive.captions[0] else []
         return {
-            **self._image(number),
-            "width": picture.width,
-            "height": picture.height,
+            **self._image(number), "width": picture.width, "height": picture.height,
             "captions": [{"text": text, "score": score} for text, score in captions],
             "scene": self.objects and self.objects.of(self.archive.files[number].name),
-        }
+        }  # fmt: skip
 
     def _check(self, question: Question, asked: Asked) -> None:
         text, image, like, _ = asked
