@@ -112,6 +112,8 @@ class Server(uvicorn.Server):
             with contextlib.suppress(OSError):  # gone meanwhile
                 await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
         await super().shutdown(sockets)
+        if self.force_exit:  # by a second Ctrl-C, where uvicorn leaves the application as it is
+            await self.lifespan.shutdown()
 
     @property
     def _guard(self) -> Guard:
