@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
 from galr.common.folder_lock import holding
-from galr.common.hdf5 import check_heaps, own_dataset
+from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
 from galr.images.content import (
     Contents,
     cache_folders,
@@ -168,7 +168,7 @@ class Cache:
 
     def _allocate(self, path: Path, contents: Contents) -> int:
         """Writes all of a cache but its rows; returns the byte of the file where they begin."""
-        with h5py.File(path, "w") as file:
+        with write_hdf5(path) as file:
             file.attrs["version"] = VERSION
             file.attrs["scaling"] = str(self.scaling)
             file.create_dataset("names", data=list(self.names), dtype=h5py.string_dtype())
@@ -216,7 +216,7 @@ def _seal(path: Path) -> None:
         rows = file["rows"]
         offset, shape, dtype = int(rows.id.get_offset()), rows.shape, rows.dtype
     digests = digests_of_rows(np.memmap(path, dtype, mode="r", offset=offset, shape=shape))
-    with h5py.File(path, "r+") as file:
+    with write_hdf5(path, "r+") as file:
         file["row_digests"][:] = digests
 
 
