@@ -28,7 +28,7 @@ LAYERS = [
     ["galr.evaluation", "galr.monitoring"],
     ["galr.training"],
     # what is built on the core
-    ["galr.image_input", "galr.scenes"],
+    ["galr.image_input", "galr.scenes", "galr.serving"],
     ["galr.trained_model"],
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],

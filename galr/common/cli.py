@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import math
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 from galr.common import interrupts
 from galr.common.errors import UserError
 from galr.common.memory import keep_freed_memory
-from galr.common.processes import death_of_loader, end_with_parent
+from galr.common.processes import death_of_loader, end_with_launcher, end_with_parent
 
 # the name that the console command was called by; None for a script or module
 called_as: str | None = None
@@ -129,6 +130,26 @@ def at_least_1(text: str) -> int:
     return number
 
 
+def within(
+    low: float, high: float, kind: type[int] | type[float] = float
+) -> Callable[[str], float]:
+    """The type of an argument that is a number of ``kind`` from ``low`` to ``high``."""
+
+    def number(text: str) -> float:
+        try:
+            value: float = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} is not a {what} from {low:g} to {high:g}"
+            )
+        return value
+
+    return number
+
+
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Runs ``main(argv)`` and returns the exit status: 0, 1 (run time), 2 (input), 130 (Ctrl-C),
     143 (SIGTERM).
@@ -145,6 +166,7 @@ def _run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | Non
     # where another one shares the cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     end_with_parent()
+    end_with_launcher()
     keep_freed_memory()
     # of several processes that torchrun started, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING

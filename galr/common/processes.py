@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from galr.common.errors import RunError
 
+_SET_DEATH_SIGNAL = 1  # of prctl
 PARENT = "GALR_PARENT"  # in the environment of a process that must not outlive its parent: that one
 
 
@@ -25,11 +26,20 @@ def end_with_parent() -> None:
     parent = os.environ.pop(PARENT, None)
     if parent is None:
         return
-    if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    _be_killed_with_parent()
     if os.getppid() != int(parent):  # it has died already
         sys.exit(1)
+
+
+def end_with_launcher() -> None:
+    """Called first in what may be a rank: torchrun that is killed leaves its ranks waiting."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _be_killed_with_parent()
+
+
+def _be_killed_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def cores() -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from galr.local_features.store import Store
+from galr.local_features.store import LocalFeatures, Store
 
 
 class StoredObject(NamedTuple):
@@ -40,9 +41,37 @@ def objects_of(store: Store, row: int) -> list[StoredObject]:
     ]
 
 
+def classes_of(features: LocalFeatures, names: Sequence[str]) -> list[list[str]]:
+    """The classes of each image's objects, by ``names``, in the order of the objects."""
+    kinds = features.representation[..., : len(names)].argmax(axis=2)
+    there = features.representation.any(axis=2)
+    return [
+        np.array(names)[own[some]].tolist()
+        for own, some in zip(kinds, np.atleast_2d(there), strict=True)
+    ]
+
+
 def class_name(store: Store, category: int) -> str:
     """The name of a class, or its number if names are unknown."""
     return f"class {category}" if store.drea is None else store.drea.classes[category]
+
+
+def drawing(store: Store, row: int) -> dict[str, Any]:
+    """Objects of an image with labels, scores and boxes, and its strongest edges, for JSON.
+
+    Boxes are left, top, width and height as shares of the image.
+    """
+    found = objects_of(store, row)
+    objects = [
+        {
+            "label": class_name(store, one.category),
+            "score": one.score,
+            "box": [*(one.centre - one.size / 2).tolist(), *one.size.tolist()],
+        }
+        for one in found
+    ]
+    adjacency = store.features.adjacency[row][: len(found), : len(found)]
+    return {"objects": objects, "edges": strongest_edges(adjacency)}
 
 
 def store_lines(store: Store) -> list[str]:

@@ -9,9 +9,7 @@ and modification times (ns), which are still written for them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
-from galr.common.hdf5 import check_heaps, own_dataset
+from galr.common.folder_lock import holding
+from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
 from galr.images.content import (
     Contents,
     cache_folders,
@@ -169,7 +168,7 @@ class Cache:
 
     def _allocate(self, path: Path, contents: Contents) -> int:
         """Writes everything but the rows; returns the byte offset of the rows."""
-        with h5py.File(path, "w") as file:
+        with write_hdf5(path) as file:
             file.attrs["version"] = VERSION
             file.attrs["scaling"] = str(self.scaling)
             file.create_dataset("names", data=list(self.names), dtype=h5py.string_dtype())
@@ -217,7 +216,7 @@ def _seal(path: Path) -> None:
         rows = file["rows"]
         offset, shape, dtype = int(rows.id.get_offset()), rows.shape, rows.dtype
     digests = digests_of_rows(np.memmap(path, dtype, mode="r", offset=offset, shape=shape))
-    with h5py.File(path, "r+") as file:
+    with write_hdf5(path, "r+") as file:
         file["row_digests"][:] = digests
 
 
@@ -228,16 +227,9 @@ def _building(path: Path, title: str) -> Iterator[None]:
     On a file system without locks, each builds a complete file, and the last one stays.
     """
     with contextlib.ExitStack() as stack:
+        told = f"{title}: waiting for another process to finish building in {path.parent}"
         with contextlib.suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            stack.callback(os.close, folder)  # which also unlocks
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info(
-                    "%s: waiting for another process to finish building in %s", title, path.parent
-                )
-                fcntl.flock(folder, fcntl.LOCK_EX)
+            stack.enter_context(holding(path.parent, waiting=told))
         for leftover in path.parent.glob(f"{path.name}.*.tmp"):
             leftover.unlink(missing_ok=True)
         yield

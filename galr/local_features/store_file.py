@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
-from galr.common.hdf5 import check_heaps, own_dataset
+from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
 from galr.local_features.matrices import LocalFeatures, check_arrays, checksum
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
@@ -106,7 +106,7 @@ def write_local_features(
     """
     check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, write_hdf5(temporary) as file:
         file.attrs["version"] = VERSION
         file.attrs["source"] = source
         if origin is not None:

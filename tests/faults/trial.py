@@ -11,11 +11,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.faults.contents import difference
+from tests.faults.contents import contents, difference
 from tests.faults.world import PATIENCE, Command, Run, World
 
 NOISE = ("Traceback", "unexpected ", "Exception ignored", "Fatal Python error", "core dumped")
@@ -106,7 +106,8 @@ class Trial:
         run = self.start(*self.command.again)
         run.status = run.wait(PATIENCE)
         said = run.err.read_text(errors="replace")
-        if run.status != 0:
+        finished = self.command.finished
+        if run.status != 0 and not (finished and run.status == 2 and finished in said):
             self.losses.append(f"again: status {run.status}, {said.strip().splitlines()[-1:]}")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(run.process, signal.SIGKILL)
@@ -204,19 +205,27 @@ def removed(trial: Trial) -> None:
     world = trial.world
     run = trial.start()
     trial.pause()
+    made_all = False
     for path in sorted(world.work.iterdir()):
         if path.name == "checkpoint" and trial.command.name.startswith("test"):
             continue  # what it reads
         if not path.is_dir():
             continue  # whole already: nobody could tell
         gone = world.root / "gone" / str(world.runs)
-        gone.parent.mkdir(exist_ok=True)
+        gone.mkdir(parents=True)
         with contextlib.suppress(OSError):
-            path.rename(gone)
+            path.rename(gone / path.name)
+        made_all = made_all or _all_of(path.name, contents(gone), trial.usual.made)
         if trial.dice.random() < 0.5:
             shutil.rmtree(gone, ignore_errors=True)
-    trial.judge(run)
+    trial.judge(run, compares=not made_all)
     shutil.rmtree(world.root / "gone", ignore_errors=True)
+
+
+def _all_of(folder: str, found: dict[str, Any], usual: dict[str, Any]) -> bool:
+    """Whether a folder that was taken away was as it shall be: nobody could tell."""
+    wanted = {name: each for name, each in usual.items() if name.startswith(f"{folder}{os.sep}")}
+    return bool(wanted) and difference(found, wanted) is None
 
 
 def clock_back(trial: Trial) -> None:
@@ -251,6 +260,13 @@ def second(trial: Trial) -> None:
 def worker(trial: Trial) -> None:
     """One of the processes that load images is killed."""
     trial.argv += trial.command.workers
+    if "dataset.image_cache=off" in trial.argv:
+        made = {
+            name: each
+            for name, each in trial.usual.made.items()
+            if name.split(os.sep)[0] != "cache"
+        }
+        trial.usual = replace(trial.usual, made=made)
     run = trial.start()
     deadline = time.monotonic() + trial.usual.seconds + 10
     while len(run.members()) < 2 and time.monotonic() < deadline:
