@@ -26,7 +26,8 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from galr.common import cli
-from galr.search.store import Manifest, Store, image_schema, vectors_column, vectors_of
+from galr.search.schema import Manifest, table_of, vectors_of
+from galr.search.store import Store
 
 DIM, ROWS = 16, 50
 
@@ -61,14 +62,8 @@ def begin(archive: str) -> None:
 
 def rows(names: list[str], value: int) -> pa.Table:
     """Images whose columns all tell of one number."""
-    schema = image_schema(DIM, tiles=False)
-    known = {
-        "name": pa.array(names),
-        "size": pa.array([value] * len(names)),
-        "vector": vectors_column(np.full((len(names), DIM), value, np.float32)),
-    }
-    arrays = [known.get(f.name, pa.nulls(len(names), f.type)) for f in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    columns = [{"name": name, "size": value} for name in names]
+    return table_of(columns, np.full((len(names), DIM), value, np.float32), tiles=False)
 
 
 def write(archive: str, name: str, rounds: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import math
 import os
 import sys
 import traceback
@@ -126,6 +127,26 @@ def at_least_1(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def within(
+    low: float, high: float, kind: type[int] | type[float] = float
+) -> Callable[[str], float]:
+    """The type of an argument that is a number of ``kind`` from ``low`` to ``high``."""
+
+    def number(text: str) -> float:
+        try:
+            value: float = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} is not a {what} from {low:g} to {high:g}"
+            )
+        return value
+
     return number
 
 

@@ -6,7 +6,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from galr.common.errors import RunError, UserError
 logger = logging.getLogger(__name__)
 
 RETRIES = 5  # of a task whose worker or machine is lost
+MOST_BLOCKS = 4096  # that items are sent in: so much is done again where a machine is lost
 ROOT = Path(__file__).resolve().parents[2]  # of the package
 
 Task = TypeVar("Task")
@@ -83,6 +84,57 @@ def on_cluster(
                 what, f"was lost {RETRIES + 1} times ({told})", "see the log of ray"
             ) from None
     return results
+
+
+def stream_on_cluster(
+    work: Callable[[Task], Result], tasks: Sequence[Task], *, threads: int
+) -> Iterator[Result]:
+    """``work`` of each task, in their order and as it comes, by Ray Data.
+
+    ``work`` is sent once to each of as many processes as have room with ``threads`` cores each, or
+    as there are GPUs. Tasks of a process or machine that is lost are done again elsewhere, and come
+    once. What ``work`` raises as UserError is raised here; RunError where the cluster fails.
+    """
+    ray = connect()
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0))
+    threads = min(threads, int(resources["CPU"]))
+    replicas = gpus or max(1, int(resources["CPU"]) // threads)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    sent = [{"task": ray.cloudpickle.dumps(task)} for task in tasks]
+    rows = ray.data.from_items(sent, override_num_blocks=min(len(sent), MOST_BLOCKS)).map(
+        _Replica,
+        fn_constructor_args=(work, os.getcwd()),
+        concurrency=(1, replicas, replicas),  # at least, at most, at first
+        num_cpus=threads,
+        num_gpus=1 if gpus else 0,
+    )
+    try:
+        for row in rows.iter_rows():
+            yield ray.cloudpickle.loads(row["result"])
+    except ray.exceptions.RayError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            cause = getattr(cause, "cause", None) or cause.__cause__
+            if isinstance(cause, UserError):
+                raise cause from None
+        told = str(error).strip().partition("\n")[0][:200]
+        remedy = "see the logs of ray, and run this again: it goes on"
+        raise RunError("the cluster", f"failed ({told})", remedy) from None
+
+
+class _Replica:
+    """A process that does tasks."""
+
+    def __init__(self, work: Callable[[Any], Any], folder: str) -> None:
+        os.chdir(folder)
+        self._work = work
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+        cloudpickle: Any = importlib.import_module("ray.cloudpickle")
+        return {"result": cloudpickle.dumps(self._work(cloudpickle.loads(row["task"])))}
 
 
 def _in_folder(work: Callable[[Task], Result], task: Task, folder: str, threads: int) -> Result:

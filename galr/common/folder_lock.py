@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from galr.common import distributed
 from galr.common.errors import RunError
+
+logger = logging.getLogger(__name__)
 
 _held: set[int] = set()  # descriptors that a fork must not keep: it may live longer than its parent
 
@@ -47,6 +50,33 @@ class FolderLock:
 
 
 @contextlib.contextmanager
+def holding(folder: str | Path, *, waiting: str | None = None) -> Iterator[int]:
+    """Holds ``folder`` for the block, by the descriptor that it gives.
+
+    Where another one holds it, this waits, with the line ``waiting`` in the log, or raises RunError
+    where there is none. File systems without locks let both go on. Raises OSError where there is no
+    such folder.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    _held.add(handle)
+    try:
+        if not _lock(handle, wait=False):
+            if waiting is None:
+                raise RunError(
+                    folder,
+                    "another run is writing to it",
+                    "wait for it or stop it, or write to another folder",
+                )
+            if waiting:
+                logger.info("%s", waiting)
+            _lock(handle, wait=True)
+        yield handle
+    finally:
+        _held.discard(handle)
+        os.close(handle)  # which also unlocks: forks have closed theirs
+
+
+@contextlib.contextmanager
 def only_writer(folder: str | Path, leftovers: str = "*.tmp") -> Iterator[FolderLock]:
     """Holds ``folder``, which is made, for the block; removes ``leftovers`` of killed runs.
 
@@ -55,30 +85,18 @@ def only_writer(folder: str | Path, leftovers: str = "*.tmp") -> Iterator[Folder
     """
     folder = Path(folder)
     made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise RunError(
-            folder, f"cannot be written ({error.strerror})", "check it, or name another"
-        ) from None
-    _held.add(handle)
-    try:
-        if _locked(handle):
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, made)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context(holding(folder))
+        except OSError as error:
             raise RunError(
-                folder,
-                "another run is writing to it",
-                "wait for it or stop it, or write to another folder",
-            )
+                folder, f"cannot be written ({error.strerror})", "check it, or name another"
+            ) from None
         for leftover in folder.glob(leftovers) if leftovers else ():
             leftover.unlink(missing_ok=True)
         yield FolderLock(folder, handle)
-    finally:
-        _held.discard(handle)
-        os.close(handle)  # which also unlocks: forks have closed theirs
-        with contextlib.suppress(OSError):  # the first that is not empty ends it
-            for each in made:
-                each.rmdir()
 
 
 @contextlib.contextmanager
@@ -98,14 +116,20 @@ def only_writer_of_ranks(
         yield lock
 
 
-def _locked(handle: int) -> bool:
-    """Whether somebody else holds it; else it is held from now on."""
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Whether it is held from now on; False where somebody else holds it."""
     try:
         import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except (ImportError, OSError):  # a system or a file system without locks
         return False
-    return False
+    except (ImportError, OSError):  # a system or a file system without locks
+        return True
+    return True
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):  # the first that is not empty ends it
+        for each in folders:
+            each.rmdir()

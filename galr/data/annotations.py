@@ -138,6 +138,20 @@ def read_lines(path: str | Path) -> list[str]:
     return decoded
 
 
+def read_captions(path: str | Path) -> list[str]:
+    """The distinct lines of a file that are not empty, in order; raises UserError for none."""
+    remedy = "name a file with one caption per line, such as train_caps.txt"
+    try:
+        captions = [line for line in dict.fromkeys(read_lines(path)) if line]
+    except FileNotFoundError:
+        raise UserError(path, "there is no such caption file", remedy) from None
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error})", remedy) from None
+    if not captions:
+        raise UserError(path, "holds no captions", remedy)
+    return captions
+
+
 def image_names(names: Sequence[str], folder: str | Path, path: Path) -> list[str]:
     """The files in ``folder`` of the lines ``names`` of ``path`` (``found_names``)."""
     if not Path(folder).is_dir():

@@ -1,18 +1,19 @@
-"""What is in a store, in words."""
+"""The contents of a store as text."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from galr.local_features.store import Store
+from galr.local_features.store import LocalFeatures, Store
 
 
 class StoredObject(NamedTuple):
-    """A kept object as its row tells it; places and sizes as shares of the image."""
+    """A kept object, decoded from its row; positions and sizes relative to the image."""
 
     category: int
     score: float
@@ -22,7 +23,7 @@ class StoredObject(NamedTuple):
 
 
 def objects_of(store: Store, row: int) -> list[StoredObject]:
-    """The kept objects of an image, as DREA orders them."""
+    """The kept objects of an image, in DREA's order."""
     rows = store.features.representation[row].astype(np.float64)
     rows = rows[rows.any(axis=1)]
     classes = rows.shape[1] - 5
@@ -40,13 +41,41 @@ def objects_of(store: Store, row: int) -> list[StoredObject]:
     ]
 
 
+def classes_of(features: LocalFeatures, names: Sequence[str]) -> list[list[str]]:
+    """The classes of each image's objects, by ``names``, in the order of the objects."""
+    kinds = features.representation[..., : len(names)].argmax(axis=2)
+    there = features.representation.any(axis=2)
+    return [
+        np.array(names)[own[some]].tolist()
+        for own, some in zip(kinds, np.atleast_2d(there), strict=True)
+    ]
+
+
 def class_name(store: Store, category: int) -> str:
-    """The name of a class, or its number where the names are unknown."""
+    """The name of a class, or its number if names are unknown."""
     return f"class {category}" if store.drea is None else store.drea.classes[category]
 
 
+def drawing(store: Store, row: int) -> dict[str, Any]:
+    """Objects of an image with labels, scores and boxes, and its strongest edges, for JSON.
+
+    Boxes are left, top, width and height as shares of the image.
+    """
+    found = objects_of(store, row)
+    objects = [
+        {
+            "label": class_name(store, one.category),
+            "score": one.score,
+            "box": [*(one.centre - one.size / 2).tolist(), *one.size.tolist()],
+        }
+        for one in found
+    ]
+    adjacency = store.features.adjacency[row][: len(found), : len(found)]
+    return {"objects": objects, "edges": strongest_edges(adjacency)}
+
+
 def store_lines(store: Store) -> list[str]:
-    """Images, objects an image, objects a class, options."""
+    """Images, objects per image, objects per class, options."""
     representation = store.features.representation
     images, objects, features = representation.shape
     filled = representation.any(axis=2)
@@ -77,7 +106,7 @@ def _spread(counts: NDArray[np.int64]) -> str:
 
 def _options(store: Store) -> list[str]:
     if store.drea is None:
-        return ["The options that these matrices were made with are unknown."]
+        return ["The options behind these matrices are unknown."]
     tree = {"dataset": {"drea": store.drea.model_dump(mode="json")}}
     return [
         "Matching options file:",
@@ -86,7 +115,7 @@ def _options(store: Store) -> list[str]:
 
 
 def image_lines(store: Store, image: str) -> list[str]:
-    """A line an object, then the strongest edges."""
+    """One line per object, then the strongest edges."""
     row = store.row(image)
     objects = objects_of(store, row)
     lines = [f"{store.names[row]}: {len(objects)} objects"]
@@ -105,7 +134,7 @@ def image_lines(store: Store, image: str) -> list[str]:
 
 
 def strongest_edges(adjacency: NDArray[np.float32], most: int = 10) -> list[tuple[int, int, float]]:
-    """Pairs of different objects and their edge, the strongest first; those of 0 are no edges."""
+    """Pairs of different objects with a non-zero edge, the strongest first."""
     first, second = np.triu_indices(len(adjacency), k=1)
     weights = adjacency[first, second]
     order = np.argsort(-weights, kind="stable")[:most]

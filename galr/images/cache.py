@@ -9,9 +9,7 @@ times (ns) alone, which are still written for these.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
+from galr.common.folder_lock import holding
 from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
 from galr.images.content import (
     Contents,
@@ -228,14 +227,9 @@ def _building(path: Path, title: str) -> Iterator[None]:
     Where the file system has no locks, each builds: their files are whole, and the last one stays.
     """
     with contextlib.ExitStack() as stack:
+        told = f"{title}: waiting for another process that builds in {path.parent}"
         with contextlib.suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            stack.callback(os.close, folder)  # which also unlocks
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("%s: waiting for another process that builds in %s", title, path.parent)
-                fcntl.flock(folder, fcntl.LOCK_EX)
+            stack.enter_context(holding(path.parent, waiting=told))
         for leftover in path.parent.glob(f"{path.name}.*.tmp"):
             leftover.unlink(missing_ok=True)
         yield

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.search import tile_arguments
+from galr.search import arguments
 
 if TYPE_CHECKING:
     from galr.search.archive import Match
 
 logger = logging.getLogger(__name__)
 
-Commands = argparse._SubParsersAction
-
 DESCRIPTION = """\
-Indexes a folder of images as an archive and searches it by sentence, by image, or by both.
+Indexes images as an archive and searches it by sentence, by image, or by both.
 
   python -m galr.search index --images DIR --checkpoint best.pth --out archive.index
   python -m galr.search query "many planes beside a terminal" --k 20
@@ -30,24 +28,10 @@ Indexes a folder of images as an archive and searches it by sentence, by image, 
 """
 
 INDEX = """\
-Encodes every image below a folder once.
+Encodes images once: those below a folder or an address, or those of a list.
 
 Run the same command again to resume an interrupted build, or to update a finished archive: new and
 changed images are encoded, deleted ones are removed.
-"""
-
-QUERY = """\
-Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name.
-"""
-
-MIGRATE = """\
-Writes an archive of an earlier version as one of today; no image is encoded again.
-"""
-
-CLEAN = """\
-Deletes old versions of an archive and joins its small files.
-
-A process that has opened one of these versions can no longer read it.
 """
 
 SERVE = """\
@@ -56,233 +40,65 @@ Serves a search page for an archive until Ctrl-C or SIGTERM (docs/web.md, docs/s
 The server is reachable from this machine only, unless --host says otherwise. There is no password.
 """
 
+CLEAN = """\
+Deletes old versions of an archive and joins its small files.
+
+A process that has opened one of these versions can no longer read it.
+"""
+
+QUERY = "Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name."
+MIGRATE = "Writes an archive of an earlier version as one of today; no image is encoded again."
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv`` and runs the command."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.search")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_index(commands)
-    _add_query(commands)
-    _add_serve(commands)
-    _add_clean(commands)
-    _add_migrate(commands)
-    arguments = parser.parse_args(argv)
-    arguments.run(arguments)
+    for name, text, add, run in (
+        ("index", INDEX, arguments.add_index, _index),
+        ("query", QUERY, arguments.add_query, _query),
+        ("serve", SERVE, arguments.add_serve, _serve),
+        ("clean", CLEAN, arguments.add_clean, _clean),
+        ("migrate", MIGRATE, arguments.add_migrate, _migrate),
+    ):
+        command = commands.add_parser(name, description=text, help=text.partition("\n")[0])
+        add(command)
+        command.set_defaults(run=run)
+    values = vars(parser.parse_args(argv))
+    values.pop("run")(argparse.Namespace(**values))
 
 
-def _add_command(
-    commands: Commands[cli.ArgumentParser], name: str, text: str
-) -> cli.ArgumentParser:
-    return commands.add_parser(name, description=text, help=text.partition("\n")[0])
-
-
-def _add_index(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = _add_command(commands, "index", INDEX)
-    parser.add_argument(
-        "--images", metavar="DIR", required=True, help="folder of images, read recursively"
-    )
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help="best.pth from train.py, or a folder from galr.export"
-    )
-    _add_encoder(parser)
-    parser.add_argument(
-        "--out",
-        metavar="ARCHIVE",
-        default="archive.index",
-        help="archive to write, a folder or an address as s3://... (default: %(default)s)",
-    )
-    parser.add_argument("--local", metavar="FILE", help="local features of the images (HDF5)")
-    parser.add_argument(
-        "--tiles", type=tile_arguments.sides, metavar="S,S,...",
-        help="for scenes (GeoTIFF or other): cut into tiles with these sides in pixels",
-    )  # fmt: skip
-    parser.add_argument(
-        "--overlap", type=tile_arguments.overlap, metavar="X",
-        help="overlap of neighbouring tiles, as a fraction of their side (default: 0.5)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--bands", type=tile_arguments.bands, metavar="R,G,B",
-        help="three bands or one, counted from 1 (default: the first three, or the first)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--captions", metavar="FILE", help="captions for --rerank, one per line (train_caps.txt)"
-    )
-    parser.add_argument(
-        "--kind",
-        choices=("flat", "hnsw", "ivfpq"),
-        help="index type: flat is exact; hnsw and ivfpq are approximate, for millions of images "
-        "(default: that of the archive, flat for a new one)",
-    )
-    parser.add_argument(
-        "--columns", metavar="FILE", help="CSV or Parquet file of columns for --where, by name"
-    )
-    parser.add_argument(
-        "--only", metavar="FOLDER", action="append", default=[],
-        help="look at this folder below --images and leave all others as they are (repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--thumbnails", type=cli.at_least_1, default=0, metavar="S",
-        help="store small pictures whose longer side is S pixels (default: none)",
-    )  # fmt: skip
-    parser.add_argument("--vocab", metavar="FILE", help="vocabulary, if the checkpoint has none")
-    parser.add_argument("--path_opt", metavar="FILE", help="options, if the checkpoint has none")
-    parser.add_argument(
-        "--batch-size",
-        type=cli.at_least_1,
-        default=64,
-        help="images per batch (default: %(default)s)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local",
-        help="ray: decode and encode on the machines of a Ray cluster (default: %(default)s; "
-        "docs/scale.md)",
-    )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="rebuild the archive from scratch")
-    parser.set_defaults(run=_index)
-
-
-def _add_query(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = _add_command(commands, "query", QUERY)
-    parser.add_argument("text", nargs="?", help="a sentence")
-    parser.add_argument("--image", metavar="FILE", help="query image")
-    parser.add_argument("--like", metavar="NAME", help="query image, by its name in the archive")
-    _add_archive(parser)
-    parser.add_argument(
-        "--k", type=cli.at_least_1, default=20, help="number of results (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--weight",
-        type=_share,
-        default=0.5,
-        help="weight of the sentence against an image, 0 to 1 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rerank", nargs="?", const="multivariate", default=False, metavar="METHOD",
-        help="re-rank with the archive's captions as query bank: multivariate (default, the "
-        "paper's, on the top k), inverted_softmax, qb_norm, csls, nnn, ... (docs/rerank.md)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--sheet", metavar="FILE", help="write a contact sheet of the results (PNG)"
-    )
-    parser.add_argument(
-        "--bbox", type=tile_arguments.box, metavar="W,S,E,N",
-        help="only tiles that intersect this box, in degrees (--bbox=-5,40,3,44)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--where", metavar="CONDITION",
-        help="only images whose columns meet this condition of SQL (\"class = 'harbour'\")",
-    )  # fmt: skip
-    parser.add_argument("--geojson", metavar="FILE", help="write the tiles found as GeoJSON")
-    parser.set_defaults(run=_query)
-
-
-def _add_serve(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = _add_command(commands, "serve", SERVE)
-    _add_archive(parser)
-    parser.add_argument(
-        "--local", metavar="FILE", help="local features the archive was built with, to show objects"
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=8000,
-        help="port to listen on; 0: any free port (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--allow-host",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="additional host name to accept (repeatable)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--workers", type=cli.at_least_1, default=1,
-        help="processes that answer, each with its own copy of the model (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--log", choices=("text", "json"), default="text",
-        help="json: one JSON object per line, with a line for each request (default: %(default)s)",
-    )  # fmt: skip
-    parser.set_defaults(run=_serve)
-
-
-def _add_clean(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = _add_command(commands, "clean", CLEAN)
-    _add_index_name(parser)
-    parser.add_argument(
-        "--older-than", type=_days, default=7.0, metavar="DAYS",
-        help="age of the versions to delete, at least (default: %(default)g)",
-    )  # fmt: skip
-    parser.set_defaults(run=_clean)
-
-
-def _add_migrate(commands: Commands[cli.ArgumentParser]) -> None:
-    parser = _add_command(commands, "migrate", MIGRATE)
-    parser.add_argument("old", metavar="OLD", help="the archive, which stays as it is")
-    parser.add_argument("new", metavar="NEW", help="folder or address to write")
-    parser.set_defaults(run=_migrate)
-
-
-def _add_index_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--index", metavar="ARCHIVE", default="archive.index", help="(default: %(default)s)"
-    )
-
-
-def _add_encoder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--encoder", metavar="MODULE:FUNCTION",
-        help="function that returns an encoder of your own, in place of a checkpoint",
-    )  # fmt: skip
-
-
-def _add_archive(parser: argparse.ArgumentParser) -> None:
-    _add_index_name(parser)
-    _add_encoder(parser)
-    parser.add_argument("--images", metavar="DIR", help="folder of the images, if moved")
-
-
-def _index(arguments: argparse.Namespace) -> None:
+def _index(asked: argparse.Namespace) -> None:
+    from galr.scenes.tiles import Tiling
     from galr.search.build import build_archive
     from galr.search.encoder import import_encoder
-    from galr.search.store import Tiling
+    from galr.search.rows import Encoding
 
-    values = {key: value for key, value in vars(arguments).items() if key != "run"}
+    values = vars(asked)
     sides, overlap, bands = (values.pop(key) for key in ("tiles", "overlap", "bands"))
-    if sides is None and (overlap is not None or bands is not None):
-        raise UserError("--overlap, --bands", "need --tiles", "add --tiles 256, or omit them")
-    tiles = None
     if sides is not None:
-        tiles = Tiling(sides=sides, overlap=0.5 if overlap is None else overlap, bands=bands)
+        overlap = 0.5 if overlap is None else overlap
+        values["tiles"] = Tiling(sides=sides, overlap=overlap, bands=bands)
+    elif overlap is not None or bands is not None:
+        raise UserError("--overlap, --bands", "need --tiles", "add --tiles 256, or omit them")
     if values.pop("engine") == "ray":
-        from galr.search.on_ray import encode_on_ray
-
-        values["engine"] = encode_on_ray
+        values["engine"] = Encoding.run_on_ray
     name = values.pop("encoder")
-    built = build_archive(**values, tiles=tiles, encoder=name and import_encoder(name))
-    line = f"{arguments.out}: {built.images} images, {built.encoded} newly encoded"
+    built = build_archive(**values, encoder=name and import_encoder(name))
+    line = f"{asked.out}: {built.images} images, {built.encoded} newly encoded"
     if built.unreadable:
         line += f"; {len(built.unreadable)} could not be read and were left out"
     sys.stdout.write(f"{line}\n")
 
 
-def _query(arguments: argparse.Namespace) -> None:
-    from galr.common.atomic import write_json
+def _query(asked: argparse.Namespace) -> None:
+    from galr.common.atomic import atomic_path, write_json
+    from galr.scenes.tiles import geojson
     from galr.search.archive import Archive
-    from galr.search.encoder import import_encoder
-    from galr.search.tiles import geojson
+    from galr.search.sheet import contact_sheet
 
-    archive = Archive.open(
-        arguments.index,
-        images=arguments.images,
-        encoder=arguments.encoder and import_encoder(arguments.encoder),
-    )
-    text, rerank = arguments.text, arguments.rerank
+    archive = Archive.open(asked.index, images=asked.images, encoder=asked.encoder)
+    text, rerank = asked.text, asked.rerank
     if rerank and text is None and " " in rerank:  # --rerank "a sentence"
         text, rerank = rerank, "multivariate"
     if text and text.strip() and not archive.encoder.knows_a_word(text):
@@ -290,55 +106,44 @@ def _query(arguments: argparse.Namespace) -> None:
         learned = 0 if words is None else len(words.words) - 1  # without <unk>
         known = f"the {learned} words of its training captions" if learned > 0 else "words"
         raise UserError("the sentence", "contains no word that the model knows", f"use {known}")
-    like = None if arguments.like is None else archive.number_of(arguments.like)
+    if asked.geojson is not None and archive.tiles is None:
+        raise UserError("--geojson", "needs an archive of tiles", "build one with index --tiles")
+    like = None if asked.like is None else archive.number_of(asked.like)
     matches = archive.query(
-        text,
-        image=arguments.image,
-        like=like,
-        k=arguments.k,
-        weight=arguments.weight,
-        rerank=rerank,
-        box=arguments.bbox,
-        where=arguments.where,
-    )
-    if arguments.geojson is not None:
-        if archive.tiles is None:
-            raise UserError(
-                "--geojson", "needs an archive of tiles", "build one with index --tiles"
-            )
-        features = [(each.rank, each.score, each.tile) for each in matches if each.tile]
-        asked = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
-        write_json(Path(arguments.geojson), geojson(features, asked))
-    unknown = archive.encoder.unknown_words(text or "")
-    if unknown:
+        text, image=asked.image, like=like, k=asked.k, weight=asked.weight, rerank=rerank,
+        box=asked.bbox, where=asked.where,
+    )  # fmt: skip
+    if unknown := archive.encoder.unknown_words(text or ""):
         logger.warning("words not in the vocabulary: %s", ", ".join(unknown))
-    if arguments.sheet is None:
+    title = " + ".join(part for part in (text, asked.image, asked.like) if part)
+    if asked.geojson is not None:
+        features = [(each.rank, each.score, each.tile) for each in matches if each.tile]
+        write_json(Path(asked.geojson), geojson(features, title))
+    if asked.sheet is None:
         sys.stdout.write(_table(matches))
         return
-    from galr.search.sheet import contact_sheet, write_sheet
-
-    title = " + ".join(part for part in (text, arguments.image, arguments.like) if part)
-    write_sheet(arguments.sheet, contact_sheet(archive, matches, title))
-    sys.stdout.write(f"{arguments.sheet}\n")
+    with atomic_path(asked.sheet) as temporary:
+        contact_sheet(archive, matches, title).save(temporary, format="PNG")
+    sys.stdout.write(f"{asked.sheet}\n")
 
 
-def _clean(arguments: argparse.Namespace) -> None:
+def _clean(asked: argparse.Namespace) -> None:
     from galr.search.store import Store
 
-    freed = Store(arguments.index).clean(arguments.older_than)
-    sys.stdout.write(f"{arguments.index}: {freed} old versions deleted\n")
+    freed = Store(asked.index).clean(asked.older_than)
+    sys.stdout.write(f"{asked.index}: {freed} old versions deleted\n")
 
 
-def _migrate(arguments: argparse.Namespace) -> None:
+def _migrate(asked: argparse.Namespace) -> None:
     from galr.search.migrate import migrate
 
-    sys.stdout.write(f"{arguments.new}: {migrate(arguments.old, arguments.new)} images\n")
+    sys.stdout.write(f"{asked.new}: {migrate(asked.old, asked.new)} images\n")
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(asked: argparse.Namespace) -> None:
     from galr.search.serve.command import serve
 
-    serve(**{key: value for key, value in vars(arguments).items() if key != "run"})
+    serve(**vars(asked))
 
 
 def _table(matches: Sequence[Match]) -> str:
@@ -347,38 +152,10 @@ def _table(matches: Sequence[Match]) -> str:
     if any(match.why for match in matches):
         lines = ["rank  was   score  rerank  image"]
     for match in matches:
-        why = match.why
+        why, shown = match.why, match.tile or match.name
         was, decided = (f"{why.was:>5}", f"  {why.score:6.4f}") if why else ("", "")
-        lines.append(
-            f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {match.tile or match.name}"
-        )
+        lines.append(f"{match.rank:>4}{was}  {match.score:6.4f}{decided}  {shown}")
     return "".join(f"{line}\n" for line in lines)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return share
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days <= 36500:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 or more")
-    return days
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number up to 65535")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,33 @@
-"""What turns images and sentences into vectors: a model of this project, or anything like it."""
+"""What turns images and sentences into vectors: a model of this project, or anything like it.
+
+An archive keeps a model: what a checkpoint holds, without the state of its training.
+"""
 
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from galr.common.device import choose_device
 from galr.common.errors import UserError
-from galr.images.decoding import AS_IT_IS
+from galr.images.decoding import AS_IT_IS, measured
 from galr.metrics.similarities import Compare
+from galr.model.build import read_checkpoint
 from galr.model.comparison import Cosine
 from galr.options import RerankOptions
-from galr.trained_model import TrainedModel
+from galr.search.store import Store
+from galr.trained_model import TrainedModel, read_complete
+
+TABLE = "encoder"
 
 
 class Encoder(Protocol):
@@ -68,9 +79,8 @@ Model = TrainedModel | Own
 
 def comparison_of(model: Model) -> Compare | None:
     """Similarities of images with captions, for a model where they are no cosine."""
-    if isinstance(model, Own) or isinstance(model.model.comparison, Cosine):
-        return None
-    return model.model.comparison
+    comparison = None if isinstance(model, Own) else model.model.comparison
+    return None if isinstance(comparison, Cosine) else comparison
 
 
 def rerank_options(model: Model) -> RerankOptions:
@@ -96,3 +106,37 @@ def _unit(vectors: ArrayLike, rows: int) -> Tensor:
         what = f"returns vectors of shape {tuple(found.shape)} for {rows} inputs"
         raise UserError("the encoder", what, "return one row (D) for each")
     return torch.nn.functional.normalize(found, dim=1)
+
+
+def keep_model(
+    checkpoint: str | Path, store: Store, vocab: str | Path | None, path_opt: str | Path | None,
+    images: tuple[Path, Sequence[str]] | None,
+) -> None:  # fmt: skip
+    """Copies weights, options and vocabulary of ``checkpoint`` into ``store``.
+
+    ``vocab`` and ``path_opt`` are taken where it holds none. The range of ``images``, a folder and
+    names, of more than 8 bits is measured and added, where the options have none. Raises UserError
+    for a checkpoint that is damaged, or that captions cannot be encoded with.
+    """
+    entries = read_complete(checkpoint, path_opt, vocab)
+    model = TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
+    if images is not None:
+        scaling = measured(model.scaling, *images, images[0])
+        entries["options"].setdefault("dataset", {})["pixel_range"] = scaling.pixel_range
+    content = io.BytesIO()
+    torch.save({name: entries[name] for name in ("model", "options", "vocabulary")}, content)
+    write_content(store, content.getvalue())
+
+
+def write_content(store: Store, content: bytes) -> None:
+    """Keeps the content of a checkpoint."""
+    blob = pa.array([content], pa.large_binary())
+    store.put(TABLE, pa.table({"key": ["model"], "content": blob}), on="key")
+
+
+def read_model(store: Store, device: str | torch.device) -> TrainedModel:
+    """The model of an archive; UserError where it is missing or damaged."""
+    place = f"{store.address} ({TABLE})"
+    with store.told():
+        content = store.rows(TABLE)["content"][0].as_buffer().to_pybytes()
+    return TrainedModel.of(read_checkpoint(place, content), place, choose_device(str(device)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
-from galr.search.rows import ImageFile
-from galr.search.store import Floats, Manifest, Store, cells, vectors_of
+from galr.images.places import ImageFile
+from galr.search.schema import Floats, Manifest, vectors_of
+from galr.search.store import Store, cells, quoted
 
 BLOCK = 1 << 14  # vectors that are compared at a time
 ROWS_KEPT = 20_000  # in memory
@@ -45,7 +45,7 @@ class Images(Sequence[ImageFile]):
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self.store, self.kind = store, manifest.kind
         self.table = store.table("images", manifest.versions["images"])
-        self._rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._rows: dict[int, dict[str, Any]] = {}
         with store.told():
             ids = self.table.search().select(["_rowid"]).to_arrow()["_rowid"]
         self._ids = np.sort(ids.to_numpy().astype(np.int64))
@@ -71,23 +71,23 @@ class Images(Sequence[ImageFile]):
 
     def rows(self, numbers: Sequence[int] | Numbers) -> list[dict[str, Any]]:
         """The ``columns`` of images."""
-        wanting = [int(number) for number in numbers if int(number) not in self._rows]
+        if len(self._rows) > ROWS_KEPT:
+            self._rows = {}
+        kept = self._rows
+        wanting = [int(number) for number in numbers if int(number) not in kept]
         if wanting:
             found = self._taken(wanting, self.columns)
             # Python has no times of nanoseconds
             place = found.schema.get_field_index("time")
             found = found.set_column(place, "time", found["time"].cast(pa.int64()))
-            self._rows.update(zip(wanting, found.to_pylist(), strict=True))
-        rows = [self._rows[int(number)] for number in numbers]
-        while len(self._rows) > max(ROWS_KEPT, len(numbers)):
-            self._rows.popitem(last=False)
-        return rows
+            kept.update(zip(wanting, found.to_pylist(), strict=True))
+        return [kept[int(number)] for number in numbers]
 
     def number_of(self, name: str) -> int:
         """The number of the image of that name; UserError where there is none."""
-        quoted = name.replace("'", "''")
         with self.store.told():
-            found = self.table.search().where(f"name = '{quoted}'").select(["_rowid"]).to_arrow()
+            search = self.table.search().where(f"name = {quoted(name)}").select(["_rowid"])
+            found = search.to_arrow()
         if not len(found):
             raise UserError(name, "is not in the archive", "names are relative to its folder")
         return int(self._numbers(found["_rowid"])[0])
@@ -117,10 +117,8 @@ class Images(Sequence[ImageFile]):
 
     def admitted(self, where: str | None) -> int:
         """How many images meet a condition."""
-        if where is None:
-            return len(self)
         with self.store.told():
-            return int(self.table.count_rows(where))
+            return len(self) if where is None else int(self.table.count_rows(where))
 
     def nearest(self, queries: Floats, k: int, where: str | None = None) -> Near:
         """The k images of largest cosine with each of queries (Q, D), of length 1.
@@ -152,16 +150,14 @@ class Images(Sequence[ImageFile]):
     def _search(self, query: Floats, k: int, where: str | None, *, exact: bool) -> Near:
         search = self.table.search(query).distance_type("cosine").limit(k)
         search = search.select(["_rowid", "vector", "_distance"])
-        if where is not None:
-            search = search.where(where, prefilter=True)
+        search = search if where is None else search.where(where, prefilter=True)
         if exact:
             search = search.bypass_vector_index()
         elif self.kind == "hnsw":
-            breadth = max(GRAPH_BREADTH, CANDIDATES * k)
-            search = search.nprobes(LEAST_CELLS).ef(breadth).refine_factor(CANDIDATES)
+            search = search.nprobes(LEAST_CELLS).ef(max(GRAPH_BREADTH, CANDIDATES * k))
         else:
-            probed = max(LEAST_CELLS, round(cells(len(self)) * CELLS_SHARE))
-            search = search.nprobes(probed).refine_factor(CANDIDATES)
+            search = search.nprobes(max(LEAST_CELLS, round(cells(len(self)) * CELLS_SHARE)))
+        search = search if exact else search.refine_factor(CANDIDATES)
         with self.store.told():
             rows = search.to_arrow()
         numbers, scores = self._numbers(rows["_rowid"]), vectors_of(rows["vector"]) @ query

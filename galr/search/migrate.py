@@ -8,14 +8,15 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pyarrow as pa
 
 from galr.common.arrays import DAMAGED_ARRAYS
 from galr.common.errors import UserError
-from galr.search.kept_model import write_content
-from galr.search.rows import table_of
-from galr.search.store import OLD_MANIFEST, Manifest, Store, vectors_column
-from galr.search.tiles import SCENES, place_of
+from galr.scenes.scene import Window
+from galr.scenes.tiles import SceneFacts, Tile
+from galr.search.encoder import write_content
+from galr.search.schema import Manifest, captions_table, table_of
+from galr.search.store import OLD_MANIFEST, Store
+from galr.search.tiles import place_of, scenes_table
 
 ROWS = 1 << 14
 REMEDY = "build an archive anew with python -m galr.search index"
@@ -34,7 +35,7 @@ def migrate(old: str | Path, new: str | Path) -> int:
         raise UserError(new, "is an archive already", "name another folder")
     try:
         return _migrated(folder, store)
-    except (*DAMAGED_ARRAYS, AttributeError, TypeError, RuntimeError):
+    except DAMAGED_ARRAYS:
         raise UserError(folder, "is damaged or unfinished", REMEDY) from None
 
 
@@ -48,50 +49,46 @@ def _migrated(old: Path, store: Store) -> int:
         **{key: told[key] for key in ("folder", "checkpoint", "local", "kind", "tiles")},
         unreadable=tuple(told["unreadable"]),
     )
+    versions = {}
     places: list[dict[str, Any]] | None = None
     if manifest.tiles is not None:
-        with np.load(old / names["images"].replace("images-", "tiles-").replace(".h5", ".npz"),
-                     allow_pickle=False) as stored:  # fmt: skip
-            scenes = [
-                dict(zip(SCENES.names[:-1], facts, strict=True))
-                for facts in json.loads(stored["scenes"].tobytes())
-            ]
-            places = [
-                place_of(scenes[scene]["name"], window, footprint, None)
-                for scene, window, footprint in zip(
-                    stored["scene"], stored["windows"].tolist(), stored["footprints"], strict=True
-                )
-            ]
-        store.put("scenes", pa.Table.from_pylist(scenes, schema=SCENES))
+        file = names["images"].replace("images-", "tiles-").replace(".h5", ".npz")
+        scenes, places = _tiles(old / file)
+        store.put("scenes", scenes_table(scenes))
+        versions["scenes"] = store.table("scenes").version
     write_content(store, (old / "model.pth").read_bytes())
-    with h5py.File(old / names["images"], "r") as file:
-        total = len(file["names"])
-        if total != len(file["embeddings"]) or (places is not None and total != len(places)):
+    with h5py.File(old / names["images"], "r") as images:
+        vectors = images["embeddings"]
+        total = len(vectors)
+        if total != len(images["names"]) or (places is not None and total != len(places)):
             raise ValueError("each image must have an embedding")
         for start in range(0, total, ROWS):
             part = slice(start, start + ROWS)
+            own = [images[key][part].tolist() for key in ("names", "sizes", "modified")]
+            where = [{}] * len(own[0]) if places is None else places[part]
             columns = [
                 {"name": name.decode(), "size": size, "time": time, **place}
-                for name, size, time, place in zip(
-                    file["names"][part], file["sizes"][part].tolist(),
-                    file["modified"][part].tolist(),
-                    [{}] * ROWS if places is None else places[part],
-                    strict=False,
-                )
-            ]  # fmt: skip
-            vectors = np.asarray(file["embeddings"][part], np.float32)
-            store.put("images", table_of(columns, vectors, tiles=manifest.tiles is not None))
-    versions = {}
+                for name, size, time, place in zip(*own, where, strict=True)
+            ]
+            rows = table_of(columns, vectors[part].astype(np.float32), tiles=places is not None)
+            store.put("images", rows)
     if "captions" in names:
         with h5py.File(old / names["captions"], "r") as file:
-            texts = pa.array(file["captions"].asstr()[:].tolist())
-            vectors = np.asarray(file["embeddings"][()], np.float32)
-        rows = pa.table({"text": texts, "vector": vectors_column(vectors)})
-        versions["captions"] = store.replace("captions", rows)
-    if manifest.tiles is not None:
-        versions["scenes"] = store.table("scenes").version
+            texts = file["captions"].asstr()[:].tolist()
+            table = captions_table(texts, np.asarray(file["embeddings"][()], np.float32))
+        versions["captions"] = store.replace("captions", table)
     store.tidy()
     store.index(manifest.kind)
     store.begin(manifest)
     store.publish(versions=versions)
     return total
+
+
+def _tiles(path: Path) -> tuple[dict[str, SceneFacts], list[dict[str, Any]]]:
+    """The scenes by name, and the columns of each tile."""
+    with np.load(path, allow_pickle=False) as file:
+        scenes = {name: SceneFacts(*facts) for name, *facts in json.loads(file["scenes"].tobytes())}
+        names = [list(scenes)[scene] for scene in file["scene"]]
+        corners = [None if np.isnan(own).any() else own for own in file["footprints"]]
+        windows = [Window(*window) for window in file["windows"].tolist()]
+    return scenes, [place_of(Tile(*one), None) for one in zip(names, windows, corners, strict=True)]

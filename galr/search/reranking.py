@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import io
 from dataclasses import replace
 from functools import cached_property
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from galr.evaluation.reranking import method_settings
 from galr.metrics.similarities import FeatureProduct
 from galr.search.encoder import Model, comparison_of, rerank_options
 from galr.search.images import Images, Numbers
-from galr.search.store import Floats, Manifest, Store
+from galr.search.schema import Floats, Manifest
+from galr.search.store import Store
 from postprocessing.banks import Bank
 from postprocessing.explain import explain
 from postprocessing.methods import METHODS, order_by
@@ -32,7 +34,6 @@ USABLE = tuple(
 )
 SAME = 1 - 1e-6  # cosine similarity of two sentences with the same words
 TABLE = "statistics"
-TYPES = {"float32": np.float32, "float64": np.float64, "bool": np.bool_}
 
 
 class Why(NamedTuple):
@@ -53,12 +54,12 @@ class Corrected(NamedTuple):
     was: int
 
 
-class Reranked(NamedTuple):
-    """An image, its similarity with the query, and what decided its place."""
+class Hit(NamedTuple):
+    """An image that was found, its similarity with the query, and what decided its place."""
 
     number: int
-    similarity: float
-    why: Why | Corrected
+    score: float
+    why: Why | Corrected | None = None
 
 
 class Reranking:
@@ -69,15 +70,14 @@ class Reranking:
     ) -> None:
         """Raises UserError where there are no captions."""
         if not len(references):
-            raise UserError(
-                store.address,
-                "has no captions, which re-ranking needs",
-                "add some: run the index command again with --captions FILE",
-            )
-        self.store, self.manifest, self.images = store, manifest, images
-        self.model, self.references = model, references
+            what = "has no captions, which re-ranking needs"
+            remedy = "add some: run the index command again with --captions FILE"
+            raise UserError(store.address, what, remedy)
+        self.store, self.images, self.model, self.references = store, images, model, references
+        versions = manifest.versions
+        self._stamp = f"images {versions['images']} captions {versions.get('captions')}"
 
-    def multivariate(self, query: Floats, nearest: Numbers, method: str) -> list[Reranked]:
+    def multivariate(self, query: Floats, nearest: Numbers, method: str) -> list[Hit]:
         """The images ``nearest`` to a sentence's embedding (D,), in the order of the paper's score.
 
         ``method``: the whole score, or one of its terms. An image's list, which saliency and
@@ -91,27 +91,24 @@ class Reranking:
         lists = self._with(np.concatenate([others, query[None]]), self.images.vectors(nearest))[:]
         settings = method_settings(rerank_options(self.model), method)
         weighted = replace(settings.weighted(), k=len(nearest), ties="stable")
-        return [
-            Reranked(
-                int(nearest[one.candidate]),
-                one.similarity,
-                Why(one.score, one.saliency, one.rank, one.reverse, one.was, one.own_place),
-            )
-            for one in explain(lists, len(others), weighted)
-        ]
+        found = []
+        for one in explain(lists, len(others), weighted):
+            why = Why(*(getattr(one, name) for name in Why._fields))
+            found.append(Hit(int(nearest[one.candidate]), one.similarity, why))
+        return found
 
-    def corrected(self, query: Floats, k: int, method: str) -> list[Reranked]:
+    def corrected(self, query: Floats, k: int, method: str) -> list[Hit]:
         """The k best images for a sentence's embedding (D,) by a method that corrects similarities.
 
         The references are the bank. What the method reads of it is computed for all images with the
         first query, and kept in the archive. Raises UserError for a method that reads other
         queries, or a bank of images.
         """
-        if method not in METHODS:
-            raise UserError("--rerank", f"unknown method {method!r}", f"use {', '.join(USABLE)}")
         if method not in USABLE:
-            read = "other queries" if METHODS[method].transductive else "a bank of images"
-            what = f"{method} needs {read}, but a search has one query and a bank of captions"
+            what = f"unknown method {method!r}"
+            if method in METHODS:
+                read = "other queries" if METHODS[method].transductive else "a bank of images"
+                what = f"{method} needs {read}, but a search has one query and a bank of captions"
             raise UserError("--rerank", what, f"use {', '.join(USABLE)}")
         vectors = self.images.all_vectors
         settings = method_settings(rerank_options(self.model), method)
@@ -120,16 +117,12 @@ class Reranking:
         order = order_by(similarity, settings, bank, cache=self.statistics)
         if set(self.statistics) - before:
             self._keep(self.statistics)
-        numbers, scores = (part[0].tolist() for part in order.best(k))
         plain = similarity[:][0].numpy().astype(np.float64)
-        return [
-            Reranked(
-                number,
-                float(plain[number]),
-                Corrected(score, 1 + int((plain > plain[number]).sum())),
-            )
-            for number, score in zip(numbers, scores, strict=True)
-        ]
+        found = []
+        for number, score in zip(*(part[0].tolist() for part in order.best(k)), strict=True):
+            was = 1 + int((plain > plain[number]).sum())
+            found.append(Hit(number, float(plain[number]), Corrected(score, was)))
+        return found
 
     def _with(self, texts: Floats, images: Floats) -> FeatureProduct:
         """Similarities (C, I) of sentences' embeddings (C, D) with images' (I, D)."""
@@ -138,28 +131,16 @@ class Reranking:
     @cached_property
     def statistics(self) -> dict[str, Tensor]:
         """What methods have read of the bank so far, by name; each (I,)."""
-        with contextlib.suppress(UserError, KeyError), self.store.told():
-            rows = self.store.table(TABLE).search().to_arrow().to_pylist()
-            read = {
-                row["name"]: np.frombuffer(row["data"], TYPES[row["type"]]).copy()
-                for row in rows
-                if row["of"] == self._stamp()
-            }
-            size = (len(self.images),)
-            return {name: torch.from_numpy(one) for name, one in read.items() if one.shape == size}
+        with contextlib.suppress(UserError, KeyError, IndexError, RuntimeError, UnpicklingError):
+            row = self.store.rows(TABLE).to_pylist()[0]
+            if row["of"] == self._stamp:
+                read: dict[str, Tensor] = torch.load(io.BytesIO(row["data"]), weights_only=True)
+                return read
         return {}  # they are made again
 
-    def _keep(self, statistics: Mapping[str, Tensor]) -> None:
-        arrays = {name: values.numpy() for name, values in statistics.items()}
-        columns = {
-            "name": pa.array(list(arrays)),
-            "of": pa.array([self._stamp()] * len(arrays)),
-            "type": pa.array([str(values.dtype) for values in arrays.values()]),
-            "data": pa.array([values.tobytes() for values in arrays.values()], pa.large_binary()),
-        }
+    def _keep(self, statistics: dict[str, Tensor]) -> None:
+        content = io.BytesIO()
+        torch.save(statistics, content)
+        blob = pa.array([content.getvalue()], pa.large_binary())
         with contextlib.suppress(UserError):  # an archive that may not be written to goes without
-            self.store.replace(TABLE, pa.table(columns))
-
-    def _stamp(self) -> str:
-        versions = self.manifest.versions
-        return f"images {versions['images']} captions {versions.get('captions')}"
+            self.store.replace(TABLE, pa.table({"of": [self._stamp], "data": blob}))

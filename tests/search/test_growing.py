@@ -17,10 +17,10 @@ from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.search import Archive
+from galr.search import Archive, store
 from galr.search.__main__ import main
 from galr.search.build import build_archive
-from galr.search.rows import table_of
+from galr.search.schema import table_of
 from galr.search.store import Store
 from tests.tiny import ROOT
 
@@ -88,6 +88,31 @@ def test_odd_columns_are_one_line(content, what, grown, index, tmp_path, capsys)
     status, _, err = run(capsys, *index, grown, "--columns", tmp_path / "odd.csv")
     assert (status, err.count("\n")) == (2, 1), err
     assert f"odd.csv: {what}" in err
+
+
+def test_columns_of_a_large_archive_are_indexed(grown, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "INDEXED_ROWS", 6)
+    rows = ["name,month,place", "test_0.png,6,north", "test_1.png,7,", "more/test_5.png,2,south"]
+    (tmp_path / "months.csv").write_text("\n".join(rows))
+    build_archive(*index[2:5:2], grown, columns=tmp_path / "months.csv")
+    archive = Archive.open(grown)
+    table = archive.files.table
+    indexed = {one.columns[0] for one in table.list_indices()}
+    assert indexed == {*archive.files.columns} >= {"month", "place", "class", "objects", "name"}
+    for where, names in {
+        "month >= 6 AND (place IS NULL OR place = 'north')": {"test_0.png", "test_1.png"},
+        "class = 'more'": {"more/test_5.png"},
+        "array_has(objects, 'plane')": set(),
+        "name LIKE 'more%' OR month IN (7)": {"test_1.png", "more/test_5.png"},
+    }.items():
+        assert {match.name for match in archive.query("a square", where=where)} == names
+    plan = table.search().where("month = 6").explain_plan()
+    assert "ScalarIndexQuery" in plan
+    # rows that come later are found before the index is extended, and columns that change
+    (tmp_path / "months.csv").write_text("name,month\ntest_2.png,6\ntest_0.png,1\n")
+    build_archive(*index[2:5:2], grown, columns=tmp_path / "months.csv")
+    found = Archive.open(grown).query("a square", where="month = 6")
+    assert {match.name for match in found} == {"test_2.png"}
 
 
 def test_rows_tell_of_their_images(learned, test_images, tmp_path):

@@ -29,10 +29,10 @@ def many(learned, tmp_path):
 def test_an_archive_of_two_nodes_is_that_of_one_process_though_a_node_is_lost(
     learned, many, tmp_path, two_nodes
 ):
-    from galr.search.on_ray import encode_on_ray
+    from galr.search.rows import Encoding
 
     def engine(work, batches):
-        for number, encoded in enumerate(encode_on_ray(work, batches)):
+        for number, encoded in enumerate(Encoding.run_on_ray(work, batches)):
             if number == 4:
                 two_nodes()
             yield encoded

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from galr.common import cli
+from galr.scenes.tiles import Tiling
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
-from galr.search.store import Tiling
 
 rasterio = pytest.importorskip("rasterio")
 

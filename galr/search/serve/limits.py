@@ -1,23 +1,19 @@
-"""What a request may ask for, and how much of the machine it may take."""
+"""What a request may ask of an archive."""
 
 from __future__ import annotations
 
-import asyncio
 from argparse import ArgumentTypeError
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from galr.search.tile_arguments import Box, box
+from galr.scenes.arguments import Box, box
+from galr.serving import limits as serving
+from galr.serving.limits import Refused
 
-PATIENCE = 4  # times the limit of a body
-HEADER_BYTES = 16 << 10
 
-
-class Limits(NamedTuple):
+@dataclass(frozen=True)
+class Limits(serving.Limits):
     """More than this is refused."""
 
     sentence: int = 1_000  # letters
@@ -26,22 +22,6 @@ class Limits(NamedTuple):
     upload_pixels: int = 25_000_000
     results: int = 100
     batch: int = 32  # searches whose sentences and images are encoded together
-    seconds: float = 30.0  # to wait and to work
-    head_seconds: float = 30.0  # to send the head of a request
-    body_seconds: float = 30.0  # to send the rest of it
-    held_bytes: int = 256 << 20  # of bodies that have come, of all requests together
-    connections: int = 2000  # of a process: with more, the slowest senders give way; twice: 503
-
-
-class Refused(Exception):
-    """A request that is answered by ``status`` and one line, which holds nothing of the server.
-
-    ``later``: after how many seconds it may be worth another try.
-    """
-
-    def __init__(self, status: int, line: str, later: int | None = None) -> None:
-        super().__init__(line)
-        self.status, self.line, self.later = status, line, later
 
 
 class Question(BaseModel):
@@ -58,20 +38,23 @@ class Question(BaseModel):
     bbox: str = Field(default="", max_length=120)  # W,S,E,N in degrees, of an archive of tiles
 
     @classmethod
-    def from_json(cls, body: bytes, limits: Limits) -> Question:
-        """Raises Refused for what is no question."""
+    def of(cls, given: bytes | dict[str, str], limits: Limits) -> Question:
+        """From JSON, or from the parameters of an address; raises Refused for what is none."""
         try:
-            return cls.model_validate_json(body, strict=True)._within(limits)
+            if isinstance(given, bytes):
+                question = cls.model_validate_json(given, strict=True)
+            else:
+                question = cls.model_validate_strings(given)
         except ValidationError as error:
-            raise _malformed(error) from None
-
-    @classmethod
-    def from_address(cls, parameters: dict[str, str], limits: Limits) -> Question:
-        """The same from the parameters of an address, where an image is the body."""
-        try:
-            return cls.model_validate_strings(parameters)._within(limits)
-        except ValidationError as error:
-            raise _malformed(error) from None
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = "".join(f"{part}: " for part in first["loc"])[:40]
+            raise Refused(422, f"Invalid query: {place}{first['msg'][:160]}.") from None
+        if len(question.text) > limits.sentence:
+            what = f"The sentence has {len(question.text):,} characters"
+            raise Refused(413, f"{what}; the limit is {limits.sentence:,}.")
+        if question.k > limits.results:
+            raise Refused(422, f"At most {limits.results} results can be asked for.")
+        return question
 
     @property
     def sentence(self) -> str | None:
@@ -86,66 +69,3 @@ class Question(BaseModel):
             return box(self.bbox) if self.bbox.strip() else None
         except ArgumentTypeError:
             raise Refused(422, "A box must be west,south,east,north in degrees.") from None
-
-    def _within(self, limits: Limits) -> Question:
-        if len(self.text) > limits.sentence:
-            what = f"The sentence has {len(self.text):,} characters"
-            raise Refused(413, f"{what}; the limit is {limits.sentence:,}.")
-        if self.k > limits.results:
-            raise Refused(422, f"At most {limits.results} results can be asked for.")
-        return self
-
-
-class Bodies:
-    """Reads the bodies of requests, and holds no more of them than the limits allow."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits, self._held = limits, 0
-
-    @asynccontextmanager
-    async def of(self, request: Request, most: int) -> AsyncIterator[bytes]:
-        """The body of a request, as long as it is needed.
-
-        Refused where it is longer than ``most`` bytes (413), comes too slowly (408), or too much of
-        other requests is held (503). Of a longer one some more is read and dropped, since many a
-        sender listens only when it has sent all.
-        """
-        body = bytearray()
-        try:
-            await asyncio.wait_for(self._read(request, most, body), self.limits.body_seconds)
-            yield bytes(body)
-        except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
-            raise Refused(408, "The request came too slowly.") from None
-        finally:
-            self._held -= len(body)
-
-    async def _read(self, request: Request, most: int, body: bytearray) -> None:
-        too_large = Refused(413, f"The request is too large: the limit is {shown_bytes(most)}.")
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and (len(declared) > 15 or int(declared) > PATIENCE * most):
-            raise too_large
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > PATIENCE * most:
-                break
-            if size > most:
-                continue
-            if self._held + len(chunk) > self.limits.held_bytes:
-                raise Refused(503, "Too many images at once: try again in a moment.", 1)
-            self._held += len(chunk)
-            body += chunk
-        if size > most:
-            raise too_large
-
-
-def shown_bytes(count: int) -> str:
-    """16777216 -> 16 MB."""
-    return f"{count >> 20} MB" if count >= 1 << 20 else f"{count >> 10} KB"
-
-
-def _malformed(error: ValidationError) -> Refused:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])[:40]
-    what = str(first["msg"])[:160]
-    return Refused(422, f"Invalid query: {place + ': ' if place else ''}{what}.")

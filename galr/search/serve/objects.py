@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from galr.common.errors import UserError
-from galr.detectors.inspect import class_name, objects_of, strongest_edges
+from galr.common.hashing import file_digest
+from galr.detectors.inspect import drawing
 from galr.local_features.names import NameIndex
 from galr.local_features.store import read_store
-from galr.search.store import Manifest
-
-EDGES = 10
+from galr.search.schema import Manifest
 
 
 class Objects:
@@ -21,31 +19,12 @@ class Objects:
     def __init__(self, path: str | Path, manifest: Manifest) -> None:
         """Raises UserError for another store than the archive's."""
         self._store = read_store(path)
-        if manifest.local != hashlib.sha256(Path(path).read_bytes()).hexdigest():
+        if manifest.local != file_digest(path):
             what = "is not the store that the archive was built with"
             raise UserError(path, what, "name that one, or omit --local")
         self._index = NameIndex(self._store.names)
 
     def of(self, name: str) -> dict[str, Any] | None:
-        """Boxes as shares of the image (left, top, width, height) and the strongest edges.
-
-        None for an image that the store does not hold.
-        """
+        """``drawing`` of an image; None for one that the store does not hold."""
         rows = self._index.rows(name)
-        if len(rows) != 1:
-            return None
-        found = objects_of(self._store, rows[0])
-        edges = strongest_edges(
-            self._store.features.adjacency[rows[0]][: len(found), : len(found)], EDGES
-        )
-        return {
-            "objects": [
-                {
-                    "label": class_name(self._store, one.category),
-                    "score": one.score,
-                    "box": [*(one.centre - one.size / 2).tolist(), *one.size.tolist()],
-                }
-                for one in found
-            ],
-            "edges": edges,
-        }
+        return drawing(self._store, rows[0]) if len(rows) == 1 else None

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from galr.common.errors import UserError
 from galr.images.decoding import resize_to_square
-from galr.search.archive import Archive, Asked, Match
+from galr.scenes.tiles import Tile, geojson
+from galr.search.archive import Archive, Match
+from galr.search.asked import Asked
 from galr.search.images import CONDITION
-from galr.search.serve.limits import Bodies, Limits, Question, Refused
-from galr.search.serve.metrics import Metrics
+from galr.search.serve.limits import Limits, Question
 from galr.search.serve.objects import Objects
-from galr.search.serve.pictures import Picture, Pictures, View, read_upload
-from galr.search.serve.places import collection, described, outlines, tile_of
-from galr.search.serve.turns import Turns, each
+from galr.search.serve.pictures import Pictures, read_upload
+from galr.serving.limits import Refused
+from galr.serving.metrics import Metrics
+from galr.serving.turns import Turns, each
 
 SAMPLE, EXAMPLES = 12, 3  # images and captions that are shown before the first search
+OUTLINES = 500  # scenes that are drawn at most
 VIEW_THREADS = 2
 
 Answer = dict[str, Any]
@@ -36,10 +41,9 @@ class Site:
     def __init__(
         self, archive: Archive, objects: Objects | None, limits: Limits, metrics: Metrics
     ) -> None:
-        self.archive, self.objects, self.limits = archive, objects, limits
-        self.metrics = metrics
+        self.archive, self.objects = archive, objects
+        self.limits, self.metrics = limits, metrics
         self.pictures = Pictures(archive)
-        self.bodies = Bodies(limits)
         # a batch of searches at a time, since it takes all cores; images need not wait for it
         self.searches: Turns[_Search, Answer] = Turns(
             "search", self._found, limits, metrics, most=limits.batch
@@ -56,50 +60,32 @@ class Site:
     async def search(self, question: Question, upload: bytes | None = None) -> Answer:
         """The images that a question finds; raises Refused where it cannot be answered."""
         started = time.monotonic()
-        text, image = question.sentence, None
-        if upload is not None:
-            image = await self.views.do(lambda: self._square(upload))
-        self._check(question, has_image=image is not None)
-        asked = Asked(text, image, question.like, question.weight)
+        image = None if upload is None else await self.views.do(partial(self._square, upload))
+        asked = Asked(question.sentence, image, question.like, question.weight)
+        self._check(question, asked)
         answer = await self.searches.do(_Search(question, asked))
         return {**answer, "seconds": round(time.monotonic() - started, 4)}
-
-    async def about(self) -> Answer:
-        """What the page must know of the archive."""
-        found: Answer = await self.views.do(self._about)
-        return found
-
-    async def details(self, number: int) -> Answer:
-        """An image's size, nearest captions, objects and edges; Refused as ``Pictures.get``."""
-        found: Answer = await self.views.do(lambda: self._details(number))
-        return found
-
-    async def picture(self, number: int, view: View) -> Picture:
-        """An image of the archive; Refused as ``Pictures.get``."""
-        found: Picture = await self.views.do(lambda: self.pictures.get(number, view))
-        return found
 
     def _square(self, upload: bytes) -> np.ndarray:
         encoder = self.archive.encoder
         return resize_to_square(read_upload(upload, self.limits, encoder.scaling), encoder.side)
 
-    def _about(self) -> Answer:
+    def about(self) -> Answer:
+        """What the page must know of the archive."""
         numbers = np.unique(np.linspace(0, len(self.archive) - 1, SAMPLE).round().astype(int))
-        captions = self.archive.captions[0]
+        captions, tiles = self.archive.captions[0], self.archive.tiles
         short = [text for text in captions if len(text) < 60]
         step = max(1, len(short) // EXAMPLES)
+        outlines = [] if tiles is None else [facts.outline for facts in tiles.scenes.values()]
         return {
-            "images": len(self.archive),
-            "exact": self.archive.manifest.approximate is None,
-            "rerank": bool(captions),
+            "images": len(self.archive), "exact": self.archive.manifest.kind == "flat",
+            "rerank": bool(captions), "tiles": tiles is not None,
             "objects": self.archive.manifest.local is not None,  # which an image sent has not
-            "tiles": self.archive.tiles is not None,
             "columns": self.archive.files.columns,
-            "outlines": outlines(self.archive),
+            "outlines": [outline for outline in outlines if outline is not None][:OUTLINES],
             "sample": [self._image(number) for number in numbers.tolist()],
-            "examples": short[step // 2 :: step][:EXAMPLES],
-            "limits": self.limits._asdict(),
-        }
+            "examples": short[step // 2 :: step][:EXAMPLES], "limits": asdict(self.limits),
+        }  # fmt: skip
 
     def _found(self, searches: Sequence[_Search]) -> list[Answer | Exception]:
         """The answer to each search, or why there is none: one at fault harms no other."""
@@ -109,15 +95,10 @@ class Site:
             if len(searches) == 1:
                 return [error]
             return [self._found([search])[0] for search in searches]
-        return each(
-            [
-                lambda search=search, query=query: self._answer(search, query)  # type: ignore[misc]
-                for search, query in zip(searches, queries, strict=True)
-            ]
-        )
+        both = zip(searches, queries, strict=True)
+        return each([partial(self._answer, *search, query) for search, query in both])
 
-    def _answer(self, search: _Search, query: np.ndarray) -> Answer:
-        question, asked = search
+    def _answer(self, question: Question, asked: Asked, query: np.ndarray) -> Answer:
         try:
             found = self.archive.found(
                 query, asked, k=question.k, rerank=question.rerank, box=question.box,
@@ -128,48 +109,57 @@ class Site:
                 raise
             raise Refused(422, f"The condition {error.what}; {error.remedy}.") from None
         text, encoder = asked.text, self.archive.encoder
+        places = [(match.rank, match.score, match.tile) for match in found if match.tile]
         return {
             "results": [self._match(match) for match in found],
-            "geojson": collection(found, text or ""),
+            "geojson": geojson(places, text or "") if places else None,
             "unknown": encoder.unknown_words(text or "")[:20],
             "understood": text is None or encoder.knows_a_word(text),
         }
 
-    def _details(self, number: int) -> Answer:
+    def details(self, number: int) -> Answer:
+        """An image's size, nearest captions, objects and edges; Refused as ``Pictures.get``."""
         picture = self.pictures.get(number, "large")
-        name = self.archive.files[number].name
         captions = self.archive.closest_captions(number) if self.archive.captions[0] else []
         return {
-            **self._image(number),
-            "width": picture.width,
-            "height": picture.height,
+            **self._image(number), "width": picture.width, "height": picture.height,
             "captions": [{"text": text, "score": score} for text, score in captions],
-            "scene": None if self.objects is None else self.objects.of(name),
-        }
+            "scene": self.objects and self.objects.of(self.archive.files[number].name),
+        }  # fmt: skip
 
-    def _check(self, question: Question, *, has_image: bool) -> None:
-        if question.like is not None and question.like >= len(self.archive):
+    def _check(self, question: Question, asked: Asked) -> None:
+        text, image, like, _ = asked
+        if like is not None and like >= len(self.archive):
             raise Refused(404, "There is no image of that number.")
-        if question.like is not None and has_image:
-            raise Refused(422, "Search by one image at a time.")
-        if question.sentence is None and question.like is None and not has_image:
-            raise Refused(422, "Write a sentence or choose an image.")
-        if question.rerank and (has_image or question.like is not None):
-            raise Refused(422, "Re-ranking works for sentence queries only.")
-        if question.box is not None and (question.rerank or self.archive.tiles is None):
-            raise Refused(422, "A box needs an archive of scene tiles, without re-ranking.")
-        if question.rerank and not self.archive.captions[0]:
-            raise Refused(422, "This archive has no captions, which re-ranking needs.")
+        tiles, captions = self.archive.tiles is not None, bool(self.archive.captions[0])
+        for is_wrong, line in (
+            (like is not None and image is not None, "Search by one image at a time."),
+            (text is None and like is None and image is None,
+             "Write a sentence or choose an image."),
+            (question.rerank and not asked.is_text, "Re-ranking works for sentence queries only."),
+            (question.box is not None and (question.rerank or not tiles),
+             "A box needs an archive of scene tiles, without re-ranking."),
+            (question.rerank and not captions,
+             "This archive has no captions, which re-ranking needs."),
+        ):  # fmt: skip
+            if is_wrong:
+                raise Refused(422, line)
 
-    def _match(self, match: Match) -> dict[str, Any]:
+    def _match(self, match: Match) -> Answer:
+        image = self._image(match.number, match.tile)
         why = None if match.why is None else match.why._asdict()
-        image = self._image(match.number)
-        if match.tile is not None:
-            image["tile"] = described(self.archive, match.tile)
         return {"rank": match.rank, "score": match.score, "why": why, **image}
 
-    def _image(self, number: int) -> dict[str, Any]:
+    def _image(self, number: int, tile: Tile | None = None) -> Answer:
+        name, tiles = self.archive.files[number].name, self.archive.tiles
+        shown = None
+        if tiles is not None:
+            tile = tile or tiles.of(number)
+            facts, corners = tiles.scenes[tile.scene], tile.footprint
+            shown = {
+                "scene": tile.scene, "size": [facts.width, facts.height],
+                "window": list(tile.window), "merged": tile.merged,
+                "footprint": None if corners is None else corners.tolist(),
+            }  # fmt: skip
         there = self.pictures.is_there(number)
-        name = self.archive.files[number].name
-        tile = tile_of(self.archive, number)
-        return {"number": number, "name": name, "there": there, "tile": tile}
+        return {"number": number, "name": name, "there": there, "tile": shown}

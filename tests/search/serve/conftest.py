@@ -20,9 +20,8 @@ from galr.options import load_options
 from galr.search.archive import Archive
 from galr.search.build import build_archive
 from galr.search.serve.app import create_app
-from galr.search.serve.listening import listen
 from galr.search.serve.objects import Objects
-from galr.search.serve.server import server_of
+from galr.serving.server import Server, config_of, listen
 from tests.tiny import make_data
 
 LEVELS = ("uvicorn", "galr.trained_model", "galr.search.serve.access")
@@ -43,7 +42,7 @@ def served_by(archive, **options):
     """The address of a real server in a thread, and the server."""
     app = create_app(archive, **options)
     with listen("127.0.0.1", 0) as listening:
-        server = server_of(app)
+        server = Server(config_of(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started and thread.is_alive():

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from galr.images.places import ImagePlace
 from galr.search.archive import Archive
 from tests.search.serve.conftest import encoded, picture, serving
 
@@ -257,8 +258,8 @@ def test_an_image_that_has_gone_has_a_place(browser, local_archive, tmp_path):
     path, _ = local_archive
     archive = Archive.open(path)
     folder = tmp_path / "scenes"
-    shutil.copytree(archive.folder, folder)
-    archive.folder = folder
+    shutil.copytree(archive.place.folder, folder)
+    archive.place = ImagePlace(folder)
     (folder / archive.files[1].name).unlink()
     (folder / archive.files[2].name).write_bytes(b"damaged")
     with serving(archive) as address, browser.new_context() as context:

@@ -8,8 +8,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from galr.common.errors import UserError
+from galr.images.places import ImageFile
 from galr.search.archive import Archive
-from galr.search.rows import ImageFile
 from galr.search.serve.objects import Objects
 from tests.search.serve.conftest import client_of, picture
 from tests.search.serve.test_serve_search import refused

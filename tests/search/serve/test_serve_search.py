@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galr.search.serve.guard import Hosts
 from galr.search.serve.limits import Limits
+from galr.serving.guard import Hosts
 from tests.search.serve.conftest import client_of, encoded, picture
 
 JSON = {"content-type": "application/json"}

@@ -9,11 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from galr.search.serve.limits import Limits, Refused
-from galr.search.serve.metrics import Metrics
+from galr.serving.limits import Limits, Refused
+from galr.serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +36,14 @@ class Turns(Generic[Task, Result]):
     """
 
     def __init__(
-        self,
-        name: str,
-        work: Callable[[Sequence[Task]], Sequence[Result | Exception]],
-        limits: Limits,
-        metrics: Metrics,
-        *,
-        threads: int = 1,
-        most: int = 1,
-    ) -> None:
+        self, name: str, work: Callable[[Sequence[Task]], Sequence[Result | Exception]],
+        limits: Limits, metrics: Metrics, *, threads: int = 1, most: int = 1,
+    ) -> None:  # fmt: skip
         self.name, self.limits = name, limits
         self._work, self._metrics, self._threads, self._most = work, metrics, threads, most
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._waiting: deque[_Waiting[Task, Result]] = deque()
-        self._running: dict[asyncio.Future[Sequence[Result | Exception]], float] = {}
+        self._running: dict[asyncio.Task[None], float] = {}  # and since when
         self._seconds_a_batch = 0.0  # of the latest ones
 
     async def do(self, task: Task) -> Result:
@@ -59,7 +52,8 @@ class Turns(Generic[Task, Result]):
         A task that has begun cannot be stopped: it keeps its thread, and the following ones wait.
         One that nobody waits for any longer is not begun.
         """
-        expected = self.expected_seconds()
+        batches = len(self._running) + math.ceil((len(self._waiting) + 1) / self._most)
+        expected = batches * self._seconds_a_batch / self._threads if batches > 1 else 0.0
         if expected > self.limits.seconds:
             later = math.ceil(expected - self.limits.seconds)
             raise Refused(503, "Too many searches at once: try again in a moment.", later)
@@ -71,11 +65,6 @@ class Turns(Generic[Task, Result]):
         except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
             logger.warning("%s: not finished within %g seconds", self.name, self.limits.seconds)
             raise Refused(503, "This took too long: try again in a moment.", 1) from None
-
-    def expected_seconds(self) -> float:
-        """When a task that came now would be done; 0 where none is ahead of it."""
-        batches = len(self._running) + math.ceil((len(self._waiting) + 1) / self._most)
-        return batches * self._seconds_a_batch / self._threads if batches > 1 else 0.0
 
     def waiting(self) -> int:
         """How many tasks wait for their turn."""
@@ -91,46 +80,47 @@ class Turns(Generic[Task, Result]):
         for waiting in self._waiting:
             waiting.answer.cancel()
         self._waiting.clear()
-        for running in list(self._running):
+        for running in self._running:
             running.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self) -> None:
         while self._waiting and len(self._running) < self._threads:
             batch: list[_Waiting[Task, Result]] = []
-            now = time.monotonic()
             while self._waiting and len(batch) < self._most:
-                first = self._waiting.popleft()
-                if not first.answer.done():
+                if not (first := self._waiting.popleft()).answer.done():
                     batch.append(first)
-                    self._metrics.turn(self.name, now - first.since, len(self._waiting))
-            if not batch:
-                return
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._pool, self._work, [one.task for one in batch])
-            self._running[running] = now
-            running.add_done_callback(partial(self._ended, batch))
+            if batch:
+                self._running[asyncio.ensure_future(self._answer(batch))] = time.monotonic()
 
-    def _ended(
-        self,
-        batch: Sequence[_Waiting[Task, Result]],
-        done: asyncio.Future[Sequence[Result | Exception]],
-    ) -> None:
-        seconds = time.monotonic() - self._running.pop(done)
-        self._metrics.batch(self.name, len(batch), seconds)
+    async def _answer(self, batch: Sequence[_Waiting[Task, Result]]) -> None:
+        """Has a batch worked on, and begins the next one."""
+        started = time.monotonic()
+        for one in batch:
+            self._metrics.turns.labels(self.name).observe(started - one.since)
+        self._metrics.waiting.labels(self.name).set(len(self._waiting))
+        results: Sequence[Result | Exception]
+        try:
+            tasks = [one.task for one in batch]
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(self._pool, self._work, tasks)
+        except Exception as error:  # noqa: BLE001 - raised again where the tasks were asked for
+            results = [error] * len(batch)
+        seconds = time.monotonic() - started
+        self._metrics.tasks.labels(self.name).observe(len(batch))
+        self._metrics.busy.labels(self.name).inc(seconds)
         share = RECENT if self._seconds_a_batch else 1.0
         self._seconds_a_batch += share * (seconds - self._seconds_a_batch)
-        if done.cancelled():  # by close
-            return
-        failed = done.exception()
-        results = done.result() if failed is None else [failed] * len(batch)
         for one, result in zip(batch, results, strict=True):
             if one.answer.done():  # nobody waits for it any longer
                 continue
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 one.answer.set_exception(result)
             else:
                 one.answer.set_result(result)
+        current = asyncio.current_task()
+        assert current is not None
+        del self._running[current]
         self._begin()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import time
@@ -12,9 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from galr.search.serve.limits import Limits
-from galr.search.serve.logs import access, new_request
-from galr.search.serve.metrics import Metrics
+from galr.serving.limits import Limits
+from galr.serving.logs import access, new_request
+from galr.serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers for the application, or refuses."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
         if scope["type"] != "http":  # there are no web sockets
+            await self.app(scope, receive, send)
             return
         started, status, request = time.monotonic(), 500, new_request()
 
@@ -84,61 +83,45 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers["x-request-id"] = request
+                headers.update({**HEADERS, "x-request-id": request})
+                headers.setdefault("cache-control", "no-store")
                 if self.is_closing:
                     headers["connection"] = "close"
             await send(message)
 
         try:
-            refusal = self._refusal(scope["method"], Headers(scope=scope))
-            if refusal is None:
-                await self.app(scope, receive, send_guarded)
-                return
-            refused, line = refusal
-            await JSONResponse({"error": line}, refused)(scope, receive, send_guarded)
+            app = self._refusal(scope["method"], Headers(scope=scope)) or self.app
+            await app(scope, receive, send_guarded)
         except Exception:
             # told to the client by the application; raised further, it would end the connection
             logger.exception("unexpected failure")
         finally:
-            self._tell(scope, status, time.monotonic() - started, request)
+            # not the path: there is no end of them
+            route, seconds = (
+                getattr(scope.get("route"), "path", "other"),
+                time.monotonic() - started,
+            )
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.seconds.labels(route).observe(seconds)
+            fields = {"request": request, "method": scope["method"], "route": route}
+            fields.update(status=status, seconds=round(seconds, 4))
+            access.info("request", extra={"fields": fields})
 
-    def _tell(self, scope: Scope, status: int, seconds: float, request: str) -> None:
-        route = getattr(
-            scope.get("route"), "path", "other"
-        )  # not the path: there is no end of them
-        self.metrics.request(route, status, seconds)
-        fields = {
-            "request": request,
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "seconds": round(seconds, 4),
-        }
-        access.info("request", extra={"fields": fields})
-
-    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
+    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
         called = headers.getlist("host")
         if len(called) != 1 or called[0] not in self.hosts:
-            return 421, "This server does not accept that host name."
-        if method in ("GET", "HEAD"):
-            return None
-        origins = headers.getlist("origin")
+            return JSONResponse({"error": "This server does not accept that host name."}, 421)
         # a browser always names the origin of such a request; other programs need not
-        if any(not _is_own(origin, called[0]) for origin in origins):
-            return 403, "Searches of other web pages are refused."
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return 403, "Searches of other web pages are refused."
+        own = {f"{scheme}://{called[0].lower()}" for scheme in ("http", "https")}
+        if method not in ("GET", "HEAD") and (
+            not own.issuperset(origin.lower() for origin in headers.getlist("origin"))
+            or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+        ):
+            return JSONResponse({"error": "Searches of other web pages are refused."}, 403)
         return None
 
 
-def _is_own(origin: str, authority: str) -> bool:
-    return origin.lower() in (f"http://{authority.lower()}", f"https://{authority.lower()}")
-
-
 def _is_number(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False

@@ -1,0 +1,1 @@
+"""A web server that loses nothing it has accepted: connections, limits, workers, metrics, logs."""

@@ -1,0 +1,165 @@
+"""Where an archive's images come from, what is said of them, and commits that a disk has torn."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from galr.common import cli
+from galr.common.errors import UserError
+from galr.images.places import ImagePlace, read_list
+from galr.search import Archive
+from galr.search.__main__ import main
+from galr.search.build import build_archive
+from galr.search.store import Store
+
+
+class Colours:
+    """An encoder without a model."""
+
+    identity, side = "colours", 8
+
+    def encode_pixels(self, pixels):
+        return pixels.reshape(len(pixels), -1, 3).mean(axis=1) / 255 - 0.5
+
+    def encode_texts(self, texts):
+        return [
+            [0.5 if word in text else -0.5 for word in ("red", "green", "blue")] for text in texts
+        ]
+
+
+def build(images, out, **options):
+    return build_archive(images, None, out, encoder=Colours(), **options)
+
+
+def names_of(out):
+    return sorted(file.name for file in Archive.open(out, encoder=Colours()).files)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images with some noise, one of them in a folder of its own."""
+    rng = np.random.default_rng(0)
+    made = tmp_path / "images"
+    (made / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "more/d.png"):
+        Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8)).save(made / name)
+    (made / "notes.txt").write_text("no image")
+    return made
+
+
+def write_list(path, paths, column="path"):
+    pa.parquet.write_table(pa.table({column: paths}), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute", "address"])
+def test_a_list_names_the_images(folder, tmp_path, kind, capsys):
+    chosen = ["b.png", "more/d.png"]
+    given = {
+        "relative": chosen,
+        "absolute": [str(folder / name) for name in chosen],
+        "address": [(folder / name).as_uri() for name in chosen],
+    }[kind]
+    listed = write_list((folder if kind == "relative" else tmp_path) / "list.parquet", given)
+    arguments = ["index", "--images", listed, "--out", tmp_path / "a",
+                 "--encoder", f"{__name__}:Colours"]  # fmt: skip
+    assert cli.run(main, list(map(str, arguments))) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a'}: 2 images, 2 newly encoded\n"
+    assert names_of(tmp_path / "a") == chosen
+    archive = Archive.open(tmp_path / "a", encoder=Colours())
+    assert archive.image(0).size == (9, 9)
+    assert build(listed, tmp_path / "a").encoded == 0
+
+
+@pytest.mark.parametrize(
+    ("paths", "column", "what"),
+    [
+        (["a.png"], "file", "has no column 'path'"),
+        (["a.png", "a.png"], "path", "names an image twice"),
+        ([], "path", "has a row without an image"),
+        (["a.png", "/b.png"], "path", "has paths of several kinds"),
+        (["../a.png"], "path", "names images outside one folder"),
+    ],
+)
+def test_odd_lists_are_one_line(folder, paths, column, what):
+    column_of = pa.array(paths, pa.string())
+    pa.parquet.write_table(pa.table({column: column_of}), folder / "list.parquet")
+    with pytest.raises(UserError, match=what):
+        read_list(folder / "list.parquet")
+
+
+def test_a_listed_image_that_is_missing_is_told(folder, tmp_path):
+    for given in (["x.png"], [(folder / "x.png").as_uri()]):
+        listed = write_list(folder / "list.parquet", given)
+        with pytest.raises(UserError, match=r"x\.png: there is no such image file"):
+            build(listed, tmp_path / "a")
+
+
+def test_an_address_is_read_as_its_folder(folder, tmp_path):
+    built = build(folder.as_uri(), tmp_path / "remote")
+    assert built == build(folder, tmp_path / "local")
+    remote, local = (
+        Archive.open(tmp_path / each, encoder=Colours()) for each in ("remote", "local")
+    )
+    assert remote.files[:] == local.files[:]
+    assert np.array_equal(remote.embeddings, local.embeddings)
+    assert np.array_equal(np.asarray(remote.image(3)), np.asarray(local.image(3)))
+    assert build(folder.as_uri(), tmp_path / "remote").encoded == 0
+    (folder / "b.png").write_bytes(b"damaged")
+    built = build(folder.as_uri(), tmp_path / "remote")
+    assert (built.images, built.unreadable) == (3, ("b.png",))
+
+
+def test_an_address_of_nothing_is_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for address, what in (
+        ((tmp_path / "empty").as_uri(), "holds no image files"),
+        ((tmp_path / "no").as_uri(), "cannot be read"),
+        ("nosuch://bucket/images", "cannot be read"),
+    ):
+        with pytest.raises(UserError, match=what):
+            ImagePlace(address).files()
+
+
+def test_images_of_one_value_are_warned_of_once(folder, tmp_path, caplog):
+    for name in ("flat_0.png", "flat_1.png"):
+        Image.new("RGB", (9, 9), (40, 41, 42)).save(folder / name)
+    build(folder, tmp_path / "a", batch_size=1)
+    told = [one for one in caplog.messages if "nearly of one value" in one]
+    assert len(told) == 1
+    assert told[0].startswith("2 images are nearly of one value, for example flat_0.png")
+    caplog.clear()
+    build(folder, tmp_path / "a")
+    assert "nearly of one value" not in caplog.text
+
+
+def commits(out, table):
+    return sorted((out / f"{table}.lance" / "_versions").glob("*.manifest"))
+
+
+@pytest.mark.parametrize("table", ["archive", "images", "encoder", "captions"])
+@pytest.mark.parametrize("left", [0, 40])
+def test_a_torn_commit_is_taken_back(folder, tmp_path, table, left, caplog):
+    (tmp_path / "captions.txt").write_text("a red one\n")
+    out = tmp_path / "a"
+    build(folder, out, captions=tmp_path / "captions.txt")
+    if table == "encoder":
+        Store(out).put("encoder", pa.table({"key": ["model"], "content": [b"x"]}), on="key")
+    latest = max(commits(out, table), key=lambda path: path.stat().st_mtime_ns)
+    latest.write_bytes(latest.read_bytes()[:left])
+    built = build(folder, out, captions=tmp_path / "captions.txt")
+    assert built.images == 4
+    assert "a half written commit is taken back" in caplog.text
+    assert names_of(out) == ["a.png", "b.png", "c.png", "more/d.png"]
+    assert Archive.open(out, encoder=Colours()).captions[0] == ["a red one"]
+
+
+def test_a_beginning_that_failed_is_no_archive(folder, tmp_path):
+    out = tmp_path / "a"
+    (out / "archive.lance" / "data").mkdir(parents=True)  # without any commit
+    assert build(folder, out).images == 4
+    store = Store(tmp_path / "b", create=True)
+    store.database.create_table("archive", schema=pa.schema([("key", pa.string())]))
+    assert build(folder, tmp_path / "b").images == 4
