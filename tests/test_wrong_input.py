@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+import galr
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
@@ -333,8 +334,16 @@ def test_train_verifies_caches_and_local_features_first(data, caplog, capfd):
         assert said in re.sub(r"in \S+/", "", caplog.text)
     (data / "detections/train_0.txt").write_text("ship 0.8 2 2 10 10\n")
     capfd.readouterr()
+    best = data / "checkpoint/tiny/0/best.pth"
     assert run("test", data, *given, "--verify") == 2
     assert "changed since it was built" in error_of(capfd)
+    assert run("test_single", data, *given, "--verify", "--resume", best) == 2
+    assert "changed since it was built" in error_of(capfd)
+    image, model = data / DATA / "images/test_2.png", galr.load(best)
+    assert model.encode_images([image], local=data / "own.h5").shape[0] == 1
+    Image.new("RGB", (40, 40)).save(image)
+    with pytest.raises(UserError, match=r"was built for other images: 1 of 1 differ"):
+        model.encode_images([image], local=data / "own.h5")
 
 
 def test_inspect_verifies_a_store(data, capfd):

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 
@@ -58,14 +59,23 @@ def leave_interrupts_to_parent(*_: object) -> None:
 def death_of_loader(error: BaseException) -> RunError | None:
     """What to say where ``error`` is torch's report of a dead loader process.
 
-    It comes by a signal, and so in the midst of anything.
+    It comes by a signal, and so in the midst of anything, or from the socket by which a batch that
+    the process has announced is fetched.
     """
-    if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
+    told = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    if not told and not (isinstance(error, OSError | EOFError) and _fetches_a_batch(error)):
         return None
     return RunError(
         "dataset.workers",
         f"a process that loads images has died ({error})",
         "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
+    )
+
+
+def _fetches_a_batch(error: BaseException) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(
+        frame.f_globals.get("__name__") == "torch.multiprocessing.reductions" for frame, _ in frames
     )
 
 

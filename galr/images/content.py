@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -160,11 +161,17 @@ def _stamp(path: str) -> Stamp:
 
 def _read(memos: Sequence[Path]) -> dict[str, list[int]]:
     for memo in memos:
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            entries = json.loads(memo.read_text(encoding="utf-8"))
-            if isinstance(entries, dict):
+        with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
+            content = json.loads(memo.read_text(encoding="utf-8"))
+            entries = content["images"]
+            # a damaged digest would tell of images that changed
+            if isinstance(entries, dict) and content["crc32"] == _checksum(entries):
                 return {name: entry for name, entry in entries.items() if _is_entry(entry)}
     return {}
+
+
+def _checksum(entries: dict[str, list[int]]) -> int:
+    return zlib.crc32(json.dumps(entries).encode())
 
 
 def _is_entry(entry: object) -> bool:
@@ -178,5 +185,5 @@ def _is_entry(entry: object) -> bool:
 def _write(memos: Sequence[Path], entries: dict[str, list[int]]) -> None:
     for memo in memos:
         with contextlib.suppress(RunError):
-            write_text(memo, json.dumps(entries))
+            write_text(memo, json.dumps({"crc32": _checksum(entries), "images": entries}))
             return

@@ -130,7 +130,7 @@ def test_digests_are_kept_and_files_read_again_only_where_they_changed(data, mon
     monkeypatch.setattr(content, "UNSETTLED_NS", 0)
     open_images(options(data), annotations(), SIDE)
     memo = data / "image_cache" / content.MEMO
-    assert json.loads(memo.read_text()).keys() == set(NAMES)
+    assert json.loads(memo.read_text())["images"].keys() == set(NAMES)
     read = []
     monkeypatch.setattr(content, "_seen", {})
     own = content.digest_of_file
@@ -141,7 +141,11 @@ def test_digests_are_kept_and_files_read_again_only_where_they_changed(data, mon
     after = content.image_contents(data / "images", NAMES, [memo], keep=True)
     assert [Path(path).name for path in read] == ["c.tif"]
     assert (before.digests != after.digests).tolist() == [False, False, True, False]
-    assert json.loads(memo.read_text())["c.tif"][3] == after.digests[2]
+    assert json.loads(memo.read_text())["images"]["c.tif"][3] == after.digests[2]
+    memo.write_text(memo.read_text().replace(str(after.digests[2]), str(after.digests[2] - 1)))
+    monkeypatch.setattr(content, "_seen", {})
+    found = content.image_contents(data / "images", NAMES, [memo])  # of a damaged number
+    assert found.digests.tolist() == after.digests.tolist()
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a.png": [1, 2]}', b"\xff", b"[" * 99999])
@@ -333,9 +337,9 @@ def test_verify_reads_files_anew_and_not_their_kept_digests(data, monkeypatch):
     open_images(options(data), annotations(), SIDE)
     memo = data / "image_cache" / content.MEMO
     other_image(data / "images" / "c.tif")
-    entries = json.loads(memo.read_text())
+    entries = json.loads(memo.read_text())["images"]
     entries["c.tif"][2] = (data / "images" / "c.tif").stat().st_ctime_ns  # as if nothing happened
-    memo.write_text(json.dumps(entries))
+    content._write([memo], entries)
 
     with pytest.raises(UserError, match=r"other content of c\.tif"):
         verified(data)
