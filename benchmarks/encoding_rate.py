@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import galr
+from galr.image_input import square_pixels
 from galr.images.folder import list_images
-from galr.pictures import square_pixels
 
 
 def main() -> None:

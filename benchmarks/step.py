@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.plain_gru import PlainBayesianGRU
 from benchmarks.side_by_side import machine, side_by_side
-from benchmarks.text import PlainBayesianGRU
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.data.batches import Batch

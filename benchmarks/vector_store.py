@@ -353,6 +353,7 @@ def build_lance(folder: Path, kind: str) -> None:
         config = lancedb.index.HnswSq(distance_type="cosine", m=16, ef_construction=64)
     if kind != "flat":
         table.create_index("vector", config=config)
+    table.create_index("classes", config=lancedb.index.Bitmap())
 
 
 def open_lance(folder: Path, kind: str) -> tuple[Search, Together | None]:

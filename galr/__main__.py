@@ -22,14 +22,14 @@ COMMANDS = {
     "demo": ("galr.demo.__main__", "draw the demo data"),
     "local-features": ("galr.detectors.command", "DREA from the output of detectors"),
     "skipthoughts": ("galr.skipthoughts_training.__main__", "train skip-thought vectors"),
-    "warm-start": ("galr.warm_start", "pretrain the backbone on images alone"),
+    "warm-start": ("galr.warm_start.__main__", "pretrain the backbone on images alone"),
     "sweep": ("galr.sweep.__main__", "train and test over options, values and seeds"),
     "report": ("galr.report.__main__", "a page about an experiment"),
     "rerank": ("postprocessing.rerank.__main__", "re-rank a similarity matrix"),
     "compare": ("postprocessing.compare", "compare re-ranking methods"),
     "search": ("galr.search.__main__", "index, query and serve an archive of images"),
     "localise": ("galr.localise.__main__", "find a sentence in a large scene"),
-    "export": ("galr.export", "a checkpoint as a folder to share"),
+    "export": ("galr.export.__main__", "a checkpoint as a folder to share"),
 }
 
 

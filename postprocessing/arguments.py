@@ -1,4 +1,4 @@
-"""Command-line arguments that the re-ranking commands share, and the objects they stand for."""
+"""Command-line arguments shared by the re-ranking commands."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from galr.common import cli
-from galr.common.errors import UserError
-from postprocessing.banks import Bank
-from postprocessing.files import Part, read_bank, read_part
-from postprocessing.methods import METHODS, MethodSettings
-from postprocessing.multivariate import RerankSettings
-from postprocessing.task import NO_BANKS, Banks, RetrievalTask
+from postprocessing.settings import METHODS, MethodSettings, RerankSettings
 
 PROGRAM = "python -m postprocessing.rerank"
 SAVED = "what test.py --save-similarity wrote"
@@ -43,7 +38,8 @@ def add_caption_arguments(
     )  # fmt: skip
     images.add_argument(
         "--caption-to-image", metavar=metavar, nargs=nargs,
-        help="the image of each caption (C,); found beside a file of test.py --save-similarity",
+        help="index of each caption's image (C,); default: the file that test.py --save-similarity "
+        "wrote next to --similarity",
     )  # fmt: skip
 
 
@@ -52,7 +48,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     default = RerankSettings()
     parser.add_argument(
         "--k", type=cli.at_least_1, default=default.k,
-        help="candidates of a query that are re-ranked (default: %(default)s)",
+        help="candidates per query to re-rank (default: %(default)s)",
     )  # fmt: skip
     for name, what in (
         ("w-saliency", "weight of the saliency term"),
@@ -65,7 +61,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how the reverse rank is defined."""
+    """Adds the definition of the reverse rank."""
     default = RerankSettings()
     parser.add_argument(
         "--reverse", choices=("relative", "absolute"), default=default.reverse,
@@ -74,12 +70,12 @@ def add_reverse_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ties", choices=("released", "stable"), default=default.ties,
-        help="order of equal ranks with --reverse relative: that of the similarities, or that of "
-        "numpy.argsort on this processor, as in the released code (default: %(default)s)",
+        help="order of equal ranks with --reverse relative: by similarity (stable), or as "
+        "numpy.argsort on this CPU leaves it, as in the released code (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--l", type=cli.at_least_1, metavar="N",
-        help="with --reverse absolute: the term is 0 for reverse ranks beyond N",
+        help="with --reverse absolute: no reverse rank term beyond rank N",
     )  # fmt: skip
 
 
@@ -96,57 +92,39 @@ def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the parameters of the methods that correct similarities."""
     for name, kind, what in (
         ("beta", _beta, "inverse temperature of the softmax methods, 1 to 100"),
-        ("neighbours", cli.at_least_1, "csls, nnn: how many of the largest are averaged"),
-        ("alpha", not_negative, "nnn: weight of what is subtracted"),
-        ("activation", cli.at_least_1, "qb_norm: best candidates of a bank query that are hubs"),
+        ("neighbours", cli.at_least_1, "csls, nnn: number of largest similarities to average"),
+        ("alpha", not_negative, "nnn: weight of the subtracted mean"),
+        ("activation", cli.at_least_1, "qb_norm: a bank query's best N candidates count as hubs"),
     ):
         _add_number(parser, name, kind, what, MethodSettings())
 
 
 def add_bank_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the similarities of banks."""
+    """Adds the files of bank similarities."""
     for name, shape, direction in (
         ("bank-images", "(bank images, captions)", "image to text"),
         ("bank-captions", "(bank captions, images)", "text to image"),
     ):
         parser.add_argument(
             f"--{name}", metavar="FILE",
-            help=f"similarities {shape}, for {direction} in place of the other test queries",
+            help=f"similarities {shape}, for {direction} instead of the other test queries",
         )  # fmt: skip
 
 
 def settings_of(arguments: argparse.Namespace, kind: type[Settings]) -> Settings:
-    """The settings that the arguments give; others keep their default."""
+    """Settings from the arguments; the rest keep their defaults."""
     names = {field.name for field in dataclasses.fields(kind)}
     return kind(**{key: value for key, value in vars(arguments).items() if key in names})
 
 
-def part_of(arguments: argparse.Namespace) -> Part:
-    """The similarities that the arguments name."""
-    return read_part(arguments.similarity, arguments.captions_per_image, arguments.caption_to_image)
-
-
-def task_of(arguments: argparse.Namespace, part: Part) -> RetrievalTask:
-    """The part as a task, with the banks that the arguments name; UserError for one of the two."""
-    images, captions = part.similarity.shape
-    paths = arguments.bank_images, arguments.bank_captions
-    if paths == (None, None):
-        return RetrievalTask.of(part.similarity, part.caption_to_image, NO_BANKS)
-    if None in paths:
-        missing = "--bank-images" if arguments.bank_images is None else "--bank-captions"
-        raise UserError(missing, "is missing", "name a bank of each kind, or none")
-    banks = Banks(Bank(read_bank(paths[0], captions)), Bank(read_bank(paths[1], images)))
-    return RetrievalTask.of(part.similarity, part.caption_to_image, banks)
-
-
 def not_negative(text: str) -> float:
-    """The type of an argument that is a weight."""
+    """Argument type of a weight."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
     return number
 
 
@@ -158,7 +136,7 @@ def write(text: str) -> None:
 def _beta(text: str) -> float:
     number = not_negative(text)
     if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 100")
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 100")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Banks: queries and candidates from elsewhere that a re-ranking method may read."""
+"""Banks: queries and candidates from outside the test part that a re-ranking method may read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class Bank(NamedTuple):
     """Similarities of a bank with the C candidates, as matrices or as products of features.
 
     ``queries`` (B, C): bank items of the queries' modality; ``candidates`` (A, C): of the
-    candidates' own modality, which dual bank normalisation alone reads.
+    candidates' own modality, read by dual bank normalisation only.
     """
 
     queries: Array | FeatureProduct
     candidates: Array | FeatureProduct | None = None
 
     def similarities(self, candidates: int) -> tuple[Similarities, Similarities | None]:
-        """Both parts, checked; raises ValueError where one is empty or has other candidates."""
+        """Both parts, checked; raises ValueError if one is empty or has other candidates."""
         others = self.candidates
         return (
             _checked("queries", self.queries, candidates),
@@ -30,5 +30,5 @@ def _checked(name: str, part: Array | FeatureProduct, candidates: int) -> Simila
     matrix = part if isinstance(part, FeatureProduct) else as_floats(part)
     shape = tuple(matrix.shape)
     if len(shape) != 2 or shape[0] == 0 or shape[1] != candidates:
-        raise ValueError(f"bank {name} must be (B, {candidates}), B at least 1, got {shape}")
+        raise ValueError(f"bank {name} must be (B, {candidates}), B >= 1, got {shape}")
     return matrix

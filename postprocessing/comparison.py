@@ -1,4 +1,4 @@
-"""Re-ranking methods compared: recall@k, hubness, seconds, and significance of the differences."""
+"""Compares re-ranking methods: recall@k, hubness, time, and significance of the differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """A difference of mR in points: its 95 % interval and the two-sided p value of none."""
+    """A difference of mR in points, its 95 % interval, and its two-sided p value."""
 
     value: float
     low: float
@@ -37,8 +37,8 @@ class Difference(NamedTuple):
 class Hubness(NamedTuple):
     """``skewness`` of the k-occurrences (Radovanovic et al. 2010); shares in percent.
 
-    ``never``: candidates among the first of no query; ``top``: share of all first positions that
-    the most frequent 1 % of the candidates (at least one) occupies.
+    ``never``: candidates that are among the first of no query; ``top``: the share of first
+    positions taken by the most frequent 1 % of the candidates (at least one).
     """
 
     skewness: float
@@ -47,11 +47,11 @@ class Hubness(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """One method on one task; metrics in percent, ``duplicate_aware`` where captions are known.
+    """One method on one task; metrics in percent, ``duplicate_aware`` if captions are known.
 
-    ``seconds``: to compute the ``SHOWN`` best of every query, both ways; ``occurrences`` among the
-    first ten: of captions, then of images. ``against``: differences of mR to the baselines;
-    ``aware_against``: those of the duplicate-aware mR.
+    ``seconds``: to compute the ``SHOWN`` best of every query in both directions; ``occurrences``:
+    how often captions, then images, are among the first ten. ``against``: differences of mR from
+    the baselines; ``aware_against``: the same for the duplicate-aware mR.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Compared(NamedTuple):
         return {direction: hubness(counts) for direction, counts in both}
 
     def as_json(self) -> dict[str, Any]:
-        """All but the ranks of single queries."""
+        """Everything except the ranks of single queries."""
         return {
             "name": self.name,
             "method": self.settings.method,
@@ -99,11 +99,11 @@ def compare(
     draws: int = 2000,
     seed: int = 0,
 ) -> list[Compared]:
-    """Each method on ``task``: without its bank where it needs none, and with it.
+    """Each method on ``task``, with its bank and, unless it requires one, without.
 
-    ``groups`` (C,) are equal for equal captions; on ``validation`` each method's parameters are
-    chosen. Differences to the ``BASELINES`` that precede a method come from ``draws`` of a seeded
-    paired bootstrap.
+    ``groups`` (C,) are equal for equal captions. ``validation``: the task that each method's
+    parameters are chosen on. Differences from the ``BASELINES`` that precede a method come from
+    ``draws`` of a seeded paired bootstrap.
     """
     bootstrap = PairedBootstrap(task.caption_to_image, task.i2t.shape[0], draws, seed)
     rows: list[Compared] = []
@@ -157,9 +157,9 @@ def _measured(task: RetrievalTask, settings: MethodSettings, groups: Integers | 
 
 
 class PairedBootstrap:
-    """Draws of queries with replacement, the same for all methods that are compared.
+    """Draws queries with replacement, the same draws for all compared methods.
 
-    Images are drawn, with their captions, since captions of one image are not independent.
+    Images are drawn together with their captions, which are not independent of each other.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class PairedBootstrap:
         even = np.full(images, 1 / images)
         self._weights = rng.multinomial(images, even, size=draws).astype(np.float64)
         captions = np.bincount(caption_to_image, minlength=images).astype(np.float64)
-        self._captions = self._weights @ captions  # (draws,) the captions of each draw
+        self._captions = self._weights @ captions  # (draws,) captions in each draw
 
     def difference(self, ranks: Ranks, other: Ranks) -> Difference:
         """mR of ``ranks`` minus that of ``other``."""
@@ -187,8 +187,8 @@ class PairedBootstrap:
         draws *= 100 / (2 * len(RECALLS_AT))
         value = i2t.mean() + t2i.sum() / len(self._caption_to_image)
         low, high = np.quantile(draws, (0.025, 0.975))
-        # 1e-9: sums in another order may differ where they should not; a draw is added, since no
-        # finite number of them shows that p is 0
+        # 1e-9: the order of summation must not make equal values differ; one draw is added, since
+        # no finite number of draws shows that p is 0
         against = [np.count_nonzero(sign * draws <= 1e-9) for sign in (1, -1)]
         return Difference(
             float(value) * 100 / (2 * len(RECALLS_AT)),
@@ -196,7 +196,7 @@ class PairedBootstrap:
         )  # fmt: skip
 
     def _hits_by_image(self, ranks: Ranks) -> tuple[Floats, Floats]:
-        """How many of R@1, 5, 10 each image hits, and its captions in sum; both (I,)."""
+        """How many of R@1, 5, 10 each image hits, and its captions in total; both (I,)."""
         i2t, t2i = (
             np.less_equal.outer(each.cpu().numpy(), RECALLS_AT).sum(axis=1).astype(np.float64)
             for each in ranks
@@ -205,13 +205,13 @@ class PairedBootstrap:
 
 
 def k_occurrences(first: Array, candidates: int) -> Integers:
-    """How many queries have each candidate among their first: (Q, k) -> (candidates,)."""
+    """How many queries have each candidate among their first k: (Q, k) -> (candidates,)."""
     flat = as_tensor(first).cpu().numpy().ravel()
     return np.bincount(flat, minlength=candidates).astype(np.int64)
 
 
 def hubness(occurrences: Integers) -> Hubness:
-    """Of k-occurrences (C,); the skewness is 0 where all are equal."""
+    """Hubness of k-occurrences (C,); the skewness is 0 if all are equal."""
     skewness = float(skew(occurrences)) if np.ptp(occurrences) else 0.0
     most = -np.sort(-occurrences)[: math.ceil(len(occurrences) / 100)]
     never = 100 * float(np.mean(occurrences == 0))

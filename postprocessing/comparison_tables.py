@@ -1,4 +1,4 @@
-"""The tables, files and picture of a comparison of re-ranking methods."""
+"""Tables, files and the plot of a comparison of re-ranking methods."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 from galr.common.atomic import atomic_path, write_json
 from postprocessing.comparison import BASELINES, FIRST, Compared, Difference, Hubness
-from postprocessing.pictures import save_png
+from postprocessing.plots import save_png
 from postprocessing.tables import COLUMNS, DIRECTIONS, aligned
 
 Rows = Sequence[Compared]
 RECALLS = {key: title for key, title in COLUMNS.items() if title.startswith("R@")}
 GROUPS = [(direction, len(RECALLS) // 2) for direction in DIRECTIONS]
-AWARE_NOTE = "* any image that carries the query's text, or any caption of that text, is right"
+AWARE_NOTE = "* images with the query's text, and captions with a correct text, count as correct"
 
 
 def text(rows: Rows) -> str:
@@ -44,16 +44,16 @@ def recall_table(rows: Rows) -> str:
 
 
 def difference_table(rows: Rows, metric: str) -> str:
-    """Differences of mR, or of mR*, to the baselines, with intervals and p values."""
+    """Differences of mR or mR* from the baselines, with intervals and p values."""
     body = []
     for row in rows[1:]:
         found = row.against if metric == "mR" else row.aware_against
         body.append([row.name, *(_difference(found.get(name)) for name in BASELINES)])
-    return aligned([[f"{metric} minus that of", *BASELINES], *body])
+    return aligned([[f"{metric} gain over", *BASELINES], *body])
 
 
 def hubness_table(rows: Rows) -> str:
-    """Hubness of captions and images among the first ten."""
+    """Hubness of captions and images, among the first ten of each query."""
     body = [
         [row.name, *(f"{number:.2f}" for own in row.hubness.values() for number in own)]
         for row in rows
@@ -63,13 +63,13 @@ def hubness_table(rows: Rows) -> str:
 
 
 def mean_table(runs: Sequence[Rows]) -> str:
-    """Means over several comparisons, with the standard deviation of mR and of its gain."""
+    """Means over several comparisons, with standard deviations of mR and of its gain."""
     body = []
     for rows in zip(*runs, strict=True):
         recalls = [f"{_mean_std(rows, _metric(key))['mean']:.2f}" for key in RECALLS]
         spread = [_metric("mR"), _aware_mean_recall, _gain("against"), _gain("aware_against")]
         body.append([rows[0].name, *recalls, *(_spread(rows, value) for value in spread)])
-    header = ["", *RECALLS.values(), "mR", "mR*", "mR minus none", "mR* minus none"]
+    header = ["", *RECALLS.values(), "mR", "mR*", "mR gain", "mR* gain"]
     return f"{aligned([header, *body], GROUPS)}\n{AWARE_NOTE}"
 
 
@@ -117,7 +117,7 @@ def draw_occurrences(path: str | Path, rows: Rows) -> None:
         axes.set_xscale("log")
         axes.set(
             xlabel="candidates, most frequent first, percent",
-            ylabel=f"queries with the candidate among their first {FIRST}",
+            ylabel=f"queries that rank the candidate in their first {FIRST}",
             title=("captions, for image queries", "images, for caption queries")[number],
         )
     figure.legend(

@@ -1,8 +1,8 @@
-"""Methods that correct each similarity by statistics of its candidate; ``settings`` has formulas.
+"""Methods that correct each similarity by a statistic of its candidate; formulas in ``settings``.
 
-A hub is a candidate that is similar to every query. A correction is one number per candidate, taken
-from its list (its similarities with many queries), so that scores need no more memory than a block
-of similarities.
+A hub is a candidate that is similar to every query. A correction is one number per candidate,
+computed from its list (its similarities with many queries), so scores need no more memory than a
+block of similarities.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from postprocessing.topk import fill_top_k
 
 Transform = Callable[[Tensor], Tensor]  # of similarities (b, C) -> scores (b, C)
 
-COPIES = 12  # of a block in float32 that a correction holds at a time: some are in float64
-MOST_NUMBERS = 1 << 22  # similarities in a block: larger ones are not corrected any faster
+COPIES = 12  # of a float32 block that a correction holds at a time: some are in float64
+MOST_NUMBERS = 1 << 22  # similarities in a block: larger blocks are no faster
 
 
 def rows_within(numbers: int, length: int) -> int:
-    """Rows of ``length`` to correct at a time, with all copies: at least one."""
+    """Rows of ``length`` to correct at a time, all copies included: at least one."""
     return max(1, min(numbers // COPIES, MOST_NUMBERS) // max(1, length))
 
 
 class Scores:
-    """Scores (Q, C) of similarities (Q, C), computed for the rows that are requested."""
+    """Scores (Q, C) of similarities (Q, C), computed for the requested rows."""
 
     def __init__(self, similarity: Similarities, transform: Transform, numbers: int) -> None:
         self._similarity, self._transform = similarity, transform
@@ -60,15 +60,15 @@ class Scores:
         return columns, values
 
     def ranks(self, query: Tensor, candidate: Tensor) -> Tensor:
-        """Rank (Q,) of each query's best right candidate; arguments as for ``best_ranks``."""
+        """Rank (Q,) of each query's best correct candidate; arguments as for ``best_ranks``."""
         return best_ranks(self, query, candidate)
 
 
 class Inputs(NamedTuple):
     """What a correction is computed from.
 
-    ``lists`` (B, C): the bank's similarities with the candidates, or the test queries'; ``others``
-    (A, C): those of the bank of candidates. ``cache``: statistics of the candidates by name.
+    ``lists`` (B, C): similarities of the bank, or of the test queries, with the candidates;
+    ``others`` (A, C): those of the bank of candidates. ``cache``: candidate statistics by name.
     """
 
     settings: MethodSettings
@@ -84,17 +84,17 @@ class Inputs(NamedTuple):
     def others_log_sum_exp(self) -> Tensor:
         """The same with the bank of candidates."""
         if self.others is None:
-            raise ValueError("dual_bank needs a bank of candidates beside that of queries")
+            raise ValueError("dual_bank needs a bank of candidates as well as one of queries")
         name = f"others_log_sum_exp {self.settings.beta}"
         return self._cached(name, self.others, self._log_sum_exp)
 
     def mean_of_largest(self) -> Tensor:
-        """Mean of the k largest of each candidate's list, or of all where there are fewer: (C,)."""
+        """Mean of the k largest entries of each candidate's list, or of all if fewer: (C,)."""
         k = self.settings.neighbours
         return self._cached(f"mean_of_largest {k}", self.lists, lambda part: largest_mean(part, k))
 
     def hubs(self) -> Tensor:
-        """Which candidates are among the best of any query of the lists: (C,) bool."""
+        """Which candidates are among the best of any query in the lists: (C,) bool."""
         name = f"among_best {self.settings.activation}"
         if name not in self.cache:
             best, _ = Scores(self.lists, _unchanged, self.numbers).best(self.settings.activation)
@@ -107,7 +107,7 @@ class Inputs(NamedTuple):
         return torch.logsumexp(self.settings.beta * lists, dim=1)
 
     def _cached(self, name: str, similarity: Similarities, statistic: Transform) -> Tensor:
-        """``statistic`` of the candidates' lists (b, B), some at a time: (C,) of their type."""
+        """``statistic`` of the candidates' lists (b, B), block by block: (C,) of their dtype."""
         if name not in self.cache:
             lists = similarity.T
             count, length = lists.shape
@@ -121,7 +121,7 @@ class Inputs(NamedTuple):
 
 
 def largest_mean(lists: Tensor, k: int) -> Tensor:
-    """The mean of each list's k largest: (b, n) -> (b,)."""
+    """Mean of each list's k largest entries: (b, n) -> (b,)."""
     return lists.topk(min(k, lists.shape[1]), dim=1).values.mean(dim=1)
 
 
@@ -150,7 +150,7 @@ def _qb_norm(inputs: Inputs) -> Transform:
 
 def _dual_softmax(inputs: Inputs) -> Transform:
     beta, normaliser = inputs.settings.beta, inputs.log_sum_exp().double()
-    # float64: in float32 a factor below 1e-38 is 0, and candidates that have it are equal
+    # float64: in float32 factors below 1e-38 are 0, which would make candidates equal
     return lambda block: block * (beta * block.double() - normaliser).exp()
 
 

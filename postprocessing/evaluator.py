@@ -1,4 +1,4 @@
-"""Metrics for many settings of the multivariate score, in little more time than for one."""
+"""Metrics for many settings of the multivariate score, in hardly more time than for one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from galr.metrics.similarities import Similarities
 from postprocessing.banks import Bank
 from postprocessing.corrections import rows_within
 from postprocessing.files import Part
-from postprocessing.multivariate import Reranked, RerankSettings, Terms, combine, terms
+from postprocessing.multivariate import Reranked, Terms, combine, terms
 from postprocessing.neighbours import Neighbours, bank_neighbours, find_neighbours
+from postprocessing.settings import RerankSettings
 from postprocessing.task import RetrievalTask
 
 Metrics = dict[str, float]
@@ -21,7 +22,7 @@ BLOCK_NUMBERS = 1 << 26  # similarities in a block, 256 MiB
 
 
 class MultivariateEvaluator:
-    """Metrics of a task with matrices of similarities, for any settings with at most ``k``."""
+    """Metrics of a task with similarity matrices, for any settings whose k is at most ``k``."""
 
     def __init__(self, task: RetrievalTask, k: int) -> None:
         self._caption_to_image, self._k = task.caption_to_image, k
@@ -37,14 +38,14 @@ class MultivariateEvaluator:
         return metrics_of_ranks(self._plain)
 
     def reranked(self, settings: RerankSettings) -> Metrics:
-        """With re-ranking; raises ValueError where ``settings.k`` is larger than ``k``."""
+        """With re-ranking; raises ValueError if ``settings.k`` is larger than ``k``."""
         if settings.k > self._k:
             raise ValueError(f"k must be at most {self._k}, got {settings.k}")
         own = [
             Neighbours(*(part[:, : settings.k] for part in neighbours))
             for neighbours in self._neighbours
         ]
-        # settings that differ in weights alone share their terms
+        # settings that differ only in weights share their terms
         key = astuple(replace(settings, w_saliency=0.0, w_rank=0.0, w_reverse=0.0))
         if self._terms is None or self._terms[0] != key:
             self._terms = key, [terms(neighbours, settings) for neighbours in own]

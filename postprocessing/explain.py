@@ -1,4 +1,4 @@
-"""Why the multivariate score ordered a query's candidates as it did: the terms of each."""
+"""Explains the order that the multivariate score gave a query's candidates, term by term."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from galr.metrics.similarities import Array, as_floats
 from postprocessing.evaluator import BLOCK_NUMBERS
-from postprocessing.multivariate import RerankSettings, combine, terms
+from postprocessing.multivariate import combine, terms
 from postprocessing.neighbours import find_neighbours
+from postprocessing.settings import RerankSettings
 
 
 class Explained(NamedTuple):
@@ -22,13 +23,13 @@ class Explained(NamedTuple):
     reverse: float
     score: float
     own_place: int  # rank of the query in the candidate's list
-    reverse_place: int  # the reverse rank that the term is computed from
+    reverse_place: int  # the reverse rank used for the term
 
 
 def explain(similarity: Array, query: int, settings: RerankSettings) -> list[Explained]:
     """The candidates of ``query``, best first, with the terms that decided their order.
 
-    similarity (Q, C) -> min(k, C) candidates. Raises IndexError where there is no such query.
+    similarity (Q, C) -> min(k, C) candidates. Raises IndexError if there is no such query.
     """
     matrix = as_floats(similarity)
     if not 0 <= query < len(matrix):

@@ -42,9 +42,9 @@ def read_part(
 ) -> Part:
     """The similarities in ``path`` and the image of each caption.
 
-    Captions belong to images in order, ``captions_per_image`` to each, or as the file
-    ``caption_to_image`` lists them; by default as the file beside ``path`` does that test.py
-    --save-similarity writes. Raises UserError on files that do not fit.
+    The image of each caption is given by ``captions_per_image`` (captions in image order), by the
+    file ``caption_to_image``, or by the file that test.py --save-similarity wrote next to ``path``.
+    Raises UserError if a file does not fit.
     """
     path = Path(path)
     similarity = _read_matrix(path, "similarities (images, captions)")
@@ -53,8 +53,8 @@ def read_part(
         if captions != images * captions_per_image:
             raise UserError(
                 path,
-                f"{images} images with {captions_per_image} captions each need "
-                f"{images * captions_per_image} columns, and it has {captions}",
+                f"has {captions} columns, but {images} images with {captions_per_image} captions "
+                f"each need {images * captions_per_image}",
                 "change --captions-per-image, or use --caption-to-image FILE",
             )
         return Part(similarity, np.arange(captions) // captions_per_image, path)
@@ -63,7 +63,7 @@ def read_part(
         if beside == path or not beside.exists():
             raise UserError(
                 path,
-                "which captions belong to which image is unknown",
+                "does not tell which captions belong to which image",
                 "add --captions-per-image 5 or --caption-to-image FILE",
             )
         caption_to_image = beside
@@ -71,13 +71,13 @@ def read_part(
 
 
 def read_bank(path: str | Path, candidates: int) -> Floats:
-    """Similarities of a bank (B, candidates); raises UserError on a file that does not fit."""
+    """Similarities of a bank (B, candidates); raises UserError if the file does not fit."""
     found = _read_matrix(Path(path), "similarities (bank queries, candidates)")
     if found.shape[1] != candidates:
         raise UserError(
             path,
-            f"has {found.shape[1]} columns, and there are {candidates} candidates",
-            "write similarities (bank queries, candidates)",
+            f"has {found.shape[1]} columns for {candidates} candidates",
+            "write a matrix (bank queries, candidates)",
         )
     return found
 
@@ -85,7 +85,7 @@ def read_bank(path: str | Path, candidates: int) -> Floats:
 def saved_folds(folder: str | Path, part: str) -> dict[int, Path]:
     """The files of ``part`` that test.py --save-similarity wrote to ``folder``, by fold.
 
-    Raises UserError where there are none.
+    Raises UserError if there are none.
     """
     found = {}
     for path in Path(folder).glob("*_similarity.npy"):
@@ -96,13 +96,13 @@ def saved_folds(folder: str | Path, part: str) -> dict[int, Path]:
         raise UserError(
             folder,
             f"has no <fold>_{part}_similarity.npy",
-            "name a folder that test.py --save-similarity DIR wrote",
+            "name a folder written by test.py --save-similarity DIR",
         )
     return dict(sorted(found.items()))
 
 
 def read_features(folder: str | Path) -> Features:
-    """images.npy and captions.npy of a folder; raises UserError on files that do not fit."""
+    """images.npy and captions.npy of a folder; raises UserError if they do not fit."""
     images, captions = (
         _read_matrix(Path(folder) / name, "embeddings (N, D)")
         for name in ("images.npy", "captions.npy")
@@ -112,29 +112,31 @@ def read_features(folder: str | Path) -> Features:
 
 
 def check_width(folder: str | Path, *parts: Floats) -> None:
-    """Raises UserError where embeddings have different lengths."""
+    """Raises UserError if embeddings have different dimensions."""
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
         raise UserError(
-            folder, f"has embeddings of lengths {sorted(widths)}", "use those of a single model"
+            folder,
+            f"has embeddings of {' and '.join(map(str, sorted(widths)))} dimensions",
+            "use one model",
         )
 
 
 def read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
-    """The image of each caption (captions,); raises UserError on a file that does not fit."""
+    """The image of each caption (captions,); raises UserError if the file does not fit."""
     found = _read_array(path, ndim=1)
     if found.shape != (captions,) or found.dtype.kind not in "iu":
         raise UserError(
             path,
             f"holds {found.dtype} of shape {found.shape}",
-            f"write the image of each of the {captions} captions, whole numbers",
+            f"write the image index of each of the {captions} captions as integers",
         )
     numbers: NDArray[np.int64] = found.astype(np.int64)
     if numbers.min() < 0 or numbers.max() >= images:
         raise UserError(
             path,
-            f"names images {numbers.min()} to {numbers.max()}",
-            f"there are {images}, from 0 to {images - 1}",
+            f"has image indices from {numbers.min()} to {numbers.max()}",
+            f"use indices from 0 to {images - 1}",
         )
     bare = np.flatnonzero(np.bincount(numbers, minlength=images) == 0)
     if len(bare):
@@ -143,11 +145,11 @@ def read_images(path: Path, images: int, captions: int) -> NDArray[np.int64]:
 
 
 def read_lines(path: str | Path, count: int, what: str) -> list[str]:
-    """The lines of a text file, ``count`` in all; raises UserError otherwise."""
+    """The ``count`` lines of a text file; raises UserError if there are more or fewer."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, f"cannot be read ({error})", "name a text file in UTF-8") from error
+        raise UserError(path, f"cannot be read ({error})", "name a UTF-8 text file") from error
     if len(lines) != count:
         raise UserError(path, f"has {len(lines)} lines", f"write {count}, one {what} per line")
     return lines
@@ -159,7 +161,7 @@ def _read_matrix(path: Path, what: str) -> Floats:
         raise UserError(
             path,
             f"holds {found.dtype} of shape {found.shape}, not {what}",
-            "write a matrix of numbers by numpy.save",
+            "write a matrix of numbers with numpy.save",
         )
     narrow = found.dtype.kind == "f" and found.dtype.itemsize <= 4
     numbers: Floats = found.astype(np.float32 if narrow else np.float64, copy=False)
@@ -175,7 +177,7 @@ def _read_matrix(path: Path, what: str) -> Floats:
 
 
 def _read_array(path: Path, ndim: Literal[1, 2]) -> NDArray[np.generic]:
-    """The array in a file of numpy, torch, or comma-separated values; UserError otherwise."""
+    """The array in a NumPy, torch or CSV file; raises UserError if there is none."""
     try:
         if path.suffix in (".pt", ".pth"):
             return _read_tensor(path)
@@ -189,11 +191,11 @@ def _read_array(path: Path, ndim: Literal[1, 2]) -> NDArray[np.generic]:
         ) from error
     except DAMAGED_ARRAYS as error:
         raise UserError(
-            path, f"is not an array of numbers ({error})", "write it by numpy.save"
+            path, f"is not an array of numbers ({error})", "write it with numpy.save"
         ) from error
     if not isinstance(found, np.ndarray):
         found.close()
-        raise UserError(path, "holds several arrays", "write a single one by numpy.save")
+        raise UserError(path, "holds several arrays", "write a single one with numpy.save")
     return found
 
 
@@ -206,7 +208,9 @@ def _read_tensor(path: Path) -> NDArray[np.generic]:
         raise
     except Exception as error:  # damaged files raise errors of any kind
         raise UserError(
-            path, "cannot be loaded: it is damaged, or holds more than a tensor", "save a tensor"
+            path,
+            "cannot be loaded: damaged, or not a single tensor",
+            "save one tensor with torch.save",
         ) from error
     if not isinstance(tensor, torch.Tensor):
         raise ValueError(f"a {type(tensor).__name__}, not a tensor")

@@ -1,4 +1,4 @@
-"""Re-ranking methods under one protocol: similarities, settings and a bank -> an order."""
+"""All re-ranking methods behind one protocol: similarities, settings and a bank -> an order."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Ordering(Protocol):
         """The first candidates (Q, K) and their scores, K = min(k, C)."""
 
     def ranks(self, query: Tensor, candidate: Tensor) -> Tensor:
-        """Rank (Q,) of each query's best right candidate; ``query``, ``candidate`` (P,) the right
-        pairs ordered by query.
+        """Rank (Q,) of each query's best correct candidate; ``query``, ``candidate`` (P,): the
+        correct pairs, ordered by query.
         """
 
 
@@ -50,10 +50,10 @@ def order_by(
 ) -> Ordering:
     """The order of all candidates by a method; similarity (Q, C), a matrix or features.
 
-    It is computed in blocks within about ``memory_mib`` MiB beside the results. Methods that never
-    read a bank ignore it. ``cache`` supplies statistics of the candidates from earlier calls with
-    the same candidates and bank, and takes those that this call computes. Raises ValueError where a
-    bank is missing or does not fit, and on NaN and infinity.
+    Computed in blocks within about ``memory_mib`` MiB in addition to the results. Methods that
+    never read a bank ignore it. ``cache`` holds candidate statistics of earlier calls with the same
+    candidates and bank, and is extended. Raises ValueError if a required bank is missing or a bank
+    does not fit, and on NaN and infinity.
     """
     matrix, kind = checked_similarity(similarity), METHODS[settings.method].bank
     if kind == "required" and bank is None:
@@ -86,7 +86,7 @@ def rerank_by(
 ) -> Reranked:
     """The k best candidates of each query (``settings.k`` by default), best first, with scores.
 
-    Arguments and errors as for ``order_by``; numpy or torch, as the similarities are.
+    Arguments and errors as for ``order_by``; NumPy or torch, like the similarities.
     """
     ordering = order_by(similarity, settings, bank, memory_mib)
     best, scores = ordering.best(settings.k if k is None else k)
@@ -94,7 +94,7 @@ def rerank_by(
 
 
 class _Head(NamedTuple):
-    """The first K candidates in an order of their own, the others behind them by similarity."""
+    """The first K candidates re-ranked, followed by the others in order of similarity."""
 
     plain: Scores
     head: Reranked  # of tensors

@@ -1,8 +1,7 @@
-"""Multivariate re-ranking: each query's k best candidates in the order of the paper's score."""
+"""Multivariate re-ranking: sorts each query's k best candidates by the paper's score."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,38 +10,13 @@ from torch import Tensor
 
 from galr.metrics.similarities import Array, FeatureProduct, Similarities, as_floats, even_blocks
 from postprocessing.neighbours import Neighbours, find_neighbours
+from postprocessing.settings import RerankSettings
 
 MIB = 1 << 20
-LEAST_MIB = 16  # less memory than that is not worth a setting
-PAIR_BYTES = 64  # of a query and its candidate, between the passes
-MOST_NUMBERS = 1 << 23  # similarities in a block: larger ones are not computed any faster
-PAIRS_AT_A_TIME = 1 << 13  # for more of them torch starts threads, which then spin
-
-
-@dataclass(frozen=True, kw_only=True)
-class RerankSettings:
-    """The parameters of the score, see ``rerank``; raises ValueError on meaningless values."""
-
-    k: int = 30
-    w_saliency: float = 0.3
-    w_rank: float = 1.0
-    w_reverse: float = 1.1
-    xi: float = 0.05
-    reverse: Literal["relative", "absolute"] = "relative"
-    l: int | None = None  # noqa: E741 - the paper's letter
-    ties: Literal["released", "stable"] = "stable"
-
-    def __post_init__(self) -> None:
-        for name, value in (("k", self.k), ("l", self.l)):
-            if value is not None and (value != int(value) or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
-        for name in ("w_saliency", "w_rank", "w_reverse", "xi"):
-            if not np.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be a finite number, got {getattr(self, name)}")
-        if self.reverse not in ("relative", "absolute"):
-            raise ValueError(f"reverse must be 'relative' or 'absolute', got {self.reverse!r}")
-        if self.ties not in ("released", "stable"):
-            raise ValueError(f"ties must be 'released' or 'stable', got {self.ties!r}")
+LEAST_MIB = 16  # smaller limits are raised to this
+PAIR_BYTES = 64  # stored per query and candidate between the passes
+MOST_NUMBERS = 1 << 23  # similarities in a block: larger blocks are no faster
+PAIRS_AT_A_TIME = 1 << 13  # for more, torch starts threads, which then spin
 
 
 class Reranked(NamedTuple):
@@ -55,7 +29,7 @@ class Reranked(NamedTuple):
 class Terms(NamedTuple):
     """The unweighted terms of each query's candidates, in the order of their similarity.
 
-    All (Q, K) float64, but ``reverse_rank`` int64: the reverse rank, from 0, that was used.
+    All (Q, K) float64, except ``reverse_rank`` (int64), the reverse rank from 0 that was used.
     """
 
     saliency: Tensor
@@ -78,7 +52,7 @@ def rerank(
 ) -> Reranked:
     """The k best candidates of each query, best first, by the multivariate score.
 
-    similarity (Q, C), numpy or torch -> candidates and scores (Q, K) of the same kind, K =
+    similarity (Q, C), NumPy or torch -> candidates and scores (Q, K) of the same type, K =
     min(k, C); the transpose gives the other direction. For a query q and its candidate c, ranks
     from 0 (Yuan et al. 2022, multivariate rerank):
 
@@ -88,13 +62,13 @@ def rerank(
 
     ``reverse``: the reverse rank is that of q in c's own list (``absolute``, as in the paper; the
     term is 0 beyond the first ``l``), or the position of c when the K candidates are sorted by that
-    rank (``relative``, as in the released code; ``l`` is not used). ``ties``: how equal ranks are
-    sorted there, ``stable`` in the order of similarity, or ``released`` by numpy.argsort, whose
-    order depends on the processor. Equal similarities are ordered by candidate index, equal scores
+    rank (``relative``, as in the released code; ``l`` is not used). ``ties``: the order of
+    equal ranks there, ``stable``: by similarity; ``released``: as numpy.argsort leaves them, which
+    depends on the CPU. Equal similarities are ordered by candidate index, equal scores
     by similarity.
 
-    The saliency is 0 where the sum is 0, and changes sign where it is negative. Raises ValueError
-    on NaN, infinity and meaningless arguments.
+    A sum of 0 gives a saliency of 0; a negative sum flips its sign. Raises ValueError on NaN,
+    infinity and invalid arguments.
     """
     settings = RerankSettings(
         k=k, w_saliency=w_saliency, w_rank=w_rank, w_reverse=w_reverse, xi=xi, reverse=reverse,
@@ -117,12 +91,12 @@ def rerank_features(
     ties: Literal["released", "stable"] = "stable",
     memory_mib: float = 512,
 ) -> Reranked:
-    """``rerank(queries @ candidates.T, ...)`` without ever holding Q x C numbers.
+    """``rerank(queries @ candidates.T, ...)`` without storing Q x C numbers.
 
-    queries (Q, D), candidates (C, D): features, normalised where cosines are meant. Similarities
-    are computed a block of lists at a time, twice, within about ``memory_mib`` MiB beside features
-    and results; once where they all fit. On the CPU the result equals that of the dense matrix bit
-    for bit. Raises ValueError as ``rerank`` does, and on features of different lengths.
+    queries (Q, D), candidates (C, D): features, normalised for cosine similarities. Similarities
+    are computed in blocks of lists within about ``memory_mib`` MiB in addition to features and
+    results: twice, or once if all fit. On the CPU the result equals that of the dense matrix bit
+    for bit. Raises ValueError as ``rerank`` does, and on features of different dimensions.
     """
     settings = RerankSettings(
         k=k, w_saliency=w_saliency, w_rank=w_rank, w_reverse=w_reverse, xi=xi, reverse=reverse,
@@ -134,7 +108,7 @@ def rerank_features(
 def rerank_with(
     similarity: Array | FeatureProduct, settings: RerankSettings, memory_mib: float = 512
 ) -> Reranked:
-    """``rerank`` or ``rerank_features`` by settings."""
+    """``rerank`` or ``rerank_features``, from a settings object."""
     matrix = checked_similarity(similarity)
     if isinstance(matrix, FeatureProduct):
         matrix = whole_if_small(matrix, memory_mib)
@@ -143,7 +117,7 @@ def rerank_with(
 
 
 def scored(neighbours: Neighbours, settings: RerankSettings) -> Reranked:
-    """Candidates and scores (Q, K), best first, computed for some queries at a time."""
+    """Candidates and scores (Q, K), best first, computed in blocks of queries."""
     candidates = torch.empty_like(neighbours.candidates)
     scores = torch.empty_like(neighbours.share, dtype=torch.float32)
     for rows in even_blocks(len(candidates), PAIRS_AT_A_TIME // max(1, candidates.shape[1])):
@@ -179,7 +153,7 @@ def combine(parts: Terms, settings: RerankSettings) -> Tensor:
 
 
 def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
-    """The similarities as floats; raises ValueError where they are not a matrix."""
+    """The similarities as floats; raises ValueError if they are not a matrix."""
     if isinstance(similarity, FeatureProduct):
         return similarity
     matrix = as_floats(similarity)
@@ -189,7 +163,7 @@ def checked_similarity(similarity: Array | FeatureProduct) -> Similarities:
 
 
 def as_given(similarity: Array | FeatureProduct, reranked: Reranked) -> Reranked:
-    """``reranked`` (torch) as numpy where the similarities are numpy."""
+    """``reranked`` (torch) as NumPy arrays if the similarities are NumPy."""
     is_tensor = (
         not similarity.by_numpy
         if isinstance(similarity, FeatureProduct)
@@ -199,20 +173,20 @@ def as_given(similarity: Array | FeatureProduct, reranked: Reranked) -> Reranked
 
 
 def whole_if_small(product: FeatureProduct, memory_mib: float = 512) -> Similarities:
-    """The matrix itself where it takes at most half of the memory: it is computed once then."""
+    """The matrix itself, computed once, if it takes at most half of the memory."""
     size = product.shape[0] * product.shape[1] * product.dtype.itemsize
     return product[:] if size <= max(memory_mib, LEAST_MIB) * MIB / 2 else product
 
 
 def numbers_within(similarity: Similarities, k: int, memory_mib: float) -> int:
-    """How many similarities fit into the memory, beside what is stored for every pair."""
+    """How many similarities fit into the memory, less what is stored for every pair."""
     queries, candidates = similarity.shape
     free = max(memory_mib, LEAST_MIB) * MIB - queries * min(k, candidates) * PAIR_BYTES
     return int(max(free, LEAST_MIB * MIB / 2) / similarity.dtype.itemsize)
 
 
 def _decay(rank: Tensor, xi: float) -> Tensor:
-    """exp(-xi (rank + 1)) of ranks from 0, computed once for each distinct rank."""
+    """exp(-xi (rank + 1)) of ranks from 0, computed once per distinct rank."""
     counted = torch.arange(1, int(rank.max()) + 2 if rank.numel() else 1, device=rank.device)
     return torch.exp(-xi * counted.double())[rank]
 
@@ -220,7 +194,7 @@ def _decay(rank: Tensor, xi: float) -> Tensor:
 def _relative(reverse_rank: Tensor, ties: Literal["released", "stable"]) -> Tensor:
     """Each candidate's position when a query's candidates are sorted by ``reverse_rank`` (Q, K).
 
-    ``released`` sorts as numpy does on this processor, also for a matrix on a GPU.
+    ``released`` sorts as NumPy does on this CPU, even for a matrix on a GPU.
     """
     if ties == "released":
         by_numpy = np.argsort(reverse_rank.cpu().numpy(), axis=1)

@@ -1,8 +1,8 @@
-"""What the multivariate score reads of the similarities, in two passes over them.
+"""What the multivariate score needs from the similarities, in two passes over them.
 
-Pass 1 reads the queries' lists (rows) for their k best candidates; pass 2 the candidates' lists
-(columns), or those of a bank, for the ranks of the queries there and the sums. Both hold one block
-of lists at a time, whether it is stored or computed from features.
+Pass 1 reads the queries' lists (rows) for their k best candidates; pass 2 reads the candidates'
+lists (columns), or those of a bank, for the queries' ranks and the sums. Both hold one block of
+lists at a time, stored or computed from features.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from galr.metrics.similarities import Similarities, even_blocks
 from postprocessing.topk import LARGEST_SHARE, NOT_FINITE, fill_ranks, fill_top_k
 
-FEWEST_LISTS = 32  # a product of fewer rows takes as long
-RADIX_SORTED = 1 << 16  # numpy sorts numbers of 16 bits by radix, several times as fast
+FEWEST_LISTS = 32  # fewer rows take as long to multiply
+RADIX_SORTED = 1 << 16  # NumPy radix-sorts 16-bit integers, several times as fast
 
 
 class Neighbours(NamedTuple):
@@ -69,7 +69,7 @@ def _in_candidates_lists(
     pairs = _by_candidate(chosen, candidates)
     query = first + pairs.div(chosen.shape[1], rounding_mode="floor")
     lengths = torch.bincount(chosen.view(-1), minlength=candidates)
-    # lists without a pair are skipped where they are many: selecting lists costs a copy
+    # lists without a pair are skipped only if there are many: selecting lists costs a copy
     wanted = lengths.nonzero()[:, 0] if len(pairs) * 4 < candidates else None
     lengths = lengths if wanted is None else lengths[wanted]
     offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
@@ -89,10 +89,10 @@ def _in_candidates_lists(
 def bank_neighbours(
     candidates: Tensor, similarity: Tensor, bank: Similarities, most_lists: int
 ) -> Neighbours:
-    """The neighbours of queries where a candidate's list holds a bank and the query itself.
+    """Neighbours if each candidate's list consists of a bank and the query itself.
 
-    candidates, similarity (Q, K): each query's best; bank (B, C), of which ``most_lists`` columns
-    are read at a time. A query precedes bank queries of equal similarity. Raises ValueError on NaN
+    candidates, similarity (Q, K): each query's best; bank (B, C), read ``most_lists`` columns at a
+    time. A query precedes bank queries of equal similarity. Raises ValueError on NaN
     and infinity in the bank.
     """
     values = similarity.flatten().double()
@@ -122,7 +122,7 @@ def bank_neighbours(
 
 
 def _blocks(similarity: Similarities, lists: int, most: int) -> list[slice]:
-    """Blocks of lists; a matrix in CPU memory is a single one."""
+    """Blocks of lists; a matrix in CPU memory is one block."""
     if isinstance(similarity, Tensor) and similarity.device.type == "cpu":
         return [slice(0, lists)]
     return even_blocks(lists, max(most, FEWEST_LISTS))

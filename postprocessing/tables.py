@@ -15,7 +15,8 @@ COLUMNS = {
 def aligned(rows: Iterable[Sequence[str]], groups: Sequence[tuple[str, int]] = ()) -> str:
     """``rows`` as lines, the first column aligned left and the others right.
 
-    ``groups``: headings above the second and further columns, with their numbers of columns.
+    ``groups``: headings above the columns after the first, each with the number of columns it
+    spans.
     """
     cells = [list(row) for row in rows]
     first, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))

@@ -60,7 +60,7 @@ class RetrievalTask(NamedTuple):
         return cls(i2t, t2i, caption_to_image, banks)
 
     def orders(self, settings: MethodSettings, memory_mib: float = 512) -> Orders:
-        """Both directions in the order of a method."""
+        """Both directions, as ordered by a method."""
         return Orders(
             order_by(self.i2t, settings, self.banks.i2t, memory_mib),
             order_by(self.t2i, settings, self.banks.t2i, memory_mib),
@@ -76,11 +76,11 @@ class RetrievalTask(NamedTuple):
         )
 
     def metrics(self, settings: MethodSettings) -> dict[str, float]:
-        """Recall@k, median and mean ranks of both directions, and mR, in the order of a method."""
+        """Recall@k, median and mean ranks of both directions, and mR, as ordered by a method."""
         return metrics_of_ranks(self.ranks(self.orders(settings)))
 
     def reranked(self, orders: Orders, settings: MethodSettings) -> tuple[Reranked, Reranked]:
-        """All candidates that a method reorders: the first k, or all there are."""
+        """All candidates that a method reorders: the first k, or all of them."""
         i2t, t2i = (
             Reranked(*order.best(settings.k if settings.is_multivariate else lists.shape[1]))
             for order, lists in zip(orders, (self.i2t, self.t2i), strict=True)

@@ -1,8 +1,8 @@
 """Top-k entries and ranks in similarity lists; equal similarities are ordered by column.
 
-A list is a row of a block (b, n). On the CPU, numpy works on chunks that fit the cache, one per
-thread: a threshold leaves the few entries of each list that matter, and only these are sorted, as
-integers made of similarity and position. A GPU sorts whole lists.
+A list is a row of a block (b, n). On the CPU, NumPy works on chunks that fit the cache, one per
+thread: a threshold selects the few entries of each list that matter, and only these are sorted, as
+integers composed of similarity and position. A GPU sorts whole lists.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from galr.metrics.similarities import even_blocks
 
-# similarities that a thread handles at a time: larger arrays leave its cache, and the system would
-# map their pages anew for every chunk
+# similarities per thread and chunk: larger arrays leave the cache, and their pages would be mapped
+# again for every chunk
 CHUNK_NUMBERS = 1 << 18
-GROUPS_PER_ENTRY = 4  # more groups raise the threshold of the top k, and take longer
+GROUPS_PER_ENTRY = 4  # more groups raise the threshold of the top k but take longer
 SUMMED_AT_A_TIME = 1 << 15  # numbers: their float64 copies stay in the cache
-LARGEST_SHARE = 1e30  # keeps the saliency of a list whose sum is nearly 0 finite in float32
-NOT_FINITE = "similarity holds NaN or infinity; re-ranking needs finite numbers"
+LARGEST_SHARE = 1e30  # keeps the saliency finite in float32 if a list's sum is nearly 0
+NOT_FINITE = "similarity contains NaN or infinity; re-ranking needs finite numbers"
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
@@ -103,7 +103,7 @@ def _for_chunks(function: Callable[[slice], None], shape: tuple[int, ...]) -> No
             function(rows)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(function, chunks))  # the list raises what a thread raised
+        list(pool.map(function, chunks))  # list() re-raises exceptions of the threads
 
 
 def _contiguous(lists: Floats) -> Floats:
@@ -127,9 +127,9 @@ def _top_k(lists: Floats, k: int) -> tuple[Integers, Floats]:
 
 
 def _top_k_threshold(lists: Floats, k: int) -> Floats:
-    """A value that at least k entries of each list reach, and few more: (b, n) -> (b,).
+    """A value reached by at least k entries of each list and few more: (b, n) -> (b,).
 
-    It is the k-th largest of the maxima of groups of entries.
+    The k-th largest of the maxima of groups of entries.
     """
     b, n = lists.shape
     if k >= n:
@@ -147,7 +147,7 @@ def _ranks_and_shares(
     lengths = np.diff(offsets)
     requested = np.repeat(np.arange(0, b * n, n), lengths) + column
     values = lists.reshape(-1)[requested]
-    # entries below the smallest that is requested change no rank
+    # entries below the smallest requested one affect no rank
     threshold = np.full(b, np.inf, lists.dtype)
     some = lengths > 0
     if some.any():
@@ -172,7 +172,7 @@ def _sorted_entries(lists: Floats, threshold: Floats) -> tuple[Integers, Integer
     values = lists.reshape(-1)[entries]
     if lists.dtype != np.float32:
         return entries[np.lexsort((-values, entries // n))], starts
-    # the upper bits hold the similarity, descending, the lower ones the position
+    # upper bits: the similarity, descending; lower bits: the position
     shift = (b * n - 1).bit_length()
     keys = (_descending_integers(values) << shift) | entries
     for start, stop in itertools.pairwise(starts.tolist()):
@@ -182,8 +182,8 @@ def _sorted_entries(lists: Floats, threshold: Floats) -> tuple[Integers, Integer
 
 def _descending_integers(values: Floats) -> Integers:
     """Integers of 32 bits that descend as the float32 ``values`` ascend."""
-    bits = (values + np.float32(0)).view(np.int32)  # the sum turns -0 into 0, its equal
-    # the bits of negative numbers ascend the wrong way, but for the sign
+    bits = (values + np.float32(0)).view(np.int32)  # adding 0 turns -0 into 0
+    # below the sign bit, negative floats are ordered the other way round
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     descending: Integers = np.invert(bits).astype(np.int64)
     return descending
@@ -191,8 +191,8 @@ def _descending_integers(values: Floats) -> Integers:
 
 def _sums(lists: Floats) -> NDArray[np.float64]:
     """Sums to divide by: infinity where the sum is 0 or overflows."""
-    # whole rows in float64 have the same sum in every chunk; with dtype= numpy would split them at
-    # the end of its buffer
+    # converting whole rows gives the same sum in every chunk; with dtype=, NumPy would split them
+    # at the end of its buffer
     with np.errstate(over="ignore", invalid="ignore"):
         parts = even_blocks(len(lists), SUMMED_AT_A_TIME // lists.shape[1])
         sums = np.concatenate([lists[rows].astype(np.float64).sum(axis=1) for rows in parts])

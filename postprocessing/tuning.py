@@ -1,4 +1,4 @@
-"""The parameters of a re-ranking method, chosen on a validation part by mR over a small grid."""
+"""Chooses the parameters of a re-ranking method on a validation part, by mR over a small grid."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Tuned(NamedTuple):
 def tune(settings: MethodSettings, validation: RetrievalTask) -> Tuned:
     """The settings of ``settings.method`` with the highest mR on ``validation``.
 
-    Of equals the first of the grid is taken; parameters outside the grid are left as they are.
+    Among equals, the first of the grid; parameters outside the grid are unchanged.
     """
     grid = GRIDS[settings.method]
     tried = [

@@ -7,7 +7,7 @@ import torch
 
 import galr
 from galr.common.errors import UserError
-from galr.export import export
+from galr.export.folder import export
 from galr.model.build import read_checkpoint
 from galr.options import load_options
 from galr.training.trainer import Trainer

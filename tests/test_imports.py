@@ -28,7 +28,7 @@ LAYERS = [
     ["galr.evaluation", "galr.monitoring"],
     ["galr.training"],
     # what is built on the core
-    ["galr.pictures", "galr.scenes", "galr.serving"],
+    ["galr.image_input", "galr.scenes", "galr.serving"],
     ["galr.trained_model"],
     ["galr.demo", "galr.preparation", "galr.detectors", "galr.skipthoughts_training"],
     ["galr.report", "galr.search", "galr.sweep", "galr.warm_start", "galr.export"],
@@ -113,6 +113,24 @@ def test_no_circle_among_modules():
 def test_importing_the_package_does_not_import_torch():
     code = "import sys, galr; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+HELP_OF_ALL = """
+import contextlib, importlib, io, sys
+from galr.__main__ import COMMANDS
+for name, (module, _) in COMMANDS.items():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        importlib.import_module(module).main(["--help"])
+    if "torch" in sys.modules:
+        sys.exit(f"galr {name} --help imports torch")
+"""
+
+
+def test_no_help_waits_for_torch():
+    run = subprocess.run(
+        [sys.executable, "-c", HELP_OF_ALL], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_every_name_in_the_window_is_there():

@@ -13,7 +13,7 @@ from galr.common.errors import UserError
 from galr.data.part import read_split
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.encode import encode_part
-from galr.export import export
+from galr.export.folder import export
 from galr.local_features.store import read_local_features
 from galr.model.build import build_model
 from tests.tiny import make_data
@@ -194,5 +194,5 @@ def test_evaluate_takes_features_and_reranks():
     assert reranked["mR"] != plain["mR"]
     nothing = galr.evaluate((images, captions), own, rerank={"w_saliency": 0, "w_reverse": 0})
     assert json.dumps(nothing) == json.dumps(plain)
-    with pytest.raises(ValueError, match="k must be a whole number"):
+    with pytest.raises(ValueError, match="k must be an integer"):
         galr.evaluate((images, captions), own, rerank={"k": 0})

@@ -4,11 +4,11 @@ import logging
 import pytest
 import torch
 
-from galr import warm_start
 from galr.common.errors import RunError
 from galr.model.backbone import build_backbone, empty_backbone
 from galr.options import BackboneOptions, load_options
 from galr.training import schedule
+from galr.warm_start import pretrain as warm_start
 from tests.tiny import make_data, run_module
 
 

@@ -346,7 +346,7 @@ def test_inspect_verifies_a_store(data, capfd):
         local_features(["inspect", str(data / "own.h5"), "--verify"])
     with h5py.File(data / "own.h5", "r+") as file:
         file["adjacency"][0, 0, 0] += 1
-    with pytest.raises(UserError, match="its numbers are not those that were written"):
+    with pytest.raises(UserError, match="its matrices have changed since they were written"):
         local_features(["inspect", str(data / "own.h5"), "--verify"])
 
 

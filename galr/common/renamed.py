@@ -30,6 +30,7 @@ RENAMED = {
     "galr.model.skipthought_files": "galr.weights.skipthought_files",
     "galr.model.weights": "galr.weights.files",
     "galr.options.find": "galr.common.options_files",
+    "galr.pictures": "galr.image_input",
     "galr.preparation.hashes": "galr.leakage.hashes",
     "galr.progress": "galr.common.progress",
     "galr.seeding": "galr.common.seeding",

@@ -1,1 +1,1 @@
-"""Local features from images: detectors, readers of their output, segments, overlays."""
+"""Local features from images: runs detectors, reads their output, draws overlays."""

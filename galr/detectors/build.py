@@ -1,4 +1,4 @@
-"""A detector's files and a folder of images -> a store of local features, on all cores."""
+"""Builds a store of local features from a detector's files and a folder of images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from galr.local_features.records import BadEntry, Fault, Found, shown_place
 from galr.local_features.store import Origin, write_local_features
 from galr.options import DreaOptions
 
-CHUNK = 100  # images that a process takes at a time
-MOST_CLASSES = 30  # that a report counts by name
-ALONE = 300  # up to so many images, starting processes takes longer than they save
+CHUNK = 100  # images per task of a process
+MOST_CLASSES = 30  # classes that a report lists by name
+ALONE = 300  # for fewer images, starting processes takes longer than it saves
 
 
 @dataclass
 class Report:
-    """What a build read, used and left out."""
+    """What a build read, used and skipped."""
 
     images: int = 0
     with_objects: int = 0
@@ -80,11 +80,11 @@ def build_store(
     skip_bad: bool = False,
     numbering: Numbering | None = None,
 ) -> Report:
-    """Writes the store ``out`` for all images of a folder; one without detections has zeros.
+    """Writes the store ``out`` for all images of a folder; images without detections get zeros.
 
-    ``numbering`` names the class numbers of the detections, where these hold numbers. Raises
-    UserError where it is needed and missing, and naming the first bad detection by file and line,
-    unless ``skip_bad`` leaves the bad ones out and lists them in the report.
+    ``numbering``: the names of class numbers in the detections. Raises UserError if it is required
+    but missing, and for the first invalid detection, with file and line, unless ``skip_bad`` skips
+    invalid ones and lists them in the report.
     """
     report = Report()
     started = time.monotonic()
@@ -118,7 +118,7 @@ def build_store(
 
 
 def _first_of(bad: list[Fault]) -> UserError:
-    more = f" (and {len(bad) - 1} more are bad)" if len(bad) > 1 else ""
+    more = f" (and {len(bad) - 1} more are invalid)" if len(bad) > 1 else ""
     return UserError(
         bad[0].place, bad[0].what + more, "correct it, or skip invalid entries with --skip-bad"
     )
@@ -137,7 +137,7 @@ def _build(job: Job, *, kind: Format, drea: DreaOptions, classes: ClassNames) ->
 def checked_detections(
     job: Job, found: Found, *, relative: bool
 ) -> tuple[Detections | None, list[Fault]]:
-    """The records that fit the image, and what is wrong with the others."""
+    """The valid records of an image, and the faults of the others."""
     if not found.records:
         return None, []
     try:
@@ -161,7 +161,7 @@ def _size(job: Job) -> tuple[int, int]:
     size = header_size(job.image)
     if job.size is not None and job.size != size:
         raise BadEntry(
-            f"{job.image} has {size[0]} x {size[1]} pixels, and the list of images says "
-            f"{job.size[0]} x {job.size[1]}"
+            f"{job.image} has {size[0]} x {size[1]} pixels, but "
+            f"{job.size[0]} x {job.size[1]} in the list of images"
         )
     return size

@@ -1,4 +1,4 @@
-"""COCO results: a JSON list of detections, and the JSON list of the images that they are in."""
+"""COCO results: a JSON list of detections, and the JSON list of their images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Size = tuple[int, int] | None
 
 
 class CocoImage(NamedTuple):
-    """What the list of images says of one."""
+    """An entry of the list of images."""
 
     file_name: str
     size: Size  # width, height
 
 
 class CocoFiles(NamedTuple):
-    """Detections by image id, and what could not be read."""
+    """Detections by image id, and entries that could not be read."""
 
     images: dict[Key, CocoImage]
     found: dict[Key, Found]
@@ -35,9 +35,9 @@ class CocoFiles(NamedTuple):
 def read_coco(results: Path, images: Path, classes: ClassNames) -> CocoFiles:
     """Reads both files.
 
-    A category_id is a number that ``categories`` of the list of images or ``classes.numbering``
-    names, or a name itself. Raises UserError for a file that is no such list at all, and for
-    numbers that nothing names.
+    A category_id is a class name, or a number defined by ``categories`` in the list of images or by
+    ``classes.numbering``. Raises UserError for files of another structure and for undefined
+    numbers.
     """
     entries, listed = _load(results), _load(images)
     if not isinstance(entries, list):
@@ -112,17 +112,17 @@ def _numbering(
     results: Path,
     images: Path,
 ) -> Mapping[Any, str] | None:
-    """The name of each category_id; None where the detections have names themselves."""
+    """The name of each category_id; None if the detections contain names."""
     if categories is None:
         if stated is None and any(_has_number(entry) for entry in entries):
             raise UserError(
                 results,
-                f"holds class numbers (category_id), and {images} has no categories that name them",
+                f"contains class numbers (category_id), but {images} has no categories for them",
                 "add these, or define the numbers with --first-category and --classes: " + CHOICES,
             )
         return stated
     if stated is not None:
-        raise UserError(images, "has categories, which name the class numbers", "omit --classes")
+        raise UserError(images, "has categories, which define the class numbers", "omit --classes")
     if not isinstance(categories, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("name"), str) and _is_key(entry.get("id"))
         for entry in categories
@@ -151,12 +151,10 @@ def _read_entry(
     if not isinstance(entry, dict):
         raise BadEntry("is not an object with image_id, category_id, bbox and score")
     image, category = entry.get("image_id"), entry.get("category_id")
-    if _is_key(image) and image not in images:  # one file may hold texts, the other numbers
+    if _is_key(image) and image not in images:  # one file may contain strings, the other numbers
         image = int(image) if str(image).isdecimal() and isinstance(image, str) else str(image)
     if not _is_key(image) or image not in images:
-        raise BadEntry(
-            f"there is no image of image_id {entry.get('image_id')!r} in the list of images"
-        )
+        raise BadEntry(f"image_id {entry.get('image_id')!r} is not in the list of images")
     if not _is_key(category):
         raise BadEntry(f"category_id {category!r} is neither a number nor a name")
     if isinstance(category, str) and category not in (classes.numbering or ()):
@@ -174,6 +172,6 @@ def _number(value: Any) -> float:  # noqa: ANN401 - JSON
     try:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-    except OverflowError:  # a whole number beyond any float
+    except OverflowError:  # an integer too large for a float
         pass
     raise BadEntry(f"{value!r:.40} is not a finite number")

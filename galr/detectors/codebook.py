@@ -1,4 +1,4 @@
-"""Pseudo-classes: k-means over the descriptors of regions, fitted once and used again."""
+"""Pseudo-classes: k-means over region descriptors, fitted once and reused."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from galr.detectors.segments import DESCRIPTORS
 
 Floats = NDArray[np.float64]
 
-MOST_FITTED = 100_000  # descriptors; more do not move the centres
+MOST_FITTED = 100_000  # descriptors; more do not change the centres
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """mean (12,) and scale (12,) that make descriptors alike in size, and centres (K, 12)."""
+    """mean (12,) and scale (12,) that standardise descriptors, and centres (K, 12)."""
 
     mean: Floats
     scale: Floats
@@ -44,27 +44,27 @@ class Codebook:
 
     @classmethod
     def load(cls, path: str | Path) -> Codebook:
-        """UserError for a file that is no codebook."""
+        """Reads a codebook; raises UserError if the file is none."""
         try:
             with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 parts = [np.asarray(file[key], np.float64) for key in ("mean", "scale", "centres")]
         except DAMAGED_ARRAYS as error:
             raise UserError(
-                path, f"is no codebook of segments ({error})", "fit one by detect --fit-on"
+                path, f"is not a codebook of segments ({error})", "fit one with detect --fit-on"
             ) from None
         mean, scale, centres = parts
         shapes_fit = mean.shape == scale.shape == (DESCRIPTORS,) and centres.ndim == 2
         if not shapes_fit or centres.shape[1] != DESCRIPTORS or len(centres) == 0:
-            raise UserError(path, "is no codebook of segments", "fit one by detect --fit-on")
+            raise UserError(path, "is not a codebook of segments", "fit one with detect --fit-on")
         if not all(np.isfinite(part).all() for part in parts) or not (scale > 0).all():
-            raise UserError(path, "holds numbers that are not finite", "fit one by detect --fit-on")
+            raise UserError(path, "contains NaN or infinity", "fit one with detect --fit-on")
         return cls(mean, scale, centres)
 
 
 def fit_codebook(descriptors: Floats, classes: int, seed: int) -> Codebook:
     """K-means over descriptors (M, 12) of the training images' regions.
 
-    Raises UserError where there are fewer regions than classes.
+    Raises UserError if there are fewer regions than classes.
     """
     from sklearn.cluster import KMeans
 
@@ -81,6 +81,6 @@ def fit_codebook(descriptors: Floats, classes: int, seed: int) -> Codebook:
     mean, scale = chosen.mean(axis=0), chosen.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     found = KMeans(classes, n_init=4, random_state=seed).fit((chosen - mean) / scale)
-    # by how common they are, so that the numbers mean something
+    # sorted by frequency, so that the numbers are meaningful
     order = np.argsort(-np.bincount(found.labels_, minlength=classes), kind="stable")
     return Codebook(mean, scale, np.asarray(found.cluster_centers_[order], dtype=np.float64))

@@ -94,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
     from galr.detectors.reading import FORMATS
 
-    parser = commands.add_parser("build", description=BUILD, help="detections to local features")
+    parser = commands.add_parser(
+        "build", description=BUILD, help="build local features from detections"
+    )
     parser.add_argument("--format", required=True, choices=FORMATS, help="format of the detections")
     parser.add_argument(
         "--detections",
@@ -127,9 +129,9 @@ def _add_build(commands: Commands[cli.ArgumentParser]) -> None:
 
 def _add_convert(commands: Commands[cli.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "convert", description=CONVERT, help="released matrices to local features"
+        "convert", description=CONVERT, help="convert released matrices to local features"
     )
-    parser.add_argument("released", metavar="FILE.npy", help="the released file")
+    parser.add_argument("released", metavar="FILE.npy", help="released file")
     parser.add_argument("--out", required=True, metavar="FILE", help="the store to write (HDF5)")
     parser.set_defaults(run=_convert)
 
@@ -139,9 +141,9 @@ def _add_inspect(commands: Commands[cli.ArgumentParser]) -> None:
         "inspect", description=INSPECT, help="print the contents of a store"
     )
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
-    parser.add_argument("--image", metavar="NAME", help="the objects of one image")
+    parser.add_argument("--image", metavar="NAME", help="list the objects of one image")
     cli.add_verify_argument(parser)
-    parser.add_argument("--images", metavar="DIR", help="with --verify: their folder, if moved")
+    parser.add_argument("--images", metavar="DIR", help="with --verify: image folder, if moved")
     parser.set_defaults(run=_inspect)
 
 
@@ -151,10 +153,12 @@ def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
     parser = commands.add_parser("show", description=SHOW, help="draw the objects of images")
     parser.add_argument("store", metavar="FILE", help="the store (HDF5)")
     parser.add_argument(
-        "--image", required=True, nargs="+", metavar="NAME", help="one or more images"
+        "--image", required=True, nargs="+", metavar="NAME", help="one or more images to draw"
     )
-    parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture to write")
-    parser.add_argument("--edges", type=int, default=10, help="edges drawn (default: %(default)s)")
+    parser.add_argument("--out", required=True, metavar="FILE.png", help="output file, .png")
+    parser.add_argument(
+        "--edges", type=int, default=10, help="number of edges to draw (default: %(default)s)"
+    )
     origin = parser.add_argument_group("files", "if moved since the store was built")
     origin.add_argument("--images", metavar="DIR", help="the folder of the images")
     origin.add_argument("--format", choices=FORMATS, help="of the detections")
@@ -163,7 +167,7 @@ def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
 
 
 def _numbering(arguments: argparse.Namespace) -> Numbering | None:
-    """What class numbers mean, as the arguments of ``build`` state it."""
+    """The meaning of class numbers, from the arguments of ``build``."""
     from galr.local_features.numbering import read_numbering
 
     classes, first = arguments.classes, arguments.first_category

@@ -1,4 +1,4 @@
-"""The options of DREA on the command line."""
+"""DREA options on the command line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from galr.options.reading import options_from_dict
 
 
 def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for every option of DREA, over those of an options file."""
+    """Adds a flag for every DREA option, overriding an options file."""
     group = parser.add_argument_group(
-        "options of DREA",
+        "DREA options",
         "override those of --path_opt (dataset.drea), which override the defaults",
     )
     group.add_argument(
@@ -51,11 +51,11 @@ def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def drea_options(arguments: argparse.Namespace) -> DreaOptions:
-    """The options that ``add_drea_arguments`` read; UserError for impossible ones."""
+    """The options given by the arguments; raises UserError for invalid ones."""
     from galr.local_features.numbering import read_classes
 
     if arguments.overrides and arguments.path_opt is None:
-        raise UserError("--set", "overrides an options file, but none is given", "add --path_opt")
+        raise UserError("--set", "needs an options file", "add --path_opt")
     drea = DreaOptions()
     if arguments.path_opt is not None:
         if arguments.path_opt.endswith(".pth"):
@@ -76,7 +76,7 @@ def drea_options(arguments: argparse.Namespace) -> DreaOptions:
 
 
 def number(text: str) -> int | float:
-    """The type of an argument that is any number."""
+    """Argument type of a number."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)

@@ -1,7 +1,7 @@
-"""One line of a detector's text file -> a record, for the formats that people have.
+"""Parses one line of a detector's text file into a record, for each format.
 
 ``paddledet``   class score xmin ymin width height       pixels; with eight coordinates: a polygon
-``yolo``        class cx cy width height score           shares of the image, class as a number;
+``yolo``        class cx cy width height score           relative to the image, numeric class;
                 class x1 y1 x2 y2 x3 y3 x4 y4 score      the oriented form
 ``dota``        image score x1 y1 ... x4 y4              Task1_<class>.txt, pixels
                 image score xmin ymin xmax ymax          Task2_<class>.txt, pixels
@@ -51,7 +51,7 @@ def _what_is_wrong(tokens: list[str], classes: ClassNames) -> BadEntry:
 def yolo_parser(classes: ClassNames) -> Callable[[str], Record]:
     """Reads lines that ultralytics saves with ``save_txt=True save_conf=True``.
 
-    ``classes.numbering`` says what the class numbers mean.
+    ``classes.numbering`` defines the class numbers.
     """
 
     def parse(line: str) -> Record:

@@ -21,7 +21,7 @@ class ImageFolder:
         self._index = NameIndex(self.names)
 
     def find(self, name: str) -> int:
-        """The number of the image that ``name`` means; BadEntry where there is not just one."""
+        """The index of the image called ``name``; raises BadEntry unless there is exactly one."""
         rows = self._index.rows(name)
         if len(rows) == 1:
             return rows[0]
@@ -31,7 +31,7 @@ class ImageFolder:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright image by the file's header; BadEntry where it has none."""
+    """Width and height of the upright image from the header; raises BadEntry if unreadable."""
     try:
         return image_size(path)
     except UserError as error:
@@ -39,5 +39,5 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def image_scaling(images: ImageFolder, given: Scaling = AS_IT_IS) -> Scaling:
-    """``given``, with the range of the folder's numbers where images have more than 8 bits."""
+    """``given``, with the folder's pixel range if its images have more than 8 bits."""
     return measured(given, images.folder, images.names, images.folder)

@@ -1,4 +1,4 @@
-"""What is in a store, in words."""
+"""The contents of a store as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galr.local_features.store import LocalFeatures, Store
 
 
 class StoredObject(NamedTuple):
-    """A kept object as its row tells it; places and sizes as shares of the image."""
+    """A kept object, decoded from its row; positions and sizes relative to the image."""
 
     category: int
     score: float
@@ -23,7 +23,7 @@ class StoredObject(NamedTuple):
 
 
 def objects_of(store: Store, row: int) -> list[StoredObject]:
-    """The kept objects of an image, as DREA orders them."""
+    """The kept objects of an image, in DREA's order."""
     rows = store.features.representation[row].astype(np.float64)
     rows = rows[rows.any(axis=1)]
     classes = rows.shape[1] - 5
@@ -52,7 +52,7 @@ def classes_of(features: LocalFeatures, names: Sequence[str]) -> list[list[str]]
 
 
 def class_name(store: Store, category: int) -> str:
-    """The name of a class, or its number where the names are unknown."""
+    """The name of a class, or its number if names are unknown."""
     return f"class {category}" if store.drea is None else store.drea.classes[category]
 
 
@@ -75,7 +75,7 @@ def drawing(store: Store, row: int) -> dict[str, Any]:
 
 
 def store_lines(store: Store) -> list[str]:
-    """Images, objects an image, objects a class, options."""
+    """Images, objects per image, objects per class, options."""
     representation = store.features.representation
     images, objects, features = representation.shape
     filled = representation.any(axis=2)
@@ -106,7 +106,7 @@ def _spread(counts: NDArray[np.int64]) -> str:
 
 def _options(store: Store) -> list[str]:
     if store.drea is None:
-        return ["The options that these matrices were made with are unknown."]
+        return ["The options behind these matrices are unknown."]
     tree = {"dataset": {"drea": store.drea.model_dump(mode="json")}}
     return [
         "Matching options file:",
@@ -115,7 +115,7 @@ def _options(store: Store) -> list[str]:
 
 
 def image_lines(store: Store, image: str) -> list[str]:
-    """A line an object, then the strongest edges."""
+    """One line per object, then the strongest edges."""
     row = store.row(image)
     objects = objects_of(store, row)
     lines = [f"{store.names[row]}: {len(objects)} objects"]
@@ -134,7 +134,7 @@ def image_lines(store: Store, image: str) -> list[str]:
 
 
 def strongest_edges(adjacency: NDArray[np.float32], most: int = 10) -> list[tuple[int, int, float]]:
-    """Pairs of different objects and their edge, the strongest first; those of 0 are no edges."""
+    """Pairs of different objects with a non-zero edge, the strongest first."""
     first, second = np.triu_indices(len(adjacency), k=1)
     weights = adjacency[first, second]
     order = np.argsort(-weights, kind="stable")[:most]

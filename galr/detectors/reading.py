@@ -1,4 +1,4 @@
-"""A detector's files -> what is to be done for each image: the jobs of a build."""
+"""A detector's files as jobs of a build, one per image."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _PARSERS: dict[str, Callable[[ClassNames], Callable[[str], Record]]] = {
     "paddledet": paddledet_parser,
     "yolo": yolo_parser,
 }
-NUMBERED: tuple[Format, ...] = ("yolo", "coco")  # formats that may hold class numbers
+NUMBERED: tuple[Format, ...] = ("yolo", "coco")  # formats that may contain class numbers
 
 
 class Job(NamedTuple):
-    """An image and its detections: records read already, or a text file still to be read."""
+    """An image and its detections: records, or a text file that is yet to be read."""
 
     image: Path
     file: Path | None = None
     found: Found | None = None
-    size: Size = None  # what the detections' files say of the image, checked against it
+    size: Size = None  # stated by the detection files, checked against the image
 
     def read(self, kind: Format, classes: ClassNames) -> Found:
         """The detections of the image."""
@@ -61,14 +61,14 @@ def read_jobs(
     """A job for every image in ``images``, and detections that belong to none.
 
     ``detections`` is a folder or a file, with ``coco`` also the results and the list of images.
-    Raises UserError for class numbers whose meaning is not stated by ``classes.numbering``.
+    Raises UserError for class numbers that ``classes.numbering`` does not define.
     """
     paths = [Path(path) for path in detections]
     for path in paths:
         if not path.exists():
             raise UserError(path, "there is no such file or folder", "correct --detections")
         if (path / UNFINISHED).exists():
-            raise UserError(path, "is of a detection that was stopped", "run detect again first")
+            raise UserError(path, "is from an interrupted detection", "run detect again first")
     if len(paths) > (2 if kind == "coco" else 1):
         raise UserError(
             "--detections",
@@ -100,14 +100,14 @@ def _text_files(path: Path) -> list[Path]:
         return [path]
     files = [path / name for name in list_files(path).names if name.lower().endswith(".txt")]
     if not files:
-        raise UserError(path, "holds no .txt files", "name the folder that the detector wrote to")
+        raise UserError(path, "contains no .txt files", "name the detector's output folder")
     return files
 
 
 def _image_jobs(
     folder: Path, files: list[Path], images: ImageFolder
 ) -> tuple[list[Job], list[Fault]]:
-    """Formats with a file an image."""
+    """Formats with one file per image."""
     of_image: dict[int, Path] = {}
     strangers: list[Fault] = []
     for file in files:
@@ -115,7 +115,7 @@ def _image_jobs(
             name = file.name if file == folder else file.relative_to(folder).as_posix()
             row = images.find(name)
             if row in of_image:
-                raise BadEntry(f"{of_image[row]} is of the same image, {images.names[row]}")
+                raise BadEntry(f"{of_image[row]} belongs to the same image, {images.names[row]}")
             of_image[row] = file
         except BadEntry as error:
             strangers += _all_lines(file, error)
@@ -126,7 +126,7 @@ def _image_jobs(
 
 
 def _all_lines(file: Path, what: BadEntry) -> list[Fault]:
-    """A fault for each line; a file without lines loses nothing."""
+    """A fault for each line; an empty file has none."""
     try:
         return [Fault.of(f"{file}:{number}", what) for number, _ in numbered_lines(file)]
     except BadEntry as error:

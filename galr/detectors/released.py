@@ -1,8 +1,8 @@
-"""The pickled dictionaries that the released code reads, without running what a pickle may hold.
+"""Reads the released code's pickled dictionaries without running any code in them.
 
 ``np.save`` of ``{"local_rep": {name.txt: (N, F)}, "adj_matrix": {name.txt: (N, N)}}``. A pickle is
-a program: here it is given no function at all. The names that numpy's arrays need are replaced by
-stand-ins that only note what they are told; any other name ends the reading.
+a program, but it is given no function here: the names required by NumPy arrays are replaced by
+stand-ins that only record their arguments; any other name stops the reader.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from galr.common.errors import UserError
 from galr.local_features.names import shown
 
-MOST_NUMBERS = 1_000_000  # in a matrix; lists may name each other more often than memory bears
+MOST_NUMBERS = (
+    1_000_000  # in a matrix; nested lists may reference each other more often than memory allows
+)
 
 
 class _Refused(Exception):
-    """The file is not what it should be: why."""
+    """The reason why the file is refused."""
 
 
 class Released(NamedTuple):
@@ -36,7 +38,7 @@ class Released(NamedTuple):
 
 
 def read_released(path: str | Path) -> Released:
-    """The matrices of a released file; UserError for one that holds anything else."""
+    """The matrices of a released file; raises UserError if it contains anything else."""
     try:
         stream = Path(path).read_bytes()
     except OSError as error:
@@ -55,7 +57,7 @@ def read_released(path: str | Path) -> Released:
 
 
 def _pickle_of(stream: bytes) -> bytes:
-    """What follows the header of a .npy file; a bare pickle as it is."""
+    """The data after the header of a .npy file, or a bare pickle."""
     if not stream.startswith(np.lib.format.MAGIC_PREFIX):
         return stream
     file = io.BytesIO(stream)
@@ -68,13 +70,13 @@ def _pickle_of(stream: bytes) -> bytes:
     except (ValueError, UnicodeDecodeError, EOFError) as error:
         raise _Refused(f"its header is damaged ({error})") from None
     if not dtype.hasobject:
-        raise _Refused(f"it holds numbers ({dtype}) and no dictionary")
+        raise _Refused(f"it contains numbers ({dtype}), not a dictionary")
     return file.read()
 
 
 def _load(stream: bytes) -> Any:  # noqa: ANN401 - a pickle is any value
     for code, argument, _ in pickletools.genops(stream):
-        # the reader would make room for so many
+        # the reader would allocate that many
         if code.name in ("PUT", "LONG_BINPUT") and int(str(argument)) > len(stream):
             raise _Refused("its memo is larger than the file")
     return _Reader(io.BytesIO(stream), encoding="latin1").load()
@@ -88,11 +90,11 @@ class _Reader(pickle.Unpickler):
             raise _Refused(f"it asks for {module}.{name}") from None
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        raise _Refused("it names things outside the file")
+        raise _Refused("it refers to objects outside the file")
 
 
 class _Type:
-    """In place of numpy.dtype: a code such as f8, and a byte order."""
+    """Stands in for numpy.dtype: a code such as f8, and a byte order."""
 
     code: Any = None
     order: Any = "<"
@@ -104,15 +106,15 @@ class _Type:
         self.order = state[1]
 
     def real(self) -> np.dtype[Any]:
-        """The dtype, if it is one of numbers."""
+        """The dtype, if numeric."""
         if not isinstance(self.code, str) or self.code not in _NUMBERS:
-            raise _Refused("an array is of another type than numbers")
+            raise _Refused("an array is not numeric")
         kind: np.dtype[Any] = np.dtype(self.code).newbyteorder(self.order)
         return kind
 
 
 class _Array:
-    """In place of numpy.ndarray: its shape, type and bytes (or its objects)."""
+    """Stands in for numpy.ndarray: its shape, dtype and bytes (or objects)."""
 
     shape: Any = None
     type: Any = None
@@ -128,7 +130,7 @@ class _Array:
     def real(self) -> NDArray[np.float64]:
         """The numbers."""
         if not isinstance(self.type, _Type) or not isinstance(self.data, bytes | bytearray | str):
-            raise _Refused("an array holds no numbers")
+            raise _Refused("an array contains no numbers")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
         try:
             values = np.frombuffer(data, self.type.real()).reshape(
@@ -140,7 +142,7 @@ class _Array:
 
 
 class _Function:
-    """A function of ours that the file may call, and cannot change."""
+    """A function of ours that the file may call but not modify."""
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self._run = run
@@ -149,7 +151,7 @@ class _Function:
         return self._run(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _Refused("it changes a function")
+        raise _Refused("it modifies a function")
 
 
 def _buffer(data: object, kind: object, shape: object, order: object) -> _Array:
@@ -164,7 +166,7 @@ def _scalar(kind: object, data: object) -> float:
 
 def _encode(text: object, codec: object) -> bytes:
     if not isinstance(text, str) or codec != "latin1":
-        raise _Refused("it asks for another codec than latin1")
+        raise _Refused("it asks for a codec other than latin1")
     return text.encode("latin1")
 
 
@@ -183,16 +185,16 @@ for _core in ("numpy.core", "numpy._core"):
 def _matrices(loaded: Any) -> Released:  # noqa: ANN401 - whatever the file holds
     if isinstance(loaded, _Array):  # np.save wraps the dictionary
         if not isinstance(loaded.data, list) or len(loaded.data) != 1:
-            raise _Refused("it holds no dictionary")
+            raise _Refused("it contains no dictionary")
         loaded = loaded.data[0]
     representation, adjacency = (_entries(loaded, key) for key in _KEYS)
     lonely = sorted(representation.keys() ^ adjacency.keys())
     if lonely:
-        raise _Refused(f"one matrix of two is there for {shown(lonely, 'images')}")
+        raise _Refused(f"one of the two matrices is missing for {shown(lonely, 'images')}")
     names = list(representation)
     rows, edges = _stacked("local_rep", representation), _stacked("adj_matrix", adjacency)
     if edges.shape != (len(names), rows.shape[1], rows.shape[1]):
-        raise _Refused(f"local_rep is of shape {rows.shape[1:]}, adj_matrix {edges.shape[1:]}")
+        raise _Refused(f"local_rep has shape {rows.shape[1:]}, adj_matrix {edges.shape[1:]}")
     return Released(names, rows, edges)
 
 
@@ -202,9 +204,9 @@ _KEYS = ("local_rep", "adj_matrix")
 def _entries(loaded: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - whatever the file holds
     entries = loaded.get(key) if isinstance(loaded, dict) else None
     if not isinstance(entries, dict) or not entries:
-        raise _Refused(f"it holds no dictionary {key}")
+        raise _Refused(f"it contains no dictionary {key}")
     if not all(isinstance(name, str) for name in entries):
-        raise _Refused(f"the entries of {key} are not named by images")
+        raise _Refused(f"the keys of {key} are not image names")
     return entries
 
 
@@ -214,9 +216,9 @@ def _stacked(key: str, entries: dict[str, Any]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):
             matrix = _matrix(entry).astype(np.float32)
         if matrix.ndim != 2 or matrix.shape != (matrices or [matrix])[0].shape:
-            raise _Refused(f"{key} of {name} is of shape {matrix.shape}")
+            raise _Refused(f"{key} of {name} has shape {matrix.shape}")
         if not np.isfinite(matrix).all():
-            raise _Refused(f"{key} of {name} holds NaN or infinity")
+            raise _Refused(f"{key} of {name} contains NaN or infinity")
         matrices.append(matrix)
     return np.stack(matrices)
 
@@ -228,7 +230,7 @@ def _matrix(value: Any) -> NDArray[np.float64]:  # noqa: ANN401 - whatever the f
     if not rows or not all(isinstance(row, list | tuple) for row in rows):
         raise _Refused("an entry is neither an array nor rows of numbers")
     if sum(map(len, rows)) > MOST_NUMBERS or len({len(row) for row in rows}) != 1:
-        raise _Refused("an entry's rows make no matrix")
+        raise _Refused("an entry's rows do not form a matrix")
     if not all(isinstance(number, int | float) for row in rows for number in row):
         raise _Refused("an entry is neither an array nor rows of numbers")
     return np.array(rows, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""An image with the objects that a store keeps of it and the detections that it dropped."""
+"""An image with its kept objects in a store and the dropped detections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn of an image; ``dropped`` is None where the detections are not at hand."""
+    """What is drawn for an image; ``dropped`` is None if the detections are unavailable."""
 
     name: str
     picture: Image.Image
@@ -51,17 +51,17 @@ def read_scenes(
     kind: str | None = None,
     detections: Sequence[str] | None = None,
 ) -> list[Scene]:
-    """The scenes of some images; what is not given is taken from where the store was built.
+    """The scenes of some images; what is not given is read from where the store was built.
 
-    Raises UserError for images that are not in the store or the folder.
+    Raises UserError for images missing from the store or the folder.
     """
     origin = store.origin or Origin("", (), "")
     folder = images or origin.images
     if not folder:
-        raise UserError(store.path, "does not record the image folder", "name it with --images")
+        raise UserError(store.path, "does not record its image folder", "give it with --images")
     if (kind is None) != (detections is None):
         raise UserError("--format and --detections", "belong together", "give both or neither")
-    # files that have moved still have the numbering that the store was built with
+    # moved files keep the numbering that the store was built with
     numbering = origin.numbering if kind in (None, origin.format) else None
     origin = Origin(
         kind or origin.format, tuple(detections or origin.detections), folder, numbering
@@ -77,7 +77,7 @@ def read_scenes(
         try:
             image = files.names[files.find(stored)]
         except BadEntry as error:
-            raise UserError(name, str(error), "name the images' folder by --images") from None
+            raise UserError(name, str(error), "give the image folder with --images") from None
         job = jobs.get(image)
         scenes.append(
             Scene(
@@ -93,7 +93,7 @@ def read_scenes(
 
 
 def _jobs(store: Store, origin: Origin, files: ImageFolder) -> dict[str, Job]:
-    """By image name; none where the detections have gone."""
+    """By image name; empty if the detections are gone."""
     if store.drea is None or origin.format not in FORMATS:
         return {}
     try:

@@ -1,7 +1,7 @@
-"""Regions of an image without any detector: what stands out from its surroundings.
+"""Salient regions of an image, without a detector.
 
-The image is cut into segments of like colour (Felzenszwalb and Huttenlocher 2004); each is scored
-by how much its colour differs from what lies around it, and described by colour, texture and shape.
+The image is segmented by colour (Felzenszwalb and Huttenlocher 2004); each segment is scored by the
+colour contrast with its surroundings and described by colour, texture and shape.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torchvision.ops import box_area, nms
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-SIDE = 256  # pixels of the longer side at which an image is cut
-SCALES = (50, 200)  # of the segmentation: small and large regions
-SMALLEST, LARGEST = 0.0008, 0.4  # share of the image
-MOST = 60  # regions an image, the most prominent ones
-CONTRAST = 20.0  # colour difference (CIE Lab) that scores one half
-SAME = 0.7  # overlap of boxes, as share of their union, above which the weaker region is left out
+SIDE = 256  # longer side at which an image is segmented, in pixels
+SCALES = (50, 200)  # of the segmentation, for small and large regions
+SMALLEST, LARGEST = 0.0008, 0.4  # as a fraction of the image
+MOST = 60  # most prominent regions per image
+CONTRAST = 20.0  # colour difference (CIE Lab) with a score of one half
+SAME = 0.7  # intersection over union of boxes above which the weaker region is dropped
 DESCRIPTORS = 12
 
 
 class Regions(NamedTuple):
-    """Of an image: scores (M,), boxes (M, 4) in its pixels, descriptors (M, 12)."""
+    """Regions of an image: scores (M,), boxes (M, 4) in pixels, descriptors (M, 12)."""
 
     scores: Floats
     boxes: Floats
@@ -38,7 +38,7 @@ class Regions(NamedTuple):
 
 
 def find_regions(picture: Image.Image) -> Regions:
-    """The regions that stand out, the most prominent first; an image always gives the same."""
+    """The salient regions, the most prominent first; deterministic."""
     shrink = max(max(picture.size) / SIDE, 1.0)
     small = picture.resize([max(round(side / shrink), 1) for side in picture.size])
     rgb = np.asarray(small)
@@ -58,7 +58,7 @@ def _cut(rgb: NDArray[np.uint8], scale: int) -> Labels:
 
 
 def _regions_of(lab: Floats, labels: Labels) -> tuple[Floats, Floats, Floats]:
-    """Scores, boxes and descriptors of the segments of a likely size."""
+    """Scores, boxes and descriptors of the segments of plausible size."""
     areas = np.bincount(labels.ravel()).astype(np.float64)
     boxes = np.array(
         [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels + 1)]
@@ -80,7 +80,7 @@ def _sums(values: Floats, labels: Labels) -> Floats:
 
 
 def _around(lab: Floats, boxes: Labels) -> tuple[Floats, Floats]:
-    """Sum of colours (M, 3) and pixels (M,) in each box with half its size more on every side."""
+    """Sum of colours (M, 3) and pixels (M,) in boxes enlarged by half their size on each side."""
     height, width = lab.shape[:2]
     integral = np.zeros((height + 1, width + 1, 3))
     integral[1:, 1:] = lab.cumsum(axis=0).cumsum(axis=1)
@@ -97,11 +97,11 @@ def _around(lab: Floats, boxes: Labels) -> tuple[Floats, Floats]:
 
 
 def _descriptors(lab: Floats, labels: Labels, areas: Floats, boxes: Labels) -> Floats:
-    """Of each segment (M, 12).
+    """Descriptors of the segments (M, 12).
 
-    Mean and deviation of the three colours; mean and deviation of the lightness's gradient; log of
-    the share of the image, log of length over breadth, share of its box, share of pixels on its
-    border.
+    Mean and deviation of the three colours; mean and deviation of the lightness gradient; log of
+    the fraction of the image, log of the aspect ratio, fraction of its box, fraction of pixels on
+    its border.
     """
     lightness = lab[..., 0]
     gradient = np.hypot(ndimage.sobel(lightness, axis=0), ndimage.sobel(lightness, axis=1))
@@ -111,7 +111,7 @@ def _descriptors(lab: Floats, labels: Labels, areas: Floats, boxes: Labels) -> F
     centred = [value - mean[labels] for value, mean in zip(values, means, strict=True)]
     variances = [_sums(np.square(value), labels) / areas for value in centred]
     deviations = np.sqrt(variances)
-    # spread along and across, of a pixel that is not a point
+    # spread along and across; a pixel is not a point
     xx, yy = variances[4] + 1 / 12, variances[5] + 1 / 12
     xy = _sums(centred[4] * centred[5], labels) / areas
     half, root = (xx + yy) / 2, np.sqrt(np.square((xx - yy) / 2) + np.square(xy))

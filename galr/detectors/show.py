@@ -1,4 +1,4 @@
-"""Pictures of scenes: their kept and dropped objects, and the strongest edges between them."""
+"""Draws scenes with kept and dropped objects and the strongest edges between them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(scenes: Sequence[Scene], out: str | Path, edges: int = 10) -> None:
     """Writes one scene with a list of its objects, or several as a contact sheet."""
     kind = Path(out).suffix.lower().removeprefix(".")
     if kind not in ("png", "jpg", "jpeg", "pdf", "svg"):
-        raise UserError(out, "is not a PNG file name", "end it with .png")
+        raise UserError(out, "is not a .png file name", "end it with .png")
     figure = _one(scenes[0], edges) if len(scenes) == 1 else _sheet(scenes, edges)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format=kind, dpi=110)
@@ -68,7 +68,7 @@ def _sheet(scenes: Sequence[Scene], edges: int) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for place in axes:
         place.set_axis_off()
-    for place, scene in zip(axes, scenes, strict=False):  # the last row may be short
+    for place, scene in zip(axes, scenes, strict=False):  # the last row may be shorter
         _draw_scene(place, scene, edges, font=7)
     return figure
 
@@ -79,7 +79,7 @@ def _listed(scene: Scene, edges: int) -> str:
         lines.append(f"{number:2d}  {label:18.18s}  {entry.score:.2f}   {entry.prominence:.2f}")
     lines += ["", f"lines: the {edges} strongest edges", "dashed: dropped detections"]
     if scene.dropped is None:
-        lines[-1] += " (files not at hand)"
+        lines[-1] += " (files unavailable)"
     return "\n".join(lines)
 
 
@@ -90,7 +90,7 @@ def _draw_scene(axes: Axes, scene: Scene, edges: int, font: int) -> None:
     axes.set_axis_off()
     axes.set_title(scene.caption, size=font + 1)
     for box in scene.dropped if scene.dropped is not None else ():
-        # white on black, since either alone is lost on some ground
+        # white on black, since either alone is invisible on some backgrounds
         axes.add_patch(_outline(box, edgecolor="black", linewidth=0.8, alpha=0.5))
         axes.add_patch(
             _outline(box, edgecolor="white", linewidth=0.8, alpha=0.8, linestyle=(0, (3, 3)))

@@ -1,1 +1,1 @@
-"""Checks of a machine and of a planned run."""
+"""Checks a machine and a planned run."""

@@ -20,9 +20,9 @@ The exit status is 1 if there is a problem.
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses ``argv`` and prints the findings; raises RunError where something is wrong."""
+    """Parses ``argv`` and prints the findings; raises RunError if there is a problem."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.doctor")
-    cli.add_options_arguments(parser, None, "none, which checks only the machine")
+    cli.add_options_arguments(parser, None, "none: check only the machine")
     arguments = parser.parse_args(argv)
 
     from galr.doctor.finding import Finding
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         wrong += [found.name] if found.problem else []
     if wrong:
-        raise RunError("galr doctor", f"wrong: {', '.join(wrong)}", "see the lines above")
+        raise RunError("galr doctor", f"problems: {', '.join(wrong)}", "see the lines above")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from galr.common.errors import UserError
 
 
 class Finding(NamedTuple):
-    """``problem`` is empty where nothing is wrong."""
+    """``problem`` is empty if there is none."""
 
     name: str
     found: str
@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
 
 def finding(name: str, look: Callable[[], str]) -> Finding:
-    """What ``look`` returns; the UserError that it raises is the problem."""
+    """The text that ``look`` returns, or the UserError it raises as the problem."""
     try:
         return Finding(name, look())
     except UserError as error:

@@ -21,7 +21,7 @@ from galr.training.optimizer import supports_bfloat16
 
 PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydantic", "pillow", "scikit-learn")
 SHARED_MEMORY = Path("/dev/shm")
-# a container's limit, by version 2 and version 1 of control groups
+# memory limit of a container, cgroups version 2 and 1
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # Python with torch and the other packages takes half of this before the first image
 LEAST_MEMORY = 2**30
@@ -46,11 +46,11 @@ def _packages() -> str:
             raise UserError(
                 package, "is not installed", "install requirements.txt (docs/usage.md)"
             ) from None
-    try:  # a torchvision of another torch fails here
+    try:  # fails if torchvision was built for another torch
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
         what = f"does not fit the installed torch ({error})"
-        raise UserError("torchvision", what, "install both by one command") from None
+        raise UserError("torchvision", what, "install both with one command") from None
     return ", ".join(found)
 
 
@@ -61,14 +61,14 @@ def _device(wanted: str) -> str:
 
 
 def threads(count: int, usable: int) -> Finding:
-    """More threads than ``usable`` cores wait for each other."""
+    """A problem if there are more threads than ``usable`` cores."""
     found = f"{count} threads on {usable} usable cores"
     problem = f"more threads than cores: set OMP_NUM_THREADS={usable}" if count > usable else ""
     return Finding("threads", found, problem)
 
 
 def memory(available: int | None, needed: int, what: str) -> Finding:
-    """Bytes; ``available`` of None is unknown."""
+    """Both in bytes; ``available`` is None if unknown."""
     if available is None:
         return Finding("memory", "not reported by this system")
     found = f"{available / 1e9:.1f} GB available, {what} takes at least {needed / 1e9:.1f} GB"
@@ -77,7 +77,7 @@ def memory(available: int | None, needed: int, what: str) -> Finding:
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes that are free or can be freed, within a container's limit; None where unknown."""
+    """Bytes that are free or can be freed, within a container's limit; None if unknown."""
     known = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         known.append(1024 * int(meminfo.read_text().split("MemAvailable:")[1].split()[0]))
@@ -88,7 +88,7 @@ def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
 
 
 def shared_memory(needed: int, folder: Path = SHARED_MEMORY) -> Finding:
-    """Bytes that the processes that load images pass batches through."""
+    """Checks the shared memory that data-loading processes pass batches through."""
     if not folder.is_dir():
         return Finding("shared memory", "not reported by this system")
     free = shutil.disk_usage(folder).free

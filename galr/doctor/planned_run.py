@@ -1,4 +1,4 @@
-"""A planned run: whether its data can be read, its model built, and where its files find room."""
+"""Checks a planned run: its data, its model, and the disk space for its files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options
 
-# weights, gradients and the two moments of Adam; last.pth holds all but the gradients
+# weights, gradients and two moments of Adam; last.pth has all but the gradients
 COPIES_IN_MEMORY, COPIES_ON_DISK = 4, 4
-PREFETCHED = 2  # batches a worker, torch's default
+PREFETCHED = 2  # batches per worker, torch's default
 LOOKED_AT = 8  # images that are decoded
 
 
 def planned_run(options: Options) -> Iterator[Finding]:
-    """Reads what training reads at its start; writes nothing."""
+    """Reads what training reads at the start; writes nothing."""
     parts: dict[str, Annotations] = {}
     for split in ("train", "test"):
         yield finding(f"{split} part", partial(_part, options, split, parts))
@@ -51,7 +51,7 @@ def planned_run(options: Options) -> Iterator[Finding]:
 
 
 def _part(options: Options, split: str, parts: dict[str, Annotations]) -> str:
-    """Figures of a part, whose text and local features are read whole, and some of its images."""
+    """Summary of a split: reads all text and local features, and some images."""
     read = read_split(options, split)
     parts[split] = found = read.annotations
     scaling = Scaling.of(read.options.dataset)
@@ -66,17 +66,17 @@ def _apart(train: Annotations, test: Annotations) -> str:
     if shared:
         raise UserError(
             "dataset.data_path",
-            f"{len(shared)} test images are trained on, for example {shared[0]}",
-            "remove them from one of the two; otherwise the test is meaningless",
+            f"{len(shared)} test images are also training images, for example {shared[0]}",
+            "remove them from one part; otherwise the test is meaningless",
         )
     texts = set(train.captions)
     same = sum(caption in texts for caption in test.captions)
-    return f"no image is in both; {same} test captions have the text of a training caption"
+    return f"no image is in both; {same} test captions equal a training caption"
 
 
 def _folds(options: Options, images: int) -> str:
     k_fold = options.k_fold
-    if k_fold.group_duplicates:  # to know the groups, all images would be decoded
+    if k_fold.group_duplicates:  # finding the groups would require decoding all images
         share = 1 / k_fold.nums if k_fold.mode == "kfold" else k_fold.validation_share
         return f"{k_fold.nums}, each validated with about {round(share * images)} images in groups"
     folds = make_folds(images, k_fold.mode, k_fold.nums, k_fold.validation_share, options.seed)
@@ -94,8 +94,8 @@ def _model(options: Options, built: list[RetrievalModel]) -> str:
 def _room(
     options: Options, weights: int, model: RetrievalModel, parts: Mapping[str, Annotations]
 ) -> dict[Path, int]:
-    """Bytes that the run will write by folder: checkpoints of all folds, and missing caches."""
-    # one more copy of last.pth while it is replaced
+    """Bytes the run will write, by folder: checkpoints of all folds, and missing caches."""
+    # a second copy of last.pth while it is replaced
     copies = COPIES_ON_DISK * options.k_fold.nums + COPIES_ON_DISK - 1
     needed = {options.experiment_folder: copies * weights}
     dataset, backbone = options.dataset, options.model.backbone
@@ -121,7 +121,7 @@ def _room(
 
 
 def disks(needed: Mapping[Path, int]) -> Iterator[Finding]:
-    """A finding for each disk that ``needed``, bytes by folder, are on."""
+    """A finding for each disk; ``needed``: bytes by folder."""
     by_disk: dict[int, tuple[Path, int]] = {}
     for folder, size in needed.items():
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())

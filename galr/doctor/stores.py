@@ -1,4 +1,4 @@
-"""All caches and stores that a run reads, compared with what they were made of."""
+"""Compares the caches and stores that a run reads with their sources."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def verify(options: Options) -> None:
-    """Reads the caches of images and of features, the store of local features, and their images.
+    """Compares image and feature caches and the store of local features with the images.
 
-    A line in the log says of each what was compared. Raises UserError for the first that differs.
+    Logs what was compared. Raises UserError for the first difference.
     """
     if not distributed.is_main():
         return

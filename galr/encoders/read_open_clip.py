@@ -51,7 +51,7 @@ def read_towers(options: Options, *, with_weights: bool = True) -> Towers:
     import open_clip
 
     heard = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it tells of a random start before a file is read
+    logging.disable(logging.WARNING)  # it reports random weights before a file is read
     try:
         model = open_clip.create_model(architecture, pretrained=tag, force_custom_text=True)
         tokenizer = open_clip.get_tokenizer(architecture)
@@ -67,7 +67,7 @@ def read_towers(options: Options, *, with_weights: bool = True) -> Towers:
     if file is not None:
         put_clip_weights(model, file)
     if with_weights:
-        start = "random start" if weights is None else f"weights {weights}"
+        start = "random weights" if weights is None else f"weights {weights}"
         logger.info("%s: %s", image_text.name, start)
     width = int(open_clip.get_model_config(architecture)["embed_dim"])
     side = _side(model.visual)

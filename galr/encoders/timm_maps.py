@@ -116,8 +116,8 @@ def _model(name: str, side: int, pretrained: bool) -> Any:  # noqa: ANN401 - of 
             line = str(error).strip().partition("\n")[0]
             raise UserError(
                 _place(name),
-                f"timm could not make it{' with its weights' if pretrained else ''} ({line})",
-                "connect once to let weights be downloaded, name a local file by "
-                "model.backbone.weights=FILE, or start at random by model.backbone.weights=null",
+                f"timm could not create it{' with its weights' if pretrained else ''} ({line})",
+                "connect to the internet once, or set model.backbone.weights to a local file or, "
+                "for random weights, to null",
             ) from None
     raise AssertionError("create_model without arguments of a network raises no TypeError")

@@ -46,7 +46,7 @@ def put_backbone_weights(
             place,
             f"its first convolution {first} reads {state[first].shape[1]} bands, and images here "
             f"have {BANDS}",
-            "name weights for red, green and blue, or null for a random start",
+            "give weights for red, green and blue, or null for random weights",
         )
     counters = {
         # files from before PyTorch 0.4.1 lack these; a pretrained backbone never reads them

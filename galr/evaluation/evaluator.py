@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from galr.common import distributed
-from galr.common.atomic import atomic_path, write_json, write_text
+from galr.common.atomic import write_json
 from galr.common.device import choose_device
 from galr.common.errors import UserError
 from galr.data.part import Part, read_split
@@ -24,6 +22,7 @@ from galr.evaluation.encode import Embeddings
 from galr.evaluation.evaluate import evaluate_similarity
 from galr.evaluation.reranking import fold_rerank
 from galr.evaluation.results import FoldResult, results_of, results_table
+from galr.evaluation.saved import save_features_of, save_similarity_of
 from galr.evaluation.trained_fold import (
     TrainedFold,
     checkpoint_tokenizer,
@@ -160,9 +159,9 @@ def _evaluate(
             result, similarities[index] = evaluate_fold(fold, test, embeddings)
             folds.append(result)
             if save_features is not None:
-                _save_features(fold, test, embeddings, Path(save_features))
+                save_features_of(fold, test, embeddings, Path(save_features))
             if save_similarity is not None:
-                _save_similarity(fold, test, similarities[index], Path(save_similarity))
+                save_similarity_of(fold, test, similarities[index], Path(save_similarity))
         results = results_of(options, folds)
         _log_differences(results)
         if distributed.is_main():
@@ -233,38 +232,3 @@ def _log_differences(results: dict[str, Any]) -> None:
     ]
     if named:
         logger.warning("options that differ from those of the training: %s", "; ".join(named))
-
-
-def _save_features(fold: TrainedFold, test: Part, embeddings: Embeddings, folder: Path) -> None:
-    """Writes what python -m postprocessing.compare reads: a folder per part."""
-    parts = {"test": (test, embeddings)}
-    for name in ("validation", "train"):
-        if name in fold.images:
-            part = fold.part(name)
-            parts[name] = part, fold.encode(part)
-    for name, (part, own) in parts.items():
-        out = folder / f"{fold.index}_{name}"
-        _save(out / "images.npy", own.images.float().cpu().numpy())
-        _save(out / "captions.npy", own.captions.float().cpu().numpy())
-        _save(out / "caption_to_image.npy", part.annotations.caption_to_image)
-        if distributed.is_main():
-            lines = "".join(f"{text}\n" for text in part.annotations.captions)
-            write_text(out / "captions.txt", lines)
-
-
-def _save_similarity(fold: TrainedFold, test: Part, similarity: Tensor, folder: Path) -> None:
-    """Writes what python -m postprocessing.rerank reads: two files per part."""
-    parts = {"test": (test, similarity)}
-    if "validation" in fold.images:
-        part = fold.part("validation")
-        parts["validation"] = part, fold.encode(part).similarity()
-    for name, (part, own) in parts.items():
-        _save(folder / f"{fold.index}_{name}_similarity.npy", own.numpy())
-        own_image = part.annotations.caption_to_image
-        _save(folder / f"{fold.index}_{name}_caption_to_image.npy", own_image)
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    if distributed.is_main():
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
+from galr.local_features.matrices import LocalFeatures
 from galr.local_features.moving import differing_image
 from galr.local_features.store_file import (
     BUILD,
-    LocalFeatures,
     Origin,
     Store,
     read_store,

@@ -8,7 +8,6 @@ that was converted from released files carries no options, since nobody knows th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,33 +22,13 @@ from pydantic import ValidationError
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
 from galr.common.hdf5 import check_heaps, own_dataset
+from galr.local_features.matrices import LocalFeatures, check_arrays, checksum
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
 from galr.options import DreaOptions
 
 VERSION = 1
 BUILD = "python -m galr.local_features build"
-
-
-@dataclass(frozen=True)
-class LocalFeatures:
-    """representation (I, N, F) and adjacency (I, N, N), float32, in the order of some images."""
-
-    representation: NDArray[np.float32]
-    adjacency: NDArray[np.float32]
-
-    @classmethod
-    def zeros(cls, images: int, drea: DreaOptions) -> LocalFeatures:
-        """Those of ``images`` images without objects."""
-        return cls(
-            np.zeros((images, drea.objects, drea.features), dtype=np.float32),
-            np.zeros((images, drea.objects, drea.objects), dtype=np.float32),
-        )
-
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> LocalFeatures:
-        """The images at ``indices``, in that order."""
-        rows = np.asarray(indices, dtype=np.int64)
-        return LocalFeatures(self.representation[rows], self.adjacency[rows])
 
 
 class Origin(NamedTuple):
@@ -125,7 +104,7 @@ def write_local_features(
     people, ``origin`` lets ``show`` find the images again, ``digests`` (I,) tell others of the same
     names. Raises ValueError for shapes, names or numbers that no reader would take.
     """
-    _check_arrays(names, representation, adjacency, drea)
+    check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["version"] = VERSION
@@ -163,7 +142,7 @@ def read_store(path: str | Path) -> Store:
         )
     try:
         store = _read(path)
-        _check_arrays(
+        check_arrays(
             store.names, store.features.representation, store.features.adjacency, store.drea
         )
     except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
@@ -200,14 +179,6 @@ def _read(path: Path) -> Store:
         )
 
 
-def checksum(features: LocalFeatures) -> str:
-    """The SHA-256 of all numbers of a store."""
-    digest = hashlib.sha256()
-    for matrix in (features.representation, features.adjacency):
-        digest.update(np.ascontiguousarray(matrix, np.float32).data)
-    return digest.hexdigest()
-
-
 def _digests(file: h5py.File) -> NDArray[np.int64]:
     found = np.asarray(own_dataset(file, "digests")[()])
     if found.dtype != np.int64 or found.shape != file["names"].shape:
@@ -236,28 +207,3 @@ def _complete(options: dict[str, Any]) -> DreaOptions:
     if missing:
         raise ValueError(f"without the option {missing[0]}")
     return DreaOptions.model_validate(options)
-
-
-def _check_arrays(
-    names: Sequence[str],
-    representation: NDArray[np.float32],
-    adjacency: NDArray[np.float32],
-    drea: DreaOptions | None,
-) -> None:
-    images, shapes = len(names), (representation.shape, adjacency.shape)
-    objects, features = (*representation.shape, 0, 0, 0)[1:3]
-    if drea is not None:
-        objects, features = drea.objects, drea.features
-    if shapes != ((images, objects, features), (images, objects, objects)):
-        raise ValueError(
-            f"representation must be ({images}, {objects}, {features}) and adjacency "
-            f"({images}, {objects}, {objects}), got {shapes[0]} and {shapes[1]}"
-        )
-    if len(set(names)) < images:
-        raise ValueError("the names of the images must differ")
-    for name, matrix in (("representation", representation), ("adjacency", adjacency)):
-        if not np.issubdtype(matrix.dtype, np.floating):
-            raise ValueError(f"{name} must hold real numbers, got {matrix.dtype}")
-        bad = ~np.isfinite(matrix).all(axis=(1, 2))
-        if bad.any():
-            raise ValueError(f"{name} of {names[int(bad.argmax())]} holds NaN or infinity")

@@ -9,15 +9,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from galr.common import cli
-from galr.localise.encode import forget_windows
-from galr.localise.evaluate import evaluate_annotations, table
-from galr.localise.localisation import localise
-from galr.localise.output import write_localisation
 from galr.localise.settings import OVERLAP, SIDES, THRESHOLD, WindowSettings
 from galr.scenes.scene import Scene, import_rasterio
-from galr.trained_model import TrainedModel, load
+
+if TYPE_CHECKING:
+    from galr.trained_model import TrainedModel
 
 DESCRIPTION = """\
 Locates what a sentence describes in a scene, and writes a map, regions and overlays.
@@ -59,6 +58,11 @@ def _localise(argv: Sequence[str]) -> None:
     _add_shared_arguments(parser)
     arguments = parser.parse_args(argv)
     settings = _settings(arguments)
+    # torch takes seconds, which --help and wrong arguments do not wait for
+    from galr.localise.encode import forget_windows
+    from galr.localise.localisation import localise
+    from galr.localise.output import write_localisation
+
     encoder, digest = _model(arguments)
     out = Path(arguments.out)
     with Scene(arguments.image, arguments.bands, arguments.stretch) as scene:
@@ -87,6 +91,8 @@ def _evaluate(argv: Sequence[str]) -> None:
     )  # fmt: skip
     _add_shared_arguments(parser)
     arguments = parser.parse_args(argv)
+    from galr.localise.evaluate import evaluate_annotations, table
+
     encoder, digest = _model(arguments)
     results = evaluate_annotations(
         Path(arguments.annotations), Path(arguments.images), encoder, digest,
@@ -136,6 +142,8 @@ def _settings(arguments: argparse.Namespace) -> WindowSettings:
 def _model(arguments: argparse.Namespace) -> tuple[TrainedModel, str]:
     """The model, and a digest of its file."""
     import_rasterio()  # before a model is loaded
+    from galr.trained_model import load
+
     encoder = load(arguments.checkpoint, arguments.device)
     path = Path(arguments.checkpoint)
     files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -1,4 +1,4 @@
-"""The parts of the network that the options name, put together."""
+"""Assembles the network from the parts named by the options."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def assemble(
 ) -> RetrievalModel:
     """The network of ``options``, with the local branch if ``local``.
 
-    GaLR: MVSA and the local branch, fused by MIDF, by cosine (Yuan et al. 2022). AMFMN: MVSA alone,
-    and captions that the image gates (Yuan et al. 2021). VSE++: the pooled last map and an affine
-    text projection, by cosine (Faghri et al. 2018). TwoTower: the same as VSE++; the two differ in
-    their loss alone. With ``model.image_text`` the embeddings of both towers are what is fused and
-    compared, without a projection.
+    GaLR: MVSA and the local branch, fused by MIDF; cosine (Yuan et al. 2022). AMFMN: MVSA only, and
+    captions gated by the image (Yuan et al. 2021). VSE++: the pooled last map and an affine text
+    projection; cosine (Faghri et al. 2018). TwoTower: as VSE++; they differ only in their loss.
+    With ``model.image_text``, the embeddings of both towers are fused and compared without a
+    projection.
     """
     width, drea, name = options.model.embed.embed_dim, options.dataset.drea, options.model.name
     image_encoder = ImageEncoder(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Norm(nn.Module):
-    """scale * (x - mean) / (deviation + 1e-6) + shift, over the D numbers of a feature."""
+    """scale * (x - mean) / (deviation + 1e-6) + shift, over the D entries of a feature."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class Norm(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention to a single item y: merge(W_v y).
 
-    A softmax over one item is 1 whatever the query and the key, so both are never computed. In
-    training that 1 passes through dropout, which drops a head as a whole.
+    A softmax over one item is always 1, so query and key are never computed. In training, dropout
+    on that 1 drops whole heads.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -33,8 +33,8 @@ class Attention(nn.Module):
         self.heads = heads
         self.value = nn.Linear(width, width)
         self.merge = nn.Linear(width, width)
-        # Kept so that a checkpoint of the released code passes through unchanged. Their gradient
-        # is zero there, too; frozen, they are nothing to an optimiser or to data-parallel training.
+        # kept so that released checkpoints pass through unchanged; their gradient is zero there,
+        # too, and frozen weights are ignored by optimisers and data-parallel training
         self.query = nn.Linear(width, width).requires_grad_(False)
         self.key = nn.Linear(width, width).requires_grad_(False)
         self.dropout = nn.Dropout1d(dropout)

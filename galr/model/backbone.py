@@ -1,4 +1,4 @@
-"""The backbone: a network of torchvision or timm, maps of four levels, the start of its weights."""
+"""The backbone: a torchvision or timm network, its maps at four levels, its initial weights."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Backbone(Trunk):
 def empty_backbone(options: BackboneOptions, side: int) -> Trunk:
     """The backbone ``name`` for images of ``side`` pixels, with random weights.
 
-    Raises UserError for a name that its library does not have, and for a network without maps.
+    Raises UserError for a name unknown to its library, and for a network without feature maps.
     """
     if options.name.startswith(TIMM):
         return TimmBackbone(options.name.removeprefix(TIMM), side, options.head)
@@ -72,7 +72,7 @@ def empty_backbone(options: BackboneOptions, side: int) -> Trunk:
 def build_backbone(options: BackboneOptions, side: int = 256) -> Trunk:
     """The backbone ``name`` for images of ``side`` pixels, with its ``weights``.
 
-    Raises UserError where they cannot be had; it never falls back to a random start.
+    Raises UserError if they are unavailable; never falls back to random weights.
     """
     of_timm = options.name.startswith(TIMM)
     if of_timm and options.weights == "imagenet":
@@ -80,17 +80,17 @@ def build_backbone(options: BackboneOptions, side: int = 256) -> Trunk:
         return TimmBackbone(name, side, options.head, pretrained=True)
     backbone = empty_backbone(options, side)
     if options.weights is None:
-        logger.info("backbone: %s, random start (model.backbone.weights is null)", options.name)
+        logger.info("backbone: %s, random weights (model.backbone.weights is null)", options.name)
         return backbone
     path = Path(options.weights)
     published = {} if of_timm else _published(options.name)
     if options.weights in published:
         state: Any = _downloaded(options.name, published[options.weights])
-        remedy = "delete the file, and it is downloaded again"
+        remedy = "delete the file to download it again"
     else:
         remedy = (
-            f"name a file of {options.name} by model.backbone.weights, or set it to "
-            f"{', '.join(published) or 'imagenet'} to download them, or to null for a random start"
+            f"set model.backbone.weights to a weight file of {options.name}, to "
+            f"{', '.join(published) or 'imagenet'} to download one, or to null for random weights"
         )
         if is_packaged(options.weights):
             path = packaged(options.weights, "model.backbone.weights", _WEIGHT_FILES)
@@ -101,15 +101,15 @@ def build_backbone(options: BackboneOptions, side: int = 256) -> Trunk:
 
 
 def _published(name: str) -> dict[str, Any]:
-    """torchvision's weights of ``name``; `imagenet` are the first, as released with the paper."""
+    """torchvision's weights for ``name``; `imagenet` is the first version, as in the paper."""
     weights = get_model_weights(name).__members__
     return {"imagenet": weights["IMAGENET1K_V1"], **weights}
 
 
 def _downloaded(name: str, weights: Any) -> Any:  # noqa: ANN401 - torchvision's WeightsEnum
-    """The state dict in torch's cache (TORCH_HOME), where torchvision puts it once."""
+    """The state dict, downloaded once to torch's cache (TORCH_HOME)."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # where it says what it downloads
+        with contextlib.redirect_stdout(sys.stderr):  # for its progress messages
             return weights.get_state_dict(
                 progress=sys.stderr.isatty(), check_hash=True, map_location="cpu", weights_only=True
             )
@@ -118,6 +118,6 @@ def _downloaded(name: str, weights: Any) -> Any:  # noqa: ANN401 - torchvision's
             f"model.backbone.weights: {name}, {weights.name}",
             f"{weights.url} could not be downloaded to {torch.hub.get_dir()}/checkpoints, or the "
             f"file there is damaged ({error})",
-            "connect once to let it be downloaded, name a local file by "
-            "model.backbone.weights=FILE, or start at random by model.backbone.weights=null",
+            "connect to the internet once, or set model.backbone.weights to a local file or, for "
+            "random weights, to null",
         ) from None

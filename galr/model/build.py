@@ -1,4 +1,4 @@
-"""From options, or from a checkpoint, to the network."""
+"""Builds the network from options or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ _TOWER = f"{SENTENCE_ENCODER}tower."
 def build_model(options: Options, words: Sequence[str]) -> RetrievalModel:
     """A network to train, for the vocabulary ``words``, whose ids are 1 to len(words).
 
-    The backbone starts from ``model.backbone.weights``, the text encoder from the skip-thought
-    files where ``model.seq2vec.pretrained`` says so, the rest from torch's global generator.
-    The local branch is built where there are local features. Raises UserError for files that are
-    missing.
+    The backbone is initialised from ``model.backbone.weights``, the text encoder from the
+    skip-thought files if ``model.seq2vec.pretrained`` is set, the rest by torch's global generator.
+    The local branch is built if there are local features. Raises UserError for missing files.
     """
     if options.model.image_text.name is not None:
         return assemble(options, *read_towers(options), local=options.uses_local)
@@ -63,9 +62,9 @@ def load_model(
 ) -> RetrievalModel:
     """The network in a checkpoint of ours or of the released code, in evaluation mode.
 
-    ``options`` of None are those in the checkpoint, for a released one those that its shapes tell.
-    The local branch is there when the checkpoint has one. ``words`` is the vocabulary that captions
-    will be encoded with, checked against the checkpoint's. Nothing is downloaded or drawn at
+    ``options``: default, those in the checkpoint or, for a released one, inferred from its shapes.
+    The local branch is built if the checkpoint has one. ``words``: the vocabulary that captions
+    will be encoded with, checked against the checkpoint's. Nothing is downloaded or initialised at
     random. Raises UserError for a file that is missing, damaged, unsafe, not finite or of another
     architecture than ``options``.
     """
@@ -79,7 +78,7 @@ def model_of(
     device: str | torch.device = "cpu",
     words: Sequence[str] | None = None,
 ) -> RetrievalModel:
-    """``load_model`` of the entries that ``read_checkpoint`` found in the file at ``path``."""
+    """``load_model`` from the entries of ``read_checkpoint(path)``."""
     state, trained_with = _state_and_options(checkpoint, options, path)
     options = options or trained_with
     local = any(name.startswith("local_encoder.") for name in state)
@@ -92,11 +91,11 @@ def model_of(
                 path,
                 "was trained by an earlier version, which gave the sentence-transformers model "
                 "captions without stop words and rare words",
-                "train it anew: the model now reads captions as they are",
+                "train it again: the model now reads captions unchanged",
             )
     elif words is not None:
         check_vocabulary(list(words), stored, len(_table(state, path)), path)
-    # the generators of a run stay as they are
+    # leaves a run's generators untouched
     with torch.random.fork_rng(devices=[]):
         encoders = _empty_encoders(options, state, words or stored)
     with torch.device("meta"):
@@ -108,8 +107,8 @@ def model_of(
 def read_checkpoint(path: str | Path, content: bytes | None = None) -> dict[str, Any]:
     """The entries of a checkpoint on the CPU; ``model`` is a dict of tensors by name.
 
-    ``path`` may be a folder of ``galr.export``. ``content`` is that of the file where it was read
-    already. Raises UserError for a file that is missing, damaged, unsafe, or no checkpoint.
+    ``path`` may be a folder of ``galr.export``. ``content``: that of the file, if already read.
+    Raises UserError for a file that is missing, damaged, unsafe, or no checkpoint.
     """
     if content is None and is_exported(path):
         checkpoint = read_exported(path)
@@ -123,9 +122,9 @@ def read_checkpoint(path: str | Path, content: bytes | None = None) -> dict[str,
 def _state_and_options(
     checkpoint: dict[str, Any], options: Options | None, place: str | Path
 ) -> tuple[State, Options]:
-    """The tensors under our names, and the options that they were trained with.
+    """The tensors under our names, and the options they were trained with.
 
-    Where the checkpoint does not tell these, they are taken to be ``options``.
+    These are ``options`` if the checkpoint does not contain any.
     """
     state: State = checkpoint["model"]
     released = is_released(state)
@@ -141,7 +140,7 @@ def _state_and_options(
     if isinstance(stored, dict):
         return state, stored_options(stored, place)
     if options is None:
-        raise UserError(place, "does not say with which options it was trained", OTHER_OPTIONS)
+        raise UserError(place, "does not contain the options it was trained with", OTHER_OPTIONS)
     return state, options
 
 

@@ -1,15 +1,15 @@
-"""What compares the features of images with those of captions, and gives their similarities.
+"""Comparisons: similarities from the features of images and captions.
 
 ``Cosine`` is the comparison of GaLR and of any two-tower model: features become embeddings of
 length 1, and their product is the similarity. In AMFMN (Yuan et al., "Exploring a Fine-Grained
 Multiscale Method for Cross-Modal Remote Sensing Image Retrieval", IEEE TGRS 2021) the image v gates
-the caption t first, so that every pair has a text feature u of its own:
+the caption t first, so every pair has its own text feature u:
 
   soft_att        u = sigmoid(W v + b) * t
   fusion_att      u = sigmoid(W1 [v, t] + b1) * (W2 [v, t] + b2)
   similarity_att  u = sigmoid((W1 v + b1) * t') * t', t' = W2 t + b2
 
-and the similarity is the cosine of v with u. That of ``soft_att`` is two products of matrices.
+and the similarity is the cosine of v and u. For ``soft_att`` it takes two matrix products.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from galr.metrics.similarities import even_blocks
 from galr.model.normalise import l2_normalise
 
 SMALLEST_NORM = 1e-8  # of v times u, as in torch.nn.functional.cosine_similarity
-PAIR_NUMBERS = 1 << 24  # of the pairs' text features that are held at a time, in evaluation
+PAIR_NUMBERS = 1 << 24  # text features of pairs held at a time in evaluation
 
 
 class Comparison(nn.Module):
-    """Similarities of image embeddings (I, D) with caption embeddings (C, D): (I, C)."""
+    """Similarities of image embeddings (I, D) and caption embeddings (C, D): (I, C)."""
 
     def embed_image(self, feature: Tensor) -> Tensor:
-        """What is stored of an image: visual features (B, D) -> (B, D)."""
+        """Image embeddings, as stored: visual features (B, D) -> (B, D)."""
         return feature
 
     def embed_text(self, feature: Tensor) -> Tensor:
-        """What is stored of a caption: text features (B, D) -> (B, D)."""
+        """Caption embeddings, as stored: text features (B, D) -> (B, D)."""
         return feature
 
 
 def alike(left: Tensor, right: Tensor) -> Tensor:
-    """Cosines of embeddings (A, D) with others (B, D) of the same kind: (A, B)."""
+    """Cosines between embeddings (A, D) and (B, D) of the same modality: (A, B)."""
     return l2_normalise(left) @ l2_normalise(right).T
 
 
 class Cosine(Comparison):
-    """The cosine of both features (paper, section on the objective)."""
+    """Cosine similarity (paper, section on the objective)."""
 
     def embed_image(self, feature: Tensor) -> Tensor:
         """(B, D) -> (B, D) of length 1."""
@@ -58,7 +58,7 @@ class Cosine(Comparison):
 
 
 class SoftAttention(Comparison):
-    """``soft_att``: the gate depends on the image alone, so the similarity is two products."""
+    """``soft_att``: the gate depends only on the image, so the similarity is two products."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ class SoftAttention(Comparison):
         gate = torch.sigmoid(self.gate(images))
         product = (images * gate) @ captions.T
         squared = images.square().sum(dim=1, keepdim=True) * (gate.square() @ captions.square().T)
-        # the root of 0 has no gradient
+        # sqrt has no gradient at 0
         return product / squared.clamp(min=SMALLEST_NORM**2).sqrt()
 
 
 class GatedPairs(Comparison):
-    """A gated text feature for each pair: in blocks in evaluation, all at once in training."""
+    """A gated text feature per pair: in blocks in evaluation, all at once in training."""
 
     def forward(self, images: Tensor, captions: Tensor) -> Tensor:
         """(I, D), (C, D) -> (I, C)."""
@@ -103,11 +103,11 @@ class GatedPairs(Comparison):
         return product / squared.clamp(min=SMALLEST_NORM**2).sqrt()
 
     def of_images(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the gated features need of images, each (I, D)."""
+        """Image parts of the gated features, each (I, D)."""
         raise NotImplementedError
 
     def of_captions(self, captions: Tensor) -> tuple[Tensor, ...]:
-        """What the gated features need of captions, each (C, D)."""
+        """Caption parts of the gated features, each (C, D)."""
         raise NotImplementedError
 
     def gated(self, images: tuple[Tensor, ...], captions: tuple[Tensor, ...]) -> Tensor:
@@ -116,7 +116,7 @@ class GatedPairs(Comparison):
 
 
 class FusionAttention(GatedPairs):
-    """``fusion_att``; the layers over [v, t] are sums of a part of v and one of t."""
+    """``fusion_att``; each layer over [v, t] is the sum of a layer over v and one over t."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

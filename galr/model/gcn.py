@@ -23,7 +23,7 @@ class GraphConvolution(nn.Module):
 class GCN(nn.Module):
     """Three graph convolutions, then one projection of all objects together (paper, local branch).
 
-    The objects are told apart by their row, so their order counts.
+    The projection depends on the order of the objects.
     """
 
     def __init__(self, objects: int, features: int, embed_dim: int) -> None:
@@ -42,7 +42,7 @@ class GCN(nn.Module):
     def forward(self, representation: Tensor | None, adjacency: Tensor | None) -> Tensor:
         """representation (B, N, F), adjacency (B, N, N) -> (B, D) of length 1.
 
-        Raises ValueError for other shapes, and where either is missing.
+        Raises ValueError for other shapes, or if either is missing.
         """
         nodes = _checked("representation", representation, self.objects, self.features)
         adjacency = _checked("adjacency", adjacency, self.objects, self.objects)
@@ -52,10 +52,10 @@ class GCN(nn.Module):
 
 
 class NoLocalBranch(nn.Module):
-    """In the place of ``GCN`` where a model has the global branch alone."""
+    """Replaces ``GCN`` in a model without a local branch."""
 
     def forward(self, representation: Tensor | None, adjacency: Tensor | None) -> None:
-        """Objects are not looked at."""
+        """Ignores the objects."""
 
 
 def _checked(name: str, matrix: Tensor | None, rows: int, columns: int) -> Tensor:

@@ -32,7 +32,7 @@ class GRU(nn.Module):
     def forward(self, embedding: nn.Module, prefixes: Prefixes, mean: bool = False) -> Tensor:
         """Each caption's last state, or the mean of its states: (B, H).
 
-        A word that occurs anywhere is projected once, a beginning that captions share is run once.
+        Projects each distinct word once and runs each prefix shared by captions once.
         """
         words = torch.cat([step.words for step in prefixes.steps])
         distinct, number = torch.unique(words, return_inverse=True)
@@ -62,8 +62,8 @@ def dropout_masks(shape: tuple[int, ...], p: float, like: Tensor) -> Tensor:
 def bayesian_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
     """Last states (B, H) under variational dropout (Gal and Ghahramani 2016, section 4).
 
-    A caption draws one mask for each gate on its inputs and one on its states, and keeps them over
-    all its steps. ``words`` are packed word vectors (sum of lengths, word_dim).
+    Each caption draws one mask per gate for its inputs and one for its states, and keeps them over
+    all steps. ``words`` are packed word vectors (sum of lengths, word_dim).
     """
     captions, size = int(words.batch_sizes[0]), gru.hidden_dim
     masks_in = dropout_masks((3, captions, gru.word_dim), p, words.data)
@@ -78,10 +78,10 @@ def bayesian_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
 
 
 def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
-    """Last states (B, H) with one mask a caption on its inputs and one on its states.
+    """Last states (B, H) with one mask per caption for its inputs and one for its states.
 
-    All gates share the two masks, and the state that is carried on is masked as well: the
-    DropUniSkip of the released code. ``words`` as in ``bayesian_states``.
+    All gates share the two masks, and the carried-over state is masked as well, as in the released
+    DropUniSkip. ``words`` as in ``bayesian_states``.
     """
     captions = int(words.batch_sizes[0])
     mask_in = dropout_masks((captions, gru.word_dim), p, words.data)
@@ -97,7 +97,7 @@ def dropped_states(gru: GRU, words: PackedSequence, p: float) -> Tensor:
 
 
 def _rows(table: Tensor, numbers: Tensor) -> Tensor:
-    """``table[numbers]``, whose gradient adds repeated rows in one order at any thread count."""
+    """``table[numbers]``; the gradient's sum over repeated rows is independent of threads."""
     return F.embedding(numbers, table)
 
 

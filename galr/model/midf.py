@@ -1,4 +1,4 @@
-"""MIDF: one visual feature from global and local, and what replaces it in the ablations."""
+"""MIDF: fuses global and local feature into the visual feature; and its ablations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from galr.model.attention import GuidedAttention, SelfAttention
 class MIDF(nn.Module):
     """Multi-level information dynamic fusion (paper, section on fusion).
 
-    Each branch attends to itself, the local one to the global one, the global one to what the
-    local one has become; then the local one gates the global one:
+    Each branch attends to itself, then local to global and global to the result; the local branch
+    then gates the global one:
 
     g = SA(global), l = SA(local), l' = SGA(l, g), g' = SGA(g, l')
     G = sigmoid(l') * g', L = g' + l'
@@ -45,7 +45,7 @@ class MIDF(nn.Module):
             nn.Linear(weight_width, 2),
             nn.Softmax(dim=-1),
         )
-        # the released code reads the first weight for both branches; its checkpoints expect that
+        # the released code uses the first weight for both branches, and so do its checkpoints
         self.local_column = 0 if gate == "released" else 1
 
     def forward(self, global_feature: Tensor, local_feature: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Addition(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """Both branches side by side, projected."""
+    """Both branches concatenated and projected."""
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Concatenation(nn.Module):
 
 
 class GlobalAlone(nn.Module):
-    """The global feature, where there is no local branch."""
+    """The global feature, if there is no local branch."""
 
     def forward(self, global_feature: Tensor, local_feature: None) -> Tensor:
         """global_feature (B, D) -> (B, D)."""

@@ -14,20 +14,20 @@ from galr.model.normalise import l2_normalise
 
 
 class Pooled(nn.Module):
-    """The last map alone: its mean over positions, of length 1 if ``unit_length``."""
+    """The spatial mean of the last map, of length 1 if ``unit_length``."""
 
     def __init__(self, unit_length: bool = False) -> None:
         super().__init__()
         self.unit_length = unit_length
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The maps of a ``Trunk``, or their last alone -> (B, channels)."""
+        """The maps of a ``Trunk``, or only the last -> (B, channels)."""
         feature = maps[-1].mean(dim=(2, 3))
         return l2_normalise(feature) if self.unit_length else feature
 
 
 class PooledProjection(nn.Module):
-    """The means over positions of the last map or of several, projected."""
+    """The spatial means of the last map or of several, projected."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class PooledProjection(nn.Module):
         standardise: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        """``channels`` of the maps that are pooled, the last of which is the trunk's last."""
+        """``channels`` of the pooled maps, ending with the trunk's last."""
         super().__init__()
         self.pooled = len(channels)
         self.prepare = prepared(sum(channels), standardise, dropout)
         self.projection = nn.Linear(sum(channels), embed_dim)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """The maps of a ``Trunk``, or those that are pooled alone -> (B, D)."""
+        """The maps of a ``Trunk``, or only those that are pooled -> (B, D)."""
         means = [each.mean(dim=(2, 3)) for each in maps[-self.pooled :]]
         feature: Tensor = self.projection(self.prepare(torch.cat(means, dim=1)))
         return feature
@@ -52,8 +52,8 @@ class PooledProjection(nn.Module):
 class MVSA(nn.Module):
     """Multiscale visual self-attention (paper, section on the global branch).
 
-    The two lower maps L and the two higher ones H meet on the grid of the third map, S/16 x S/16
-    positions in a ResNet:
+    The two lower maps L and the two higher ones H are brought to the grid of the third map, S/16 x
+    S/16 positions in a ResNet:
 
     L' = conv3x3(L), H' = conv1x1(H), M = [L', H'] + mean over channels of H'
     A = conv1x1(M) * sigmoid(conv1x1(M)), one channel
@@ -73,15 +73,15 @@ class MVSA(nn.Module):
 
         ``channels`` of L' and of H'; ``grid``: side of the third map.
 
-        ``unit_length``: v is normalised, as in GaLR; AMFMN leaves it as it is.
+        ``unit_length``: v is normalised, as in GaLR; AMFMN does not normalise it.
 
-        Maps of images of another size give an A of another grid, which is resampled to this one.
+        For images of another size, A is resampled to this grid.
         """
         super().__init__()
         self.grid, self.unit_length = grid, unit_length
         self.solo = PooledProjection(of_maps[3:], embed_dim)
         step = strides[2] // strides[0]
-        padding = 1 if step < 3 else 0  # with which the grid is that of the third map
+        padding = 1 if step < 3 else 0  # gives the grid of the third map
         self.low = nn.Conv2d(of_maps[0] + of_maps[1], channels, 3, stride=step, padding=padding)
         self.high = nn.Conv2d(of_maps[2] + of_maps[3], channels, 1)
         self.main = nn.Conv2d(2 * channels, 1, 1)
@@ -98,7 +98,7 @@ class MVSA(nn.Module):
         return l2_normalise(feature) if self.unit_length else feature
 
     def attended(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map A of the image's places: (B, 1, S/16, S/16)."""
+        """The attended map A: (B, 1, S/16, S/16)."""
         low = self.low(_joined(maps[0], maps[1]))  # (B, channels, S/16, S/16)
         high = self.high(_joined(maps[2], maps[3]))  # (B, channels, S/16, S/16)
         mixed = torch.cat([low, high], dim=1) + high.mean(dim=1, keepdim=True)
@@ -107,7 +107,7 @@ class MVSA(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """The trunk, and what turns its maps into the global feature: ``MVSA`` or the pooled map."""
+    """The trunk, and the head that turns its maps into the global feature."""
 
     def __init__(
         self,
@@ -117,19 +117,20 @@ class ImageEncoder(nn.Module):
         train_sizes: Sequence[int] = (),
         average_rotations: bool = False,
     ) -> None:
-        """Images have a side of ``image_size`` or, in training, of ``train_sizes``.
+        """``head``: ``MVSA``, or a pooled map. Images have a side of ``image_size`` or, in
+        training, one of ``train_sizes``.
 
-        ``average_rotations``: in evaluation the feature is the mean of those of four rotations.
+        ``average_rotations``: in evaluation, average the features of four rotations.
         """
         super().__init__()
         self.trunk = trunk
         self.head = head
         self.image_size = image_size
         self.sides = {image_size, *train_sizes}
-        # a plain function, so that the names of the weights stay (training.compiled)
+        # a plain function, so that the names of the weights do not change (training.backbone)
         self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
         self.average_rotations = average_rotations
-        # the other heads read the means over positions alone
+        # the other heads only read spatial means
         self.reads_all_maps = isinstance(head, MVSA)
         self.pooled = head.pooled if isinstance(head, PooledProjection) else 1
 
@@ -157,7 +158,7 @@ class ImageEncoder(nn.Module):
         return sum(side**2 * channels for side, channels in self._feature_sizes())
 
     def forward_features(self, image: Tensor) -> Tensor:
-        """The trunk's features that the head reads, one row per image: (B, 3, S, S) -> (B, L)."""
+        """The features read by the head, one row per image: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
         if not self.reads_all_maps:
             return torch.cat([each.mean(dim=(2, 3)) for each in maps[-self.pooled :]], dim=1)
@@ -167,8 +168,8 @@ class ImageEncoder(nn.Module):
     def forward_head(self, rows: Tensor) -> Tensor:
         """The global feature from rows of ``forward_features``: (B, L) -> (B, D).
 
-        ``rows``: in any precision; or (B, 4, L), the rows of four rotations, upright first, which
-        are averaged with ``average_rotations``. Otherwise the upright one is used.
+        ``rows``: in any precision, or (B, 4, L): rows of four rotations, upright first, of which
+        ``average_rotations`` averages the features and otherwise the first is used.
         """
         if rows.dim() == 3 and self.average_rotations:
             return self.forward_head(rows.flatten(0, 1)).view(*rows.shape[:2], -1).mean(dim=1)
@@ -197,7 +198,7 @@ class ImageEncoder(nn.Module):
 
 
 class Standardise(nn.BatchNorm1d):
-    """Batch normalisation that takes a batch of one, which has no deviation, by the running one."""
+    """Batch normalisation that uses running statistics for a batch of one, which has none."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, width) -> (B, width)."""
@@ -208,7 +209,7 @@ class Standardise(nn.BatchNorm1d):
 
 
 def prepared(width: int, standardise: bool, dropout: float) -> nn.Module:
-    """What a feature (B, ``width``) passes before its projection."""
+    """The layers before the projection of a feature (B, ``width``)."""
     parts: list[nn.Module] = []
     if standardise:
         parts.append(Standardise(width, affine=False))
@@ -218,7 +219,7 @@ def prepared(width: int, standardise: bool, dropout: float) -> nn.Module:
 
 
 def _joined(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Both maps on the grid of the finer, whose side is that of the other or a multiple."""
+    """Both maps on the finer grid, whose side is a multiple of the coarser one's."""
     if coarse.shape[2:] != fine.shape[2:]:
         coarse = interpolate(coarse, fine.shape[2:], mode="nearest")
     return torch.cat([fine, coarse], dim=1)

@@ -1,4 +1,4 @@
-"""Embeddings of length 1."""
+"""L2 normalisation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def l2_normalise(x: Tensor) -> Tensor:
-    """x (B, D) divided by its rows' Euclidean lengths; a row of zeros stays so."""
+    """x (B, D), each row divided by its Euclidean length; zero rows stay zero."""
     # 1e-8 is added after the root, as in the released code
     length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / (length + 1e-8)

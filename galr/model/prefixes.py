@@ -1,4 +1,4 @@
-"""Captions that begin alike, so that a recurrence runs over each beginning once."""
+"""Prefixes shared by captions, so that a recurrence runs over each prefix once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Step:
-    """One time step: the distinct beginnings of t + 1 words.
+    """One time step: the distinct prefixes of t + 1 words.
 
-    words (n,) are their last ids. Each continues a beginning of the step before: those that are
-    continued at all are ``continued`` (m,), and beginning i continues number ``parent[i]`` of
-    these. ``ended`` (e,) are the beginnings that are whole captions.
+    ``words`` (n,): their last ids. ``continued`` (m,): prefixes of the previous step that are
+    extended; prefix i extends number ``parent[i]`` of these. ``ended`` (e,): prefixes that are
+    whole captions.
     """
 
     words: Tensor
@@ -26,17 +26,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Prefixes:
-    """The steps, and for each caption its place among all that ended, in order of steps, (B,)."""
+    """The steps, and each caption's position among all ended ones in order of steps, (B,)."""
 
     steps: tuple[Step, ...]
     place: Tensor
 
 
 def shared_prefixes(tokens: Tensor, lengths: Tensor) -> Prefixes:
-    """The distinct beginnings of captions: tokens (B, T), lengths (B,) on the CPU.
+    """The distinct prefixes of captions: tokens (B, T), lengths (B,) on the CPU.
 
-    Test captions of RSICD have 62,163 words in their 29,023 distinct beginnings, and even
-    batches of 70 of them share 44 % of their steps.
+    RSICD's test captions have 62,163 words but 29,023 distinct prefixes; even batches of 70 share
+    44 % of their steps.
     """
     ids = tokens.detach().cpu().numpy()
     counts = lengths.numpy()
@@ -44,10 +44,10 @@ def shared_prefixes(tokens: Tensor, lengths: Tensor) -> Prefixes:
     order = np.lexsort(ids.T[::-1])
     ids, counts = ids[order], counts[order]
     new = np.ones(ids.shape, bool)
-    # row i is the first with its beginning of t + 1 words if it differs from row i - 1 by then
+    # row i is the first with its prefix of t + 1 words if it differs from row i - 1 up to there
     new[1:] = np.logical_or.accumulate(ids[1:] != ids[:-1], axis=1)
     new &= ids >= 0
-    beginning = np.cumsum(new, axis=0) - 1  # (B, T): its number within the step
+    beginning = np.cumsum(new, axis=0) - 1  # (B, T): number of the prefix within the step
 
     def on_device(indices: np.ndarray) -> Tensor:
         return torch.from_numpy(indices).to(tokens.device)

@@ -1,4 +1,4 @@
-"""The network: what encodes an image, what encodes a caption, and what compares the two."""
+"""The network: image encoder, text encoder and comparison."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from galr.model.text import TextEncoder
 
 
 class RetrievalModel(nn.Module):
-    """A model of image-text retrieval, given its parts; ``assemble`` makes GaLR and others of them.
+    """An image-text retrieval model from its parts; ``assemble`` builds GaLR and others.
 
     image_encoder: image -> global feature (B, D); ``mvsa.ImageEncoder``.
     local_encoder: representation, adjacency -> local feature (B, D); ``gcn.GCN``, or
-    ``gcn.NoLocalBranch`` for a model with the global branch alone.
-    fusion: global feature, local feature -> visual feature (B, D); ``midf.MIDF`` or one of
-    ``fusion``.
+    ``gcn.NoLocalBranch`` for a model without a local branch.
+    fusion: global feature, local feature -> visual feature (B, D); ``midf.MIDF`` or another
+    class of ``midf``.
     text_encoder: tokens, lengths -> text feature (B, D); ``text.TextEncoder``.
     comparison: visual and text features -> similarities (I, C); one of ``comparison``.
     """
@@ -38,7 +38,7 @@ class RetrievalModel(nn.Module):
 
     @property
     def embed_dim(self) -> int:
-        """D, the numbers of an embedding."""
+        """D, the embedding dimension."""
         return self.text_encoder.embed_dim
 
     def global_feature(self, image: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class RetrievalModel(nn.Module):
     def visual_feature(
         self, image: Tensor, representation: Tensor | None = None, adjacency: Tensor | None = None
     ) -> Tensor:
-        """Both branches fused, before the norm: (B, D). Arguments as above."""
+        """Both branches fused, before normalisation: (B, D). Arguments as above."""
         return self._fused(self.global_feature(image), representation, adjacency)
 
     def _fused(
@@ -67,9 +67,9 @@ class RetrievalModel(nn.Module):
         return feature
 
     def text_feature(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, D), before the norm.
+        """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, D), before normalisation.
 
-        ``lengths`` of None are the numbers of non-zero ids.
+        ``lengths``: default, the number of non-zero ids.
         """
         feature: Tensor = self.text_encoder(tokens, lengths)
         return feature
@@ -107,4 +107,4 @@ class RetrievalModel(nn.Module):
         return similarity
 
 
-GaLR = RetrievalModel  # its name before it took other models
+GaLR = RetrievalModel  # earlier name

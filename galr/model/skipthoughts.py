@@ -1,4 +1,4 @@
-"""Sentence encoders: skip-thoughts in their four kinds, and the bidirectional GRU of the paper."""
+"""Sentence encoders: the four types of skip-thoughts, and the paper's bidirectional GRU."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from galr.weights.skipthought_files import Skipthoughts, read_skipthoughts
 
 
 class SentenceEncoder(nn.Module):
-    """What the kinds share: a table of word vectors, a GRU, and checked captions."""
+    """Base class: a table of word vectors, a GRU, and checked captions."""
 
     layout = "uni"
-    """Which of the official files belong to the kind: `uni`, or `bi` for two directions."""
+    """Layout of the official files for this type: `uni`, or `bi` for two directions."""
 
     def __init__(self, words: int, word_dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
-        """``words`` counts the vocabulary without padding; ``hidden_dim`` is the vector's size."""
+        """``words``: vocabulary size without padding; ``hidden_dim``: dimension of the output."""
         super().__init__()
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
@@ -37,7 +37,7 @@ class SentenceEncoder(nn.Module):
             raise ValueError(f"hidden_dim must be even for two directions, got {hidden_dim}")
         self.dropout = dropout
         self.sentence_dim = hidden_dim
-        self.not_found: tuple[str, ...] = ()  # words that the files do not have
+        self.not_found: tuple[str, ...] = ()  # words that are not in the files
         self.embedding = nn.Embedding(words + 1, word_dim, padding_idx=0)
         self.gru = GRU(word_dim, hidden_dim // (2 if self.layout == "bi" else 1))
         if self.layout == "bi":
@@ -46,7 +46,7 @@ class SentenceEncoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """tokens (B, T) int64 padded with 0, lengths (B,) -> (B, sentence_dim).
 
-        ``lengths`` of None are the numbers of non-zero ids. Raises ValueError as
+        ``lengths``: default, the number of non-zero ids. Raises ValueError as
         ``checked_lengths`` does.
         """
         lengths = checked_lengths(tokens, lengths, self.embedding.num_embeddings)
@@ -60,7 +60,7 @@ class SentenceEncoder(nn.Module):
 
     @torch.no_grad()
     def load_files(self, files: Skipthoughts) -> None:
-        """Takes over word vectors and projections, whose sizes are those of this encoder."""
+        """Copies word vectors and projections of the same sizes into this encoder."""
         self.not_found = files.not_found
         self.embedding.weight.copy_(torch.from_numpy(files.embedding))
         grus = [self.gru, self.reversed_gru] if self.layout == "bi" else [self.gru]
@@ -73,7 +73,7 @@ class SentenceEncoder(nn.Module):
 class UniSkip(SentenceEncoder):
     """The last state of a GRU over the word vectors (Kiros et al. 2015).
 
-    ``dropout`` has no effect, as in the released code, which gives it to a GRU of one layer.
+    ``dropout`` has no effect, as in the released code, which passes it to a single-layer GRU.
     """
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class UniSkip(SentenceEncoder):
 
 
 class DropUniSkip(UniSkip):
-    """UniSkip that in training masks word vectors and states, alike for all gates."""
+    """UniSkip with dropout on word vectors and states in training, shared by all gates."""
 
     dropped = staticmethod(dropped_states)
 
@@ -98,13 +98,13 @@ class DropUniSkip(UniSkip):
 
 
 class BayesianUniSkip(DropUniSkip):
-    """UniSkip with variational dropout in training, each gate under masks of its own."""
+    """UniSkip with variational dropout in training, with separate masks per gate."""
 
     dropped = staticmethod(bayesian_states)
 
 
 class BiSkip(SentenceEncoder):
-    """The last states of a forward and of a reversed GRU, side by side.
+    """The last states of a forward and a backward GRU, concatenated.
 
     ``dropout`` has no effect, as in the released code.
     """
@@ -131,7 +131,7 @@ class BiGRU(BiSkip):
 
 
 class BagOfWords(SentenceEncoder):
-    """The mean of the word vectors, of ``hidden_dim`` numbers; ``dropout`` leaves words out."""
+    """The mean of word vectors of dimension ``hidden_dim``; ``dropout`` drops whole words."""
 
     def __init__(self, words: int, word_dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
         """``word_dim`` has no effect; the rest as in ``SentenceEncoder``."""
@@ -140,7 +140,7 @@ class BagOfWords(SentenceEncoder):
         self.embedding = nn.Embedding(words + 1, hidden_dim, padding_idx=0)
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(B, H); a caption whose words are all left out is 0."""
+        """(B, H); a caption whose words are all dropped gives zeros."""
         kept = tokens > 0
         if self.training and self.dropout:
             kept = kept & (torch.rand(tokens.shape, device=tokens.device) >= self.dropout)
@@ -170,19 +170,18 @@ def build_skipthoughts(
 ) -> SentenceEncoder | FrozenSentences | PretrainedSentences:
     """A sentence encoder for the vocabulary ``words``, whose ids are 1 to len(words); 0 pads.
 
-    With ``directory`` the weights and sizes come from the official files in it (`BiGRU` starts
-    from those of `BiSkip`); without, they are random, of ``word_dim`` numbers a word and
-    ``hidden_dim`` a sentence. ``fixed_embedding`` keeps the word vectors from training. Words that
-    the files do not have take the vector of their `UNK` and are listed in ``not_found``.
-    The kind `sentence-transformers` needs ``directory``, a model of that package; its vectors'
-    size and dropout are its own, and ``fixed_embedding`` keeps all of it from training.
-    Raises UserError for files that are missing or wrong, ValueError for an unknown kind.
+    With ``directory``, weights and sizes come from the official files in it (`BiGRU` uses those of
+    `BiSkip`); without, weights are random, with dimensions ``word_dim`` and ``hidden_dim``.
+    ``fixed_embedding`` freezes the word vectors. Words that are not in the files get the vector of
+    `UNK` and are listed in ``not_found``. The kind `sentence-transformers` requires ``directory``,
+    a model of that package, which determines dimension and dropout; ``fixed_embedding`` freezes all
+    of it. Raises UserError for files that are missing or wrong, ValueError for an unknown kind.
     """
     if kind == PRETRAINED:
         if directory is None:
             raise UserError(
                 f"model.seq2vec.type: {kind}",
-                "starts from no random weights",
+                "cannot be initialised at random",
                 "set model.seq2vec.pretrained=true and model.seq2vec.dir_st to its folder",
             )
         model = read_sentence_folder(directory)
@@ -193,7 +192,7 @@ def build_skipthoughts(
     if encoder_class is BagOfWords and directory is not None:
         raise UserError(
             f"model.seq2vec.type: {kind}",
-            "is read from no skip-thought files",
+            "has no skip-thought files",
             "set model.seq2vec.pretrained=false",
         )
     if directory is None:
@@ -207,7 +206,7 @@ def build_skipthoughts(
 
 
 def _reversed(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Each caption's words in reverse order, its padding behind them as before: (B, T)."""
+    """Each caption's words reversed, with the padding still at the end: (B, T)."""
     position = torch.arange(tokens.shape[1])
     reverse = lengths[:, None] - 1 - position
     source = torch.where(reverse >= 0, reverse, position)

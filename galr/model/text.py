@@ -1,4 +1,4 @@
-"""The text branch: a caption's sentence vector, projected into the common space."""
+"""The text branch: a caption's sentence vector, projected into the joint space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galr.model.mvsa import prepared
 
 
 class TextEncoder(nn.Module):
-    """relu(W s + b), s the sentence vector (``skipthoughts.SentenceEncoder``); or W s + b, or s."""
+    """relu(W s + b), W s + b, or s itself: s the vector of ``skipthoughts.SentenceEncoder``."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class TextEncoder(nn.Module):
 
     @property
     def pretrained(self) -> list[nn.Module]:
-        """What is trained of models of other packages; some, as a pooler, may never be used."""
+        """Trainable weights of other packages' models; some, such as a pooler, may be unused."""
         kinds = PretrainedSentences | ClipSentences
         return [each for each in self.modules() if isinstance(each, kinds)]
 
     def prepare(self, captions: Sequence[str]) -> None:
-        """Encodes ``captions`` by the frozen parts, once, for all batches that hold them."""
+        """Encodes ``captions`` with the frozen parts once, for all later batches."""
         for module in self.modules():
             if isinstance(module, FrozenSentences | ClipSentences):
                 module.prepare(captions)

@@ -1,4 +1,4 @@
-"""The sentence encoder that the options name: of words, of a pretrained model, or of both."""
+"""The sentence encoder of the options: word-level, a pretrained model, or both."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from galr.weights.files import State
 
 SENTENCE_ENCODER = "text_encoder.sentence_encoder."
 
-_KEPT_CAPTIONS = 1 << 17  # whose word ids are kept: all of a data set
+_KEPT_CAPTIONS = 1 << 17  # captions whose word ids are cached: a whole data set
 
 
 class WordsAndSentence(nn.Module):
-    """An encoder of words beside one of sentences: both vectors in a row."""
+    """A word-level and a sentence encoder, with their vectors concatenated."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ Sentences = SentenceEncoder | FrozenSentences | PretrainedSentences | WordsAndSe
 
 
 def build_sentence_encoder(options: Options, words: Sequence[str]) -> Sentences:
-    """The sentence encoder of ``options`` for the vocabulary ``words``, with its first weights.
+    """The sentence encoder of ``options`` for the vocabulary ``words``, initialised.
 
     Raises UserError for files that are missing or wrong.
     """
@@ -90,11 +90,11 @@ def build_sentence_encoder(options: Options, words: Sequence[str]) -> Sentences:
 
 
 def sentence_encoder_for(options: Options, state: State, words: Sequence[str] | None) -> Sentences:
-    """One for the weights ``state``, of their sizes, without the files of its words.
+    """An encoder with the sizes of the weights ``state``, without reading skip-thought files.
 
-    ``words``: those of its vocabulary, which an encoder beside a pretrained model needs. A
-    pretrained model is built from its folder. Raises UserError where that holds another one than
-    the frozen one in ``state``.
+    ``words``: its vocabulary, needed by a word-level encoder beside a pretrained model. A
+    pretrained model is built from its folder. Raises UserError if that differs from the frozen
+    model in ``state``.
     """
     model, text = options.model, options.model.seq2vec
     parts = model.text_parts
@@ -105,7 +105,7 @@ def sentence_encoder_for(options: Options, state: State, words: Sequence[str] | 
     inside = SENTENCE_ENCODER if parts.sentences is None else f"{SENTENCE_ENCODER}words."
     table = state[f"{inside}embedding.weight"]
     word_dim, hidden_dim = text.word_dim, text.hidden_dim
-    if text.pretrained:  # the sizes were those of the files, not of the options
+    if text.pretrained:  # the sizes came from the files, not from the options
         directions = 2 if f"{inside}reversed_gru.recurrent.weight" in state else 1
         recurrent = state[f"{inside}gru.recurrent.weight"]
         word_dim, hidden_dim = table.shape[1], recurrent.shape[1] * directions
@@ -126,7 +126,7 @@ def sentence_encoder_for(options: Options, state: State, words: Sequence[str] | 
 
 
 def without_frozen(state: State, encoder: nn.Module) -> State:
-    """``state`` of an earlier version, which held the weights of a frozen model, as of now."""
+    """``state`` without the weights of a frozen model, which earlier versions stored."""
     own = f"{SENTENCE_ENCODER}fingerprint"
     if not isinstance(encoder, FrozenSentences) or own in state:
         return state
@@ -152,7 +152,7 @@ def _sentences(options: ModelOptions) -> FrozenSentences | PretrainedSentences:
         if not options.seq2vec.pretrained:
             raise UserError(
                 f"model.seq2vec.type: {options.seq2vec.type}",
-                "starts from no random weights",
+                "cannot be initialised at random",
                 "set model.seq2vec.pretrained=true and model.seq2vec.dir_st to its folder",
             )
         model = read_sentence_folder(parts.sentences)
@@ -172,6 +172,6 @@ def _check_fingerprint(encoder: nn.Module, state: State, name: str, options: Mod
     ):
         raise UserError(
             f"model.text.type: {options.text_parts.sentences}",
-            "holds other weights than the model that this one was trained with",
-            "get those again, or train anew",
+            "has other weights than the model used in training",
+            "restore those, or train again",
         )

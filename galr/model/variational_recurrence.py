@@ -1,4 +1,4 @@
-"""A GRU's steps under dropout masks that last, with its gradient written out."""
+"""The steps of a GRU with fixed dropout masks, and their gradient."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def last_states(
 ) -> Tensor:
     """The last state of each caption, from a state of zeros: (B, H), longest caption first.
 
-    inputs (3, N, H) are the input projections of the gates r, i, n for N words, step after step;
-    caption (N,) the caption that each belongs to, and sizes the captions that still run at each
-    step. weight (3, H, H) are the recurrent projections; masks (3, B, H) multiply the state before
-    them. Differentiable once, in inputs and weight.
+    inputs (3, N, H): input projections of the gates r, i, n for N words, step by step; caption
+    (N,): the caption of each; sizes: captions still running at each step. weight (3, H, H):
+    recurrent projections; masks (3, B, H) multiply the state before them. Differentiable once, in
+    inputs and weight.
 
     The gradient of the weight is one product over all words. Autograd would add 3 H H numbers at
     every step instead, a third of a training step's time on a CPU.

@@ -1,1 +1,1 @@
-"""What a training run reports about itself, and the warnings where it goes wrong."""
+"""What a training run reports about itself, and warnings if it goes wrong."""

@@ -1,4 +1,4 @@
-"""What each epoch of a fold leaves behind: log.csv, TensorBoard events and a line in the log."""
+"""Reports each epoch of a fold: log.csv, TensorBoard events and a log line."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 def open_events(
     folder: Path, history: Sequence[Mapping[str, float]]
 ) -> contextlib.AbstractContextManager[Events | None]:
-    """TensorBoard events in ``folder`` after those of ``history``, by rank 0; None on the others.
+    """TensorBoard events in ``folder``, continuing ``history``; rank 0 only, None on other ranks.
 
-    log.csv has ``history`` as well then: a run that was killed may have saved its state alone.
+    Also rewrites log.csv from ``history``, since a killed run may have saved only its state.
     """
     if not distributed.is_main():
         return contextlib.nullcontext()
@@ -31,12 +31,12 @@ def open_events(
 
 
 def _curve(name: str) -> str:
-    """The curve of a column of log.csv."""
+    """The TensorBoard tag of a column of log.csv."""
     return f"{'validation' if name[:2] in ('mR', 'i2', 't2') else 'train'}/{name}"
 
 
 def report_epoch(row: Mapping[str, float], events: Events, fold: int, epochs: int | None) -> None:
-    """Adds the metrics of an epoch to ``events`` and logs them; ``epochs``: how many there are."""
+    """Adds the metrics of an epoch to ``events`` and logs them; ``epochs``: their total number."""
     epoch = int(row["epoch"])
     events.add(row)
     logger.info(
@@ -51,7 +51,7 @@ def report_epoch(row: Mapping[str, float], events: Events, fold: int, epochs: in
 
 
 def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Writes log.csv: one row per epoch, with the metrics of those that were validated."""
+    """Writes log.csv: one row per epoch, with metrics for validated ones."""
     columns = list(dict.fromkeys(key for row in history for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Detects training that goes wrong: stops at NaN and infinity, warns once of the rest."""
+"""Detects failing training: stops at NaN and infinity, warns once about the rest."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from galr.common.errors import RunError
 
 logger = logging.getLogger(__name__)
 
-# Similarities of untrained models deviate by more than this: below it, rounding to bfloat16 alone
-# would order the answers.
+# Untrained models have a larger standard deviation of similarities than this; below it, rounding to
+# bfloat16 alone would determine the order.
 ALIKE = 0.001
-# The first epoch's mean holds the losses of the start, so three later epochs of which none is a
-# hundredth lower have learned nothing; half above the lowest is no noise of a mean over an epoch.
+# The first epoch's mean includes the initial losses, so if none of three later epochs is 1 % lower,
+# nothing was learned; 50 % above the lowest mean is not noise.
 EPOCHS, FALL, RISE = 3, 0.99, 1.5
-# Adam moves each weight by about the rate: here a tenth of a typical weight; 0.001 of it is usual.
+# Adam moves each weight by about the rate: here a tenth of a typical weight; 0.001 is usual.
 STEP = 0.1
 
 
@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, images: Sequence[str], optimizer: torch.optim.Optimizer, lr: float) -> None:
         self.images, self.optimizer = images, optimizer
-        self._batches: list[tuple[Tensor, Tensor]] = []  # since the last check, and one before
+        self._batches: list[tuple[Tensor, Tensor]] = []  # since the last check, and one before it
         self._said: set[str] = set()
         steps = [
             lr * group.get("share", 1.0) / weight.detach().square().mean().sqrt()
@@ -43,7 +43,7 @@ class Watch:
         self._batches.append((loss, image_index))
 
     def check(self, place: str, **tensors: Sequence[Tensor]) -> None:
-        """Raises RunError where a loss since the last call or one of ``tensors`` is not finite."""
+        """Raises RunError if a loss since the last call or one of ``tensors`` is not finite."""
         losses = torch.stack([loss for loss, _ in self._batches])
         found = {"loss": list(losses)} | tensors
         for what, each in found.items():
@@ -62,7 +62,7 @@ class Watch:
         del self._batches[:-1]
 
     def warn(self, history: Sequence[Mapping[str, float]], spread: float, warming: bool) -> None:
-        """Warns once of each problem that ``history`` (rows of log.csv) and the gradients show.
+        """Warns once about each problem in ``history`` (rows of log.csv) or the gradients.
 
         ``spread``: standard deviation of the validation similarities; ``warming``: during warmup.
         """
@@ -76,7 +76,7 @@ class Watch:
         seen = {
             "all similarities are nearly equal, so retrieval is random": spread < ALIKE,
             "the gradients of the last step are zero, so nothing is being learned": (
-                still and self._batches[-1][0].item() > 0  # a loss of zero has none
+                still and self._batches[-1][0].item() > 0  # a loss of zero has no gradient
             ),
             f"the loss has not fallen in {EPOCHS} epochs": (
                 not warming and len(losses) > EPOCHS and min(losses[1:]) > FALL * losses[0]

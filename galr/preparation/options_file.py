@@ -21,9 +21,9 @@ CPU_RECIPES = (
     ("recipes/cpu_30min", "CPU: random initialisation, small images"),
 )
 GPU_RECIPE = ("recipes/gpu_1h", "GPU: ImageNet weights, an hour for 10,000 images")
-# an image once in training at 64, then 96 pixels, measured on one core (docs/recipe.md)
+# an image once in training at 64, then 96 pixels, measured on one core (docs/recipe_trials.md)
 SECONDS_A_PICTURE = 0.01
-PASSES = 50  # over the images; docs/recipe.md: more learn few images by heart
+PASSES = 50  # over the images; more overfits when there are few (docs/recipe.md)
 HALF_AN_HOUR = 1750
 FEW, MANY = 1_000, 20_000  # training images
 VALIDATED = 2_000  # images at most

@@ -135,7 +135,7 @@ def _stored_options(
     if not isinstance(trained_with, dict) or not trained_with:
         raise UserError(
             checkpoint,
-            "does not say with which options it was trained",
+            "does not contain the options it was trained with",
             "name their file with --path_opt",
         )
     tested = {} if results is None else results.get("test_options", results["options"])

@@ -18,7 +18,7 @@ from galr.report.files import ReportFiles
 from galr.report.page import joined, part, table
 from galr.report.queries import answer_names, query_names
 from postprocessing.explain import Explained, explain
-from postprocessing.pictures import draw_moves
+from postprocessing.plots import draw_moves
 from postprocessing.rerank import RerankSettings
 
 DRAWN = 10  # candidates of an example, or more where the right one stands behind them

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.image_input import Picture
 from galr.images.places import ImageFile, ImagePlace
 from galr.metrics.similarities import FeatureProduct
 from galr.model.comparison import alike
-from galr.pictures import Picture
 from galr.scenes.arguments import Box
 from galr.scenes.tiles import Tile, best_of_places, read_scene, read_tile, scene_of
 from galr.search.asked import Asked, embed

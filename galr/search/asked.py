@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from galr.common.errors import UserError
-from galr.pictures import Picture, square_pixels
+from galr.image_input import Picture, square_pixels
 from galr.search.encoder import Model, comparison_of
 from galr.search.schema import Floats
 

@@ -33,6 +33,7 @@ DAMAGED = f"rebuild the archive with {INDEX} --overwrite"
 DISK = ("cannot be written", "check the folder's rights and room")
 TABLES = ("archive", "encoder", "images", "captions", "scenes", "statistics")
 NAMES_A_DELETE = 1000
+INDEXED_ROWS = 50_000  # from this size on, conditions use indexes of their columns
 EVER = timedelta(days=36500)  # no version is older
 OLD_MANIFEST = "archive.json"
 PANICS = ("PanicException", "RustPanic")  # of the store's own language, on damaged files
@@ -206,7 +207,7 @@ class Store:
         return counts[0] - counts[1]
 
     def index(self, kind: Kind) -> None:
-        """Builds the approximate index of a kind, or extends the one that there is."""
+        """Builds indexes of columns, and that of a kind of vectors; ``tidy`` extends them later."""
         from lancedb.index import HnswSq, IvfPq
 
         table, name = self.table("images"), f"vector_{kind}"
@@ -218,10 +219,24 @@ class Store:
                            num_partitions=cells(len(table)), sample_rate=64)  # fmt: skip
         with self.told(*DISK):
             there = {one.name for one in table.list_indices()}
+            if len(table) >= INDEXED_ROWS:
+                _index_columns(table, there)
             for other in there - {name}:
-                table.drop_index(other)
+                if other.startswith("vector_"):
+                    table.drop_index(other)
             if kind != "flat" and name not in there:
                 table.create_index("vector", config=config, name=name)
+
+
+def _index_columns(table: Any, there: set[str]) -> None:  # noqa: ANN401 - no types
+    """Indexes what conditions may name, but for lists of numbers, which none can compare."""
+    from lancedb.index import BTree, LabelList
+
+    for field in table.schema:
+        name, is_list = f"column_{field.name}", pa.types.is_list(field.type)
+        if name in there or field.name in ("vector", "thumbnail", "footprint"):
+            continue
+        table.create_index(field.name, config=LabelList() if is_list else BTree(), name=name)
 
 
 def cells(images: int) -> int:

@@ -1,1 +1,1 @@
-"""Trains skip-thoughts on a corpus of one's own, in the format of the official files."""
+"""Trains skip-thoughts on your own text and writes them in the official format."""

@@ -1,4 +1,4 @@
-"""Sentences of documents as numbers: reading, vocabulary, and the held-out share."""
+"""Documents as token ids: reading, vocabulary, and the held-out part."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 Indices = NDArray[np.int64]
 
 END = "eos"
-"""The dictionary's word for the end of a sentence, its first; the second is the unknown one."""
+"""The first words of the dictionary: end of sentence, and unknown word."""
 
 RESERVED = (END, UNKNOWN)
 
 
 def text_documents(path: str | Path) -> Iterator[list[str]]:
-    """The documents of a UTF-8 text file: a sentence a line, blank lines between documents."""
+    """The documents of a UTF-8 text file: one sentence per line, blank lines between documents."""
     document: list[str] = []
     for line in _lines(Path(path)):
         if line.strip():
@@ -53,10 +53,10 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def caption_documents(folder: str | Path) -> Iterator[list[str]]:
-    """The training captions of a precomputed folder: those of an image, in order, a document.
+    """The training captions of a data folder: those of an image, in order, form a document.
 
-    A caption that an image has twice is used once: predicting itself teaches nothing.
-    Empty captions are no sentences.
+    A caption repeated for an image is used once, since predicting itself teaches nothing. Empty
+    captions are skipped.
     """
     empty = read_lines(annotation_files(folder, "train")[0]).count("")
     annotations = read_annotations(folder, "train", empty_captions=empty)
@@ -69,7 +69,7 @@ def caption_documents(folder: str | Path) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences as ids of the encoder: 0 pads, id i is ``words[i - 1]``.
+    """Sentences as token ids: 0 is padding, id i is ``words[i - 1]``.
 
     Sentence s is ``tokens[starts[s] : starts[s + 1]]`` and belongs to ``document[s]``.
     ``training`` and ``held_out`` are the sentences (their numbers) with a neighbour in their
@@ -101,7 +101,7 @@ class Corpus:
         return inside & same
 
     def held_out_repeats(self) -> int:
-        """How many of the held-out sentences stand word for word in the training part too."""
+        """How many held-out sentences also occur verbatim in the training part."""
 
         def contents(sentences: Indices) -> list[bytes]:
             return [
@@ -114,10 +114,10 @@ class Corpus:
 
 
 class CorpusBuilder:
-    """Collects documents as numbers, so that a corpus of any size is read once."""
+    """Collects documents as token ids, so that a corpus of any size is read only once."""
 
     def __init__(self, max_words: int, excluded: Iterable[str] = ()) -> None:
-        """``max_words`` cuts a sentence; those ``excluded`` are left out wherever they stand."""
+        """``max_words`` truncates a sentence; ``excluded`` sentences are dropped everywhere."""
         self.max_words = max_words
         self.excluded = {tuple(tokenize(sentence)) for sentence in excluded}
         self.numbers: dict[str, int] = {}
@@ -132,7 +132,7 @@ class CorpusBuilder:
             self.add(sentences)
 
     def add(self, sentences: Iterable[str]) -> None:
-        """Adds a document; sentences without a word count as not there."""
+        """Adds a document; sentences without words are skipped."""
         for sentence in sentences:
             words = tokenize(sentence)
             if not words or tuple(words) in self.excluded:
@@ -151,7 +151,7 @@ class CorpusBuilder:
         """The corpus with its vocabulary: the most frequent words of the training documents.
 
         Words seen fewer than ``min_count`` times, or beyond ``max_vocabulary``, become unknown.
-        Raises UserError where no document has two sentences, or too few can be held out.
+        Raises UserError if no document has two sentences, or too few can be held out.
         """
         starts = np.frombuffer(self.starts, np.int64)
         document = np.frombuffer(self.document, np.int64)
@@ -173,7 +173,7 @@ class CorpusBuilder:
         )
 
     def _hold_out(self, document: Indices, share: float, seed: int) -> NDArray[np.bool_]:
-        """Which sentences (S,) belong to documents that training does not see."""
+        """Which sentences (S,) belong to held-out documents."""
         counts = np.bincount(document, minlength=self.documents)
         usable = np.flatnonzero(counts > 1)
         if not len(usable):

@@ -1,4 +1,4 @@
-"""Words that the corpus lacks, from word vectors by a linear map (Kiros et al. 2015, 2.2)."""
+"""Vocabulary expansion: maps word vectors linearly (Kiros et al. 2015, section 2.2)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from galr.weights.skipthought_files import Array
 logger = logging.getLogger(__name__)
 
 BLOCK = 4096
-"""Word vectors that are mapped at a time."""
+"""Word vectors mapped at a time."""
 
 
 class WordVectors:
-    """A text file of word vectors as word2vec and GloVe write them: a word and its numbers a line.
+    """A text file of word vectors in the format of word2vec or GloVe: one word per line.
 
-    word2vec's first line, the count of words and of numbers, may be there or not.
+    word2vec's header line is optional.
     """
 
     def __init__(self, path: str | Path, known: Sequence[str]) -> None:
         """Reads the file once: its new words, and the vectors of the ``known`` ones.
 
-        Raises UserError for a line that does not hold a word and as many numbers as the first.
+        Raises UserError for a line without a word and as many numbers as in the first.
         """
         self.path = Path(path)
         rows = {word: row for row, word in enumerate(known)}
@@ -64,7 +64,7 @@ class WordVectors:
         return found.astype(np.float32)
 
     def mapped(self, linear_map: Array) -> Iterator[Array]:
-        """The mapped vectors of ``new_words``, in their order, some (n, word_dim) at a time."""
+        """The mapped vectors of ``new_words``, in their order, in blocks (n, word_dim)."""
         wanted = iter(self.new_words)
         word_wanted = next(wanted, None)
         block: list[Array] = []
@@ -80,7 +80,7 @@ class WordVectors:
             yield np.stack(block) @ linear_map
 
     def _lines(self) -> Iterator[tuple[str, Array]]:
-        """Words and their vectors; words that a dictionary's line cannot hold are passed over."""
+        """Words and their vectors; skips words that do not fit on a line of the dictionary."""
         numbers = None
         try:
             with self.path.open("rb") as file:
@@ -92,7 +92,7 @@ class WordVectors:
                         numbers = int(fields[1])
                         continue
                     numbers = numbers or len(fields) - 1
-                    # a word of some files has spaces within: the numbers are the last fields
+                    # words may contain spaces: the numbers are the last fields
                     vector = self._vector(fields[-numbers:], numbers, number)
                     word = b" ".join(fields[:-numbers]).decode("utf-8", "replace")
                     if word and word == word.strip() and "�" not in word and "\n" not in word:

@@ -1,4 +1,4 @@
-"""The trained encoder as official files, its vocabulary widened by word vectors where given."""
+"""Writes the trained encoder as official files, with its vocabulary expanded if requested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_folder(directory: Path, layout: str, words: list[str], overwrite: bool) -> None:
-    """Raises UserError where writing would break files that are there.
+    """Raises UserError if writing would invalidate existing files.
 
     Both layouts share one dictionary, so the second must have the words of the first.
     """
@@ -45,7 +45,7 @@ def check_folder(directory: Path, layout: str, words: list[str], overwrite: bool
 def export(
     encoder: SentenceEncoder, words: tuple[str, ...], vectors: WordVectors | None, directory: Path
 ) -> None:
-    """Writes the three files of the encoder's layout, and says so."""
+    """Writes and logs the three files of the encoder's layout."""
     table = _numpy(encoder.embedding.weight)[1:]  # without the padding row
     blocks: Iterator[Array] = iter([table])
     all_words = list(words)
@@ -54,7 +54,7 @@ def export(
         all_words += vectors.new_words
         blocks = chain(blocks, vectors.mapped(linear_map))
         logger.info(
-            "%s: added %d words by a map learned from %d",
+            "%s: added %d words by a map fitted on %d",
             vectors.path,
             len(vectors.new_words),
             len(vectors.shared_rows),

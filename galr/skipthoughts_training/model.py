@@ -1,4 +1,4 @@
-"""The model that is trained: an encoder, and decoders of the previous and the next sentence."""
+"""The trained model: an encoder, and decoders of the previous and the next sentence."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Sentences(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """Neighbouring sentences, and the rows (b,) of the encoded batch that they belong to."""
+    """Neighbouring sentences, and the rows (b,) of the encoded batch they belong to."""
 
     sentences: Sentences
     rows: Tensor
 
 
 class Decoder(nn.Module):
-    """A GRU that foretells a sentence word by word (Kiros et al. 2015, eqs. 5-8).
+    """A GRU that predicts a sentence word by word (Kiros et al. 2015, eqs. 5-8).
 
-    The encoder's vector enters all gates at each step, beside the word before.
+    The encoder's vector conditions all gates at every step, together with the previous word.
     """
 
     def __init__(self, word_dim: int, sentence_dim: int, hidden_dim: int) -> None:
@@ -48,15 +48,15 @@ class Decoder(nn.Module):
     def forward(
         self, embedding: nn.Embedding, encoded: Tensor, sentences: Sentences
     ) -> tuple[Tensor, Tensor]:
-        """encoded (b, S) and the sentences to foretell -> states (N, D), classes (N,).
+        """encoded (b, S) and the sentences to predict -> states (N, D), classes (N,).
 
-        N counts their words and ends; the padding id, whose vector is zeros, begins a sentence.
+        N counts words and sentence ends; the padding id, a zero vector, starts a sentence.
         """
         tokens, lengths = sentences.tokens, sentences.lengths + 1
         before = pack_padded_sequence(
             pad(tokens, (1, 0)), lengths, batch_first=True, enforce_sorted=False
         )
-        # the class of a word is its id less 1, and the id after the last word is that of the end
+        # a word's class is its id minus 1; the id after the last word is that of the end
         after = pad(tokens, (0, 1)).scatter(
             1, sentences.lengths[:, None].to(tokens.device), END_CLASS + 1
         )
@@ -96,7 +96,7 @@ class AdaptiveSoftmax(nn.Module):
 def word_softmax(kind: Softmax, dim: int, classes: int) -> nn.Module:
     """The softmax of ``kind``; full where no class is beyond the head, or ``dim`` has no quarters.
 
-    Each further cluster is foretold from a quarter of the numbers.
+    Each further cluster is predicted from a quarter of the dimensions.
     """
     cutoffs = [cutoff for cutoff in CUTOFFS if cutoff < classes]
     if kind == "full" or not cutoffs or dim < 4 ** len(cutoffs):
@@ -105,7 +105,7 @@ def word_softmax(kind: Softmax, dim: int, classes: int) -> nn.Module:
 
 
 class SkipThoughtsModel(nn.Module):
-    """Encodes sentences and foretells their neighbours; all share word vectors and softmax."""
+    """Encodes sentences and predicts their neighbours; word vectors and softmax are shared."""
 
     def __init__(self, encoder: SentenceEncoder, decoder_dim: int, softmax: Softmax) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""``python -m galr.skipthoughts_training.neighbours``: captions whose vectors are alike."""
+"""``python -m galr.skipthoughts_training.neighbours``: nearest neighbours of captions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Prints captions and their nearest neighbours by cosine similarity of skip-though
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Encodes the captions of a part and prints the neighbours of some."""
+    """Encodes the captions of a split and prints neighbours of some."""
     arguments = parse(argv)
     captions, vectors = encode(arguments)
     if len(captions) < 2:
@@ -69,7 +69,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 @torch.inference_mode()
 def encode(arguments: argparse.Namespace) -> tuple[list[str], Tensor]:
-    """The part's captions of different words (n of them) and their unit vectors (n, S)."""
+    """The n distinct captions of the split and their unit vectors (n, S)."""
     empty = read_lines(annotation_files(arguments.captions, arguments.split)[0]).count("")
     part = read_annotations(arguments.captions, arguments.split, empty_captions=empty)
     vocabulary = build_vocabulary(part.captions, threshold=1, stop_words=True)

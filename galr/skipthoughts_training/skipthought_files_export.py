@@ -1,4 +1,4 @@
-"""Writes trained skip-thoughts as the official files, which ``skipthought_files`` reads."""
+"""Writes trained skip-thoughts in the format that ``skipthought_files`` reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from galr.weights.skipthought_files import (
 
 
 def dictionary_text(words: Sequence[str]) -> str:
-    """What dictionary.txt holds: a word a line, in order of the table's rows."""
+    """The content of dictionary.txt: one word per line, in the order of the table's rows."""
     return "".join(f"{word}\n" for word in words)
 
 
@@ -32,8 +32,8 @@ def write_skipthoughts(
 ) -> list[Path]:
     """Writes the dictionary, the table and the GRU of ``layout`` (`uni` or `bi`).
 
-    ``blocks`` are the rows of the table in order of ``words``, some (n, word_dim) at a time, so
-    that a table larger than memory can be written. Returns the three paths.
+    ``blocks``: the table's rows in the order of ``words``, in blocks (n, word_dim), so that the
+    table may be larger than memory. Returns the three paths.
     """
     directory = Path(directory)
     paths = [directory / name for name in (DICTIONARY, TABLES[layout], GRUS[layout])]
@@ -61,7 +61,7 @@ def _write_table(path: Path, rows: int, blocks: Iterable[Array]) -> None:
 
 
 def _official_arrays(layout: str, grus: Sequence[GruWeights]) -> dict[str, Array]:
-    """[r, i] together and n apart, each as (in, out)."""
+    """The gates [r, i] and n separately, each (in, out)."""
     arrays = {}
     for prefix, gru in zip(PREFIXES[layout], grus, strict=True):
         both = 2 * gru.recurrent_weight.shape[1]

@@ -33,7 +33,7 @@ ENCODERS = {"uni": KINDS["UniSkip"], "bi": KINDS["BiSkip"]}
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the trained weights depend on, besides the corpus."""
+    """Everything the trained weights depend on, besides the corpus."""
 
     kind: Literal["uni", "bi"] = "uni"
     word_dim: int = 620
@@ -49,7 +49,7 @@ class Settings:
 
 @dataclass
 class TrainerState:
-    """Everything that the next step depends on, besides model and optimiser."""
+    """Everything the next step depends on, besides model and optimiser."""
 
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of this epoch
@@ -83,7 +83,7 @@ class Trainer:
         return self.folder / "best.pth"
 
     def run(self, checkpoint_steps: int) -> None:
-        """Trains the epochs that are left and puts the best weights into ``model``."""
+        """Trains the remaining epochs and loads the best weights into ``model``."""
         with self._events() as events:
             try:
                 while self.state.epoch < self.settings.epochs:
@@ -98,12 +98,12 @@ class Trainer:
 
     def _events(self) -> Events:
         events = Events(self.folder, self.state.history)
-        if self.state.history:  # a run that was killed may have saved its state, and no more
+        if self.state.history:  # a killed run may have saved only its state
             write_log(self.folder / "log.csv", self.state.history)
         return events
 
     def resume(self) -> None:
-        """Continues from last.pth. Raises UserError where that was another training."""
+        """Resumes from last.pth. Raises UserError if that is from another training."""
         entries = read_torch_file(self.last, "start without --resume")
         identity = self._identity()
         changed = [key for key in identity if identity[key] != entries.get(key)]

@@ -21,6 +21,7 @@ from galr.data.captions import caption_loader
 from galr.data.transforms import normalise
 from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer
 from galr.evaluation.trained_fold import stored_tokenizer
+from galr.image_input import ImageInput, list_of_images, square_pixels
 from galr.images.scaling import Scaling
 from galr.language.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
@@ -28,7 +29,6 @@ from galr.model.build import model_of
 from galr.model.gcn import NoLocalBranch
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, stored_options
-from galr.pictures import ImageInput, list_of_images, square_pixels
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from galr.common.atomic import check_room, write_text
 from galr.common.errors import UserError
 from galr.common.events import Events
 from galr.common.progress import Progress
+from galr.common.rank_batch_norm import share_statistics, synchronise_batch_norm
 from galr.common.seeding import derive_seed, seed_everything
 from galr.data.loaders import training_loader
 from galr.evaluation.encode import encode_similarity
@@ -53,7 +54,7 @@ class FoldTrainer:
             # Adam divides by the size of a gradient: in float32 the rounding of one that should be
             # nearly zero would move a weight by a whole step
             self.model.double()
-            distributed.synchronise_batch_norm(self.model)
+            synchronise_batch_norm(self.model)
         criterion = Criterion(options.optim).to(device)
         # machines may hold other files of pretrained weights; the checkpoint is that of rank 0
         distributed.broadcast_weights(self.model, criterion)
@@ -159,7 +160,7 @@ class FoldTrainer:
                     progress.show(loss=total.item() / progress.done)
             rate = progress.rate
         for model in dict.fromkeys((self.model, self.training.averaged_model)):
-            distributed.share_statistics(model.buffers())
+            share_statistics(model.buffers())
         self.watch.check(progress.title, weights=[*self.model.state_dict().values()])
         return {"loss": total.item() / progress.done, "images_per_second": rate, "lr": lr}
 

@@ -16,16 +16,14 @@ from postprocessing.arguments import (
     add_method_arguments,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
-    task_of,
     write,
 )
-from postprocessing.methods import MethodSettings, reads
+from postprocessing.settings import MethodSettings, reads
 from postprocessing.tables import recall_table
 
 DESCRIPTION = """\
-Re-ranks the similarities of images and captions, and prints recall@k before and after
+Re-ranks the similarities of images and captions and prints recall@k before and after
 (docs/rerank.md).
 
   python -m postprocessing.rerank --similarity sims.npy --captions-per-image 5 --out results.json
@@ -34,8 +32,8 @@ Re-ranks the similarities of images and captions, and prints recall@k before and
   python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
   python -m postprocessing.rerank ablation --folder DIR
 
-sims.npy holds the similarities (images, captions), as numpy.save writes them; .csv and .pt files
-are read too. DIR is what test.py --save-similarity DIR wrote. Each subcommand has its own --help.
+sims.npy holds similarities (images, captions) written by numpy.save; .csv and .pt files work too.
+DIR is a folder written by test.py --save-similarity DIR. Each subcommand has its own --help.
 """
 
 SUBCOMMANDS = ("explain", "sweep", "ablation")
@@ -47,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv and not argv[0].startswith("-"):
         if argv[0] not in SUBCOMMANDS:
             raise UserError(
-                PROGRAM, f"no command {argv[0]!r}", f"use {', '.join(SUBCOMMANDS)}, or none"
+                PROGRAM, f"has no command {argv[0]!r}", f"use {', '.join(SUBCOMMANDS)}, or none"
             )
         importlib.import_module(f"postprocessing.rerank.{argv[0]}").main(argv[1:])
         return
@@ -58,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_bank_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write the metrics there, as JSON")
     arguments = parser.parse_args(argv)
+    from postprocessing.inputs import part_of, task_of  # torch, which --help does not wait for
+
     settings, part = settings_of(arguments, MethodSettings), part_of(arguments)
     task = task_of(arguments, part)
     before, after = (task.metrics(own) for own in (replace(settings, method="none"), settings))

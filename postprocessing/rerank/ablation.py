@@ -14,24 +14,24 @@ from postprocessing.arguments import (
     SAVED,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
     write,
 )
 from postprocessing.evaluator import Metrics, evaluators_of, mean_of
 from postprocessing.files import Part, read_part, saved_folds
-from postprocessing.multivariate import RerankSettings
+from postprocessing.inputs import part_of
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
 
 DESCRIPTION = """\
-Recall@k with each term of the multivariate score alone, in pairs, and with all three; the other
-weights are 0. The rank term alone keeps the order of the similarities: its row differs from that
-without re-ranking only where similarities are equal, which count against the query there.
+Recall@k with each term of the multivariate score alone, with pairs, and with all three; the other
+weights are 0. The rank term alone keeps the original order: its row differs from that without
+re-ranking only in the order of equal similarities, which otherwise count against the query.
 
   python -m postprocessing.rerank ablation --similarity sims.npy --captions-per-image 5
   python -m postprocessing.rerank ablation --folder DIR --part validation --out ablation.json
 
-With a DIR that test.py --save-similarity wrote, the metrics are the mean over its folds.
+With a DIR written by test.py --save-similarity, metrics are means over its folds.
 """
 
 TERMS = {"saliency": "w_saliency", "rank": "w_rank", "reverse rank": "w_reverse"}
@@ -44,13 +44,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--folder", metavar="DIR", help=SAVED)
     parser.add_argument(
         "--part", choices=("test", "validation"), default="test",
-        help="of --folder (default: %(default)s)",
+        help="part of --folder to read (default: %(default)s)",
     )  # fmt: skip
     add_settings_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write the metrics there, as JSON")
     arguments = parser.parse_args(argv)
     if (arguments.folder is None) == (arguments.similarity is None):
-        raise UserError(parser.prog, "needs similarities", "give --similarity or --folder")
+        raise UserError(parser.prog, "needs similarities", "give either --similarity or --folder")
     if arguments.folder is None:
         parts = [part_of(arguments)]
     else:
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def ablation(parts: Sequence[Part], settings: RerankSettings) -> dict[str, Metrics]:
-    """Metrics, the mean over ``parts``, by the terms that keep their weight."""
+    """Mean metrics over ``parts`` for each set of terms that keep their weight."""
     evaluators = evaluators_of(parts, settings.k)
     rows = {"without re-ranking": mean_of([each.plain() for each in evaluators])}
     for count in range(1, len(TERMS) + 1):

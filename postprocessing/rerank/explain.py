@@ -1,4 +1,4 @@
-"""The command that shows why a query's candidates are in their order."""
+"""The command that explains the order of a query's candidates."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from postprocessing.arguments import (
     PROGRAM,
     add_part_arguments,
     add_settings_arguments,
-    part_of,
     settings_of,
     write,
 )
 from postprocessing.explain import Explained, explain
 from postprocessing.files import read_lines
-from postprocessing.multivariate import RerankSettings
+from postprocessing.inputs import part_of
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import aligned
 
 DESCRIPTION = """\
 Shows the candidates of one query in their order after re-ranking, and what moved each.
 
-now, was        rank after and before re-ranking, 1 is best; * marks the right answers
-similarity      that of the model
+now, was        rank after and before re-ranking, 1 is best; * marks correct answers
+similarity      as given by the model
 saliency        w_saliency * the query's share of the candidate's similarities
 rank            w_rank * exp(-xi * rank before)
 reverse         w_reverse * exp(-xi * reverse rank)
-score           their sum, which decides
-in its list     rank of the query among all queries, by similarity with the candidate
+score           the sum of the terms, which decides the order
+in its list     rank of the query among all queries, by similarity to the candidate
 
   python -m postprocessing.rerank explain --similarity sims.npy --captions-per-image 5 --query 3
   ... --direction t2i --names names.txt --picture moves.png
@@ -40,11 +40,11 @@ in its list     rank of the query among all queries, by similarity with the cand
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses ``argv``, prints the table, and writes the files that are requested."""
+    """Parses ``argv``, prints the table and writes the requested files."""
     parser = cli.ArgumentParser(DESCRIPTION, prog=f"{PROGRAM} explain")
     add_part_arguments(parser)
     add_settings_arguments(parser)
-    parser.add_argument("--query", type=int, required=True, metavar="N", help="from 0")
+    parser.add_argument("--query", type=int, required=True, metavar="N", help="index from 0")
     parser.add_argument(
         "--direction", choices=("i2t", "t2i"), default="i2t",
         help="i2t: the query is an image (default); t2i: a caption",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     )  # fmt: skip
     parser.add_argument("--names", metavar="FILE", help="names of all candidates, one per line")
     parser.add_argument("--out", metavar="FILE", help="write all candidates there, as JSON")
-    parser.add_argument("--picture", metavar="FILE", help="draw ranks and terms there, a PNG")
+    parser.add_argument("--picture", metavar="FILE", help="plot ranks and terms there, as PNG")
     arguments = parser.parse_args(argv)
     part, query = part_of(arguments), arguments.query
     settings = settings_of(arguments, RerankSettings)
@@ -63,38 +63,38 @@ def main(argv: Sequence[str]) -> None:
     similarity = part.similarity if is_image else part.similarity.T
     queries, candidates = similarity.shape
     if not 0 <= query < queries:
-        raise UserError("--query", f"there is no {query}", f"choose one of 0..{queries - 1}")
+        raise UserError("--query", f"there is no query {query}", f"use 0 to {queries - 1}")
     names = read_lines(arguments.names, candidates, "name") if arguments.names else []
     own_image = part.caption_to_image
-    right = set(np.flatnonzero(own_image == query) if is_image else [own_image[query]])
+    correct = set(np.flatnonzero(own_image == query) if is_image else [own_image[query]])
     rows = explain(similarity, query, settings)
-    write(explained_table(rows, names, right, arguments.top))
+    write(explained_table(rows, names, correct, arguments.top))
     if arguments.out:
         results = {
             "similarity": arguments.similarity,
             "direction": arguments.direction,
             "query": query,
-            "right": sorted(map(int, right)),
+            "right": sorted(map(int, correct)),
             "rerank": asdict(settings),
             "candidates": [row._asdict() for row in rows],
         }
         write_json(arguments.out, results)
     if arguments.picture:
-        from postprocessing.pictures import draw_moves
+        from postprocessing.plots import draw_moves
 
         title = f"{'image' if is_image else 'caption'} {query}"
-        draw_moves(arguments.picture, rows[: arguments.top], names, right, title)
+        draw_moves(arguments.picture, rows[: arguments.top], names, correct, title)
 
 
 def explained_table(
-    rows: Sequence[Explained], names: Sequence[str], right: set[int], top: int
+    rows: Sequence[Explained], names: Sequence[str], correct: set[int], top: int
 ) -> str:
-    """A line per candidate, best first, then where the other right answers are."""
+    """A line per candidate, best first, then the ranks of the other correct answers."""
     header = ["candidate", "now", "was", "similarity", "saliency", "rank", "reverse", "score",
               "in its list"]  # fmt: skip
     body = [
         [
-            f"{row.candidate}{'*' * (row.candidate in right)}", str(row.now), str(row.was),
+            f"{row.candidate}{'*' * (row.candidate in correct)}", str(row.now), str(row.was),
             *(f"{value:.4f}" for value in row[3:8]), str(row.own_place),
         ]
         for row in rows[:top]
@@ -103,13 +103,13 @@ def explained_table(
     labels = [f"  {names[row.candidate]}" if names else "" for row in rows[:top]]
     lines = [first, *(line + label for line, label in zip(lines, labels, strict=True))]
     lines += [
-        f"right answer {row.candidate}: {row.now} now, {row.was} before (--top {row.now} shows it)"
+        f"correct answer {row.candidate}: now {row.now}, was {row.was} (--top {row.now} shows it)"
         for row in rows[top:]
-        if row.candidate in right
+        if row.candidate in correct
     ]
-    beyond = len(right - {row.candidate for row in rows})
+    beyond = len(correct - {row.candidate for row in rows})
     if beyond:
         lines.append(
-            f"{beyond} of {len(right)} right answers are beyond the {len(rows)} candidates"
+            f"{beyond} of {len(correct)} correct answers are beyond the {len(rows)} candidates"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Parameters of the multivariate score chosen on validation folds, and tested once."""
+"""Chooses parameters of the multivariate score on validation folds, and tests them once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from galr.common.errors import UserError
 from postprocessing.arguments import PROGRAM, SAVED, add_reverse_arguments, not_negative, write
 from postprocessing.evaluator import Metrics, evaluators_of, mean_of
 from postprocessing.files import Part, read_part, saved_folds
-from postprocessing.multivariate import RerankSettings
+from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-Tries a grid of k and weights on the validation parts that test.py --save-similarity DIR wrote, and
-chooses the settings with the highest mean mR. Only then are the test parts read: once, for the
+Tries a grid of k and weights on the validation parts written by test.py --save-similarity DIR and
+chooses the settings with the highest mean mR. Only then, and once, reads the test parts for the
 metrics without re-ranking, with the released settings and with the chosen ones.
 
   python -m postprocessing.rerank sweep --folder DIR --out sweep.json --heat-map sweep.png
@@ -40,17 +40,17 @@ class Tried(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses ``argv``, sweeps, prints the chosen settings and the metrics of the test parts."""
+    """Parses ``argv``, sweeps, and prints the chosen settings and the test metrics."""
     arguments = _parser().parse_args(argv)
     validation = saved_folds(arguments.folder, "validation")
     tried, plain = sweep([read_part(path) for path in validation.values()], _grid(arguments))
-    # of equals the first: the fewest candidates and the smallest weights
+    # among equals, the first: fewest candidates, smallest weights
     best = max(tried, key=lambda each: each.mean_recall)
     test_paths = saved_folds(arguments.folder, "test")
     if test_paths.keys() != validation.keys():
         raise UserError(
             arguments.folder,
-            f"validation parts of folds {[*validation]}, test parts of {[*test_paths]}",
+            f"has validation parts of folds {[*validation]}, but test parts of {[*test_paths]}",
             "write both again with test.py --save-similarity",
         )
     released = RerankSettings()
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def sweep(parts: Sequence[Part], grid: Sequence[RerankSettings]) -> tuple[list[Tried], Metrics]:
-    """mR of each of ``grid``, the mean over ``parts``, and the metrics without re-ranking."""
+    """Mean mR over ``parts`` of each settings in ``grid``, and the metrics without re-ranking."""
     evaluators = evaluators_of(parts, max(settings.k for settings in grid))
     tried = []
     for settings in grid:
@@ -105,7 +105,7 @@ def sweep(parts: Sequence[Part], grid: Sequence[RerankSettings]) -> tuple[list[T
 
 def draw_sweep(path: str, tried: Sequence[Tried], best: Tried) -> None:
     """Draws mR over the saliency and reverse rank weights, the rest as in the best settings."""
-    from postprocessing.pictures import draw_heat_map
+    from postprocessing.plots import draw_heat_map
 
     shown = {
         (each.settings.w_saliency, each.settings.w_reverse): each.mean_recall
@@ -146,12 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
     add_reverse_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write everything there, as JSON")
-    parser.add_argument("--heat-map", metavar="FILE", help="draw mR over the weights, a PNG")
+    parser.add_argument("--heat-map", metavar="FILE", help="plot mR over the weights there, as PNG")
     return parser
 
 
 def _list_of(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
-    """The type of an argument that is a comma-separated list."""
+    """Argument type of a comma-separated list."""
 
     def parsed(text: str) -> list[float]:
         return sorted({kind(item) for item in text.split(",")})

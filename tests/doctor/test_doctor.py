@@ -89,7 +89,7 @@ FAULTS = {
     "lost": (lose_image, ["train part", "train_3.png"]),
     "spoiled": (spoil_image, ["train part", "train_0.png"]),
     "captions": (shift_captions, ["test part", "13 captions"]),
-    "leak": (test_in_training, ["parts", "1 test images are trained on", "train_0.png"]),
+    "leak": (test_in_training, ["parts", "1 test images are also training images", "train_0.png"]),
     "store": (spoil_store, ["part", "local.h5"]),
     "vocabulary": (lose_vocabulary, ["model", "vocab.json"]),
 }

@@ -15,7 +15,7 @@ from galr.data.part import read_split
 from galr.data.transforms import normalise
 from galr.data.vocabulary import RawText
 from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_zero_shot
-from galr.export import export
+from galr.export.folder import export
 from galr.model.build import build_model
 from galr.options import load_options, options_from_dict
 from galr.trained_model import load

@@ -196,5 +196,5 @@ def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_without_a_folder_it_says_that_one_is_needed():
-    with pytest.raises(UserError, match="starts from no random weights"):
+    with pytest.raises(UserError, match="cannot be initialised at random"):
         build_skipthoughts(KIND, None)

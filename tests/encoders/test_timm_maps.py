@@ -102,7 +102,7 @@ def test_a_checkpoint_is_read_back(tmp_path):
     [
         ("efficientnet_lite9", "timm has no such network"),
         ("levit_128s", "has 3 maps, not 4"),
-        ("resnet18.nobody", "timm could not make it"),
+        ("resnet18.nobody", "timm could not create it"),
         ("vit_small_patch14_dinov2", "no divisors of 64|no maps of images of 64"),
     ],
 )

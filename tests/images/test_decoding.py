@@ -10,10 +10,10 @@ import tifffile
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.image_input import square_pixels
 from galr.images import decoding as images
 from galr.images.decoding import decode_image, image_size, resize_to_square
 from galr.images.scaling import Scaling
-from galr.pictures import square_pixels
 
 
 def scene(height=20, width=30, channels=3, seed=0):

@@ -198,7 +198,7 @@ def test_a_bad_line_is_named_or_left_out_and_listed(
     said = error_of(kind, detections, images, *STATED.get(kind, ()))
     assert said.startswith(f"{file}:3: ")
     assert message in said
-    assert "(and 1 more are bad)" in said
+    assert "(and 1 more are invalid)" in said
     assert "--skip-bad" in said
     assert not (images.parent / "out.h5").exists()
     store = build(kind, detections, images, "--skip-bad", *STATED.get(kind, ()))
@@ -279,10 +279,10 @@ def entry(**changes):
 BAD_ENTRIES = [
     (7, "is not an object"),
     ({}, "image_id None"),
-    (entry(image_id=9), "there is no image of image_id 9"),
+    (entry(image_id=9), "image_id 9 is not in the list of images"),
     (entry(image_id=[1]), "there is no image of image_id [1]"),
     (entry(image_id=2), "there is no image gone.png"),
-    (entry(image_id=3), "has 50 x 200 pixels, and the list of images says 7 x 7"),
+    (entry(image_id=3), "has 50 x 200 pixels, but 7 x 7 in the list of images"),
     (entry(category_id=6), "there is no class 6 in the numbering"),
     (entry(category_id="6"), "there is no class '6'"),
     (entry(category_id=True), "category_id True is neither a number nor a name"),

@@ -121,9 +121,9 @@ def test_wrong_calls_of_segments_are_errors(images, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     assert "lists no images" in error_of(*out, "--fit-on", tmp_path / "empty.txt")
     (tmp_path / "bad.npz").write_text("no")
-    assert "no codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
+    assert "not a codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
     np.savez(tmp_path / "bad.npz", mean=np.zeros(3), scale=np.zeros(3), centres=np.zeros((2, 3)))
-    assert "no codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
+    assert "not a codebook" in error_of(*out, "--codebook", tmp_path / "bad.npz")
     assert "for 999 pseudo-classes" in error_of(*out, "--segment-classes", "999")
 
 
@@ -274,7 +274,7 @@ def test_a_detection_that_was_stopped_goes_on_and_is_not_built_from(images, tmp_
         with pytest.raises(KeyboardInterrupt):
             detect(*arguments, "--out", out)
     build = ["build", "--format", "paddledet", "--detections", out, "--images", images]
-    with pytest.raises(UserError, match="detection that was stopped"):
+    with pytest.raises(UserError, match="is from an interrupted detection"):
         main([*map(str, build), "--out", str(tmp_path / "local.h5")])
     detect(*arguments, "--out", out)
     detect(*arguments, "--out", tmp_path / "whole")

@@ -107,7 +107,7 @@ def test_classes_that_the_store_does_not_have_are_left_out_and_counted(
     flags = ("--classes", "ultralytics-dota-v2.0")
     said = error_of("yolo", detections, images, *flags)
     assert "a.txt:2: class 15 is 'container-crane', and there is no such class in the st" in said
-    assert "(and 2 more are bad)" in said
+    assert "(and 2 more are invalid)" in said
     store = build("yolo", detections, images, *flags, "--skip-bad")
     assert store.features.representation[0, :, :15].sum(axis=0).nonzero()[0].tolist() == [6]  # ship
     told = capsys.readouterr().out
@@ -145,7 +145,7 @@ def test_categories_of_coco_may_be_named_by_its_files(images, detections, rows, 
 def test_categories_of_coco_without_a_stated_meaning_are_an_error(images, detections, rows):
     write_coco(detections, rows, categories=False, first=1)
     said = error_of("coco", detections, images)
-    assert said.startswith(f"{detections / 'results.json'}: holds class numbers (category_id)")
+    assert said.startswith(f"{detections / 'results.json'}: contains class numbers (category_id)")
     assert "ultralytics-dota" in said
     said = error_of("coco", detections, images, "--classes", "dota")
     assert "--first-category: 1" in said

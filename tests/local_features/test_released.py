@@ -56,7 +56,7 @@ def test_a_released_file_becomes_a_store(tmp_path, capsys):
     wanted = matrices()["adj_matrix"]
     np.testing.assert_array_equal(features.adjacency[0], np.float32(wanted["x.3.txt"]))
     main(["inspect", str(out)])
-    assert "options that these matrices were made with are unknown" in capsys.readouterr().out
+    assert "options behind these matrices are unknown" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -154,25 +154,28 @@ def nested(depth):
         ([], "no dictionary local_rep"),
         ({}, "no dictionary local_rep"),
         ({"local_rep": {}, "adj_matrix": {}}, "no dictionary local_rep"),
-        (entries(adj_matrix={"x.txt": np.zeros((20, 20))}), "one matrix of two"),
-        (entries(local_rep={7: np.zeros((20, 20))}), "not named by images"),
+        (entries(adj_matrix={"x.txt": np.zeros((20, 20))}), "one of the two matrices"),
+        (entries(local_rep={7: np.zeros((20, 20))}), "are not image names"),
         (
             {"local_rep": {"a": np.zeros((3, 20))}, "adj_matrix": {"a": np.zeros((4, 4))}},
-            "local_rep is of shape (3, 20), adj_matrix (4, 4)",
+            "local_rep has shape (3, 20), adj_matrix (4, 4)",
         ),
         (
             {
                 "local_rep": {"a": np.zeros((3, 20)), "b": np.zeros((4, 20))},
                 "adj_matrix": {"a": np.zeros((3, 3)), "b": np.zeros((3, 3))},
             },
-            "local_rep of b is of shape (4, 20)",
+            "local_rep of b has shape (4, 20)",
         ),
         ({"local_rep": {"a": np.zeros(3)}, "adj_matrix": {"a": np.zeros(3)}}, "shape (3,)"),
         ({"local_rep": {"a": np.eye(2) * np.nan}, "adj_matrix": {"a": np.eye(2)}}, "NaN"),
         ({"local_rep": {"a": np.eye(2) * 1e300}, "adj_matrix": {"a": np.eye(2)}}, "infinity"),
         ({"local_rep": {"a": "text"}, "adj_matrix": {"a": np.eye(2)}}, "nor rows of numbers"),
         ({"local_rep": {"a": [["x"]]}, "adj_matrix": {"a": np.eye(1)}}, "nor rows of numbers"),
-        ({"local_rep": {"a": [[1], [2, 3]]}, "adj_matrix": {"a": np.eye(2)}}, "make no matrix"),
+        (
+            {"local_rep": {"a": [[1], [2, 3]]}, "adj_matrix": {"a": np.eye(2)}},
+            "do not form a matrix",
+        ),
         ({"local_rep": {"a": [[10**400]]}, "adj_matrix": {"a": np.eye(1)}}, "damaged"),
         ({"local_rep": {"a": nested(30)}, "adj_matrix": {"a": np.eye(1)}}, "nor rows of numbers"),
         ({"local_rep": {"a": [[1.0] * 3000] * 3000}, "adj_matrix": {"a": np.eye(1)}}, "no matrix"),

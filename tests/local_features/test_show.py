@@ -61,7 +61,7 @@ def test_a_converted_store_shows_its_rows(store, tmp_path):
     path = tmp_path / "released.h5"
     names = ["a.txt", "b.txt", "c.txt"]
     write_local_features(path, names, features.representation, features.adjacency, None)
-    with pytest.raises(UserError, match="does not record the image folder"):
+    with pytest.raises(UserError, match="does not record its image folder"):
         read_scenes(read_store(path), ["a.png"])
     (scene,) = read_scenes(read_store(path), ["a.png"], str(tmp_path / "images"))
     assert scene.labels == ["class 6", "class 0"]

@@ -75,7 +75,7 @@ def test_a_file_of_old_pytorch_without_counters_is_taken(tmp_path, published):
 def test_a_random_start_is_said_in_the_log(caplog):
     caplog.set_level(logging.INFO)
     start(None)
-    assert "random start (model.backbone.weights is null)" in caplog.text
+    assert "random weights (model.backbone.weights is null)" in caplog.text
 
 
 @pytest.mark.parametrize(

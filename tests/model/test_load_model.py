@@ -206,7 +206,7 @@ def test_local_features_for_a_model_without_a_local_branch_are_an_error(tmp_path
 
 def test_a_checkpoint_that_names_no_options_needs_them(checkpoint, tmp_path):
     torch.save({"model": checkpoint["model"]}, tmp_path / "best.pth")
-    assert "does not say with which options" in error_of(tmp_path / "best.pth")
+    assert "does not contain the options it was trained with" in error_of(tmp_path / "best.pth")
     load_model(tmp_path / "best.pth", tiny_options())
 
 

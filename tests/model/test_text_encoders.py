@@ -169,7 +169,7 @@ def test_a_frozen_model_that_has_changed_is_an_error(folder, tmp_path):
     state[name] = state[name] + 1
     entries = {"model": state, "options": options.model_dump(mode="json"), "vocabulary": []}
     torch.save(entries, tmp_path / "best.pth")
-    with pytest.raises(UserError, match="holds other weights than the model that this one was"):
+    with pytest.raises(UserError, match="has other weights than the model used in training"):
         load_model(tmp_path / "best.pth")
 
 

@@ -86,7 +86,7 @@ def test_banks_that_do_not_fit_are_one_line(saved, capsys):
     assert "--bank-captions: is missing" in capsys.readouterr().err
     both = ["--bank-images", path, "--bank-captions", path]
     assert cli.run(main, ["--similarity", path, *both]) == 2
-    assert "has 100 columns, and there are 20 candidates" in capsys.readouterr().err
+    assert "has 100 columns for 20 candidates" in capsys.readouterr().err
 
 
 def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tmp_path):
@@ -115,12 +115,12 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
             ["--captions-per-image", "5"],
             "row 0, column 0 is nan (5 in all)",
         ),
-        (np.ones((2, 9)), ["--captions-per-image", "5"], "need 10 columns, and it has 9"),
+        (np.ones((2, 9)), ["--captions-per-image", "5"], "has 9 columns, but 2 images"),
         (np.ones((2, 9)), [], "add --captions-per-image 5 or --caption-to-image FILE"),
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--k", "0"], "at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--xi", "nan"], "'nan' is not a number"),
-        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], "at least 0"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], ">= 0"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--reverse", "paper"], "invalid choice"),
     ],
 )
@@ -175,8 +175,8 @@ class Mischief:
         ("csv", lambda path: path.write_text("1,2\n3\n"), "is not an array of numbers"),
         ("csv", lambda path: path.write_text(""), "of shape (0, 1), not similarities"),
         ("csv", lambda path: path.write_text("0.1,nan\n"), "row 0, column 1 is nan"),
-        ("pt", lambda path: path.write_bytes(b"text"), "cannot be loaded: it is damaged"),
-        ("pt", lambda path: torch.save(Mischief(), path), "or holds more than a tensor"),
+        ("pt", lambda path: path.write_bytes(b"text"), "cannot be loaded: damaged"),
+        ("pt", lambda path: torch.save(Mischief(), path), "or not a single tensor"),
         ("pt", lambda path: torch.save({"sims": torch.ones(1, 5)}, path), "a dict, not a tensor"),
         ("pt", lambda path: torch.save(torch.ones(5), path), "float32 of shape (5,)"),
         ("pt", lambda path: torch.save(torch.ones(1, 5) * 1j, path), "complex64 of shape (1, 5)"),
@@ -199,7 +199,7 @@ def test_bad_csv_and_torch_files_are_one_line(tmp_path, capsys, kind, write, mes
     [
         ([0, 0, 1], "int64 of shape (3,)"),
         ([0.0, 0.0, 1.0, 1.0], "float64 of shape (4,)"),
-        ([0, 0, 1, 2], "names images 0 to 2"),
+        ([0, 0, 1, 2], "image indices from 0 to 2"),
         ([0, 0, 0, 0], "image 1 has no caption"),
     ],
 )

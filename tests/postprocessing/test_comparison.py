@@ -85,7 +85,7 @@ def test_every_method_with_and_without_a_bank(folders, tmp_path, capsys):
                     assert value == (a if key.startswith("i2t") else b)[key], (name, key)
     printed = capsys.readouterr().out
     assert "csls, bank" in printed
-    assert "mR* minus that of" in printed
+    assert "mR* gain over" in printed
     with (out / "compare.csv").open(newline="") as file:
         table = {row["name"]: row for row in csv.DictReader(file)}
     assert float(table["csls"]["mR"]) == rows["csls"]["metrics"]["mR"]
@@ -132,7 +132,7 @@ def test_similarities_of_any_model(saved, tmp_path, capsys):
     validation = str(saved / "0_validation_similarity.npy")
     main(["--similarity", str(path), "--methods", "csls", "--validation", validation])
     assert cli.run(main, ["--similarity", str(path), "--methods", "dual_bank"]) == 2
-    assert "dual_bank: needs a bank of both kinds" in capsys.readouterr().err
+    assert "dual_bank: needs a bank of both modalities" in capsys.readouterr().err
 
 
 def test_several_inputs_are_compared_one_by_one_and_averaged(folders, tmp_path, capsys):
@@ -167,16 +167,16 @@ def test_several_inputs_are_compared_one_by_one_and_averaged(folders, tmp_path, 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "give --similarity or --features"),
+        ([], "give either --similarity or --features"),
         (["--features", "F", "F", "F", "--bank", "F", "F"], "--bank: has 2 values; give 1 or 3"),
-        (["--features", "F", "--similarity", "s.npy"], "give --similarity or --features"),
+        (["--features", "F", "--similarity", "s.npy"], "give either --similarity or --features"),
         (["--features", "F", "--methods", "csls,best"], "no method 'best'"),
         (["--features", "F", "--captions", "F/images.npy"], "cannot be read"),
         (["--features", "F", "--captions", "F/short.txt"], "has 1 lines"),
-        (["--features", "F", "--bank", "narrow"], "has embeddings of lengths [4, 8]"),
+        (["--features", "F", "--bank", "narrow"], "has embeddings of 4 and 8 dimensions"),
         (["--features", "F", "--bank", "bad"], "row 1, column 0 is nan"),
         (["--features", "nowhere"], "No such file"),
-        (["--similarity", "F/images.npy", "--bank", "F"], "is of --features"),
+        (["--similarity", "F/images.npy", "--bank", "F"], "--bank: requires --features"),
     ],
 )
 def test_bad_input_is_one_line(more, message, folders, tmp_path, capsys, monkeypatch):

@@ -59,7 +59,7 @@ def test_a_caption_may_be_the_query(saved, capsys):
 def test_queries_that_are_not_there_are_one_line(saved, capsys, query):
     path = f"{saved}/0_test_similarity.npy"
     assert cli.run(main, ["explain", "--similarity", path, "--query", query]) == 2
-    assert f"there is no {query}" in capsys.readouterr().err
+    assert f"there is no query {query}" in capsys.readouterr().err
 
 
 def test_names_that_do_not_fit_are_one_line(saved, capsys):

@@ -214,10 +214,10 @@ def test_nnn_equals_its_authors_package():
     ("arguments", "message"),
     [
         ({"method": "best"}, "method must be one of none, multivariate"),
-        ({"beta": 0.5}, "beta must be from 1 to 100"),
+        ({"beta": 0.5}, "beta must be between 1 and 100"),
         ({"alpha": np.nan}, "alpha must be a finite number"),
-        ({"neighbours": 0}, "neighbours must be a whole number"),
-        ({"activation": 1.5}, "activation must be a whole number"),
+        ({"neighbours": 0}, "neighbours must be an integer"),
+        ({"activation": 1.5}, "activation must be an integer"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(arguments, message):

@@ -171,8 +171,8 @@ def test_not_a_number_is_refused(value):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, "k must be a whole number of at least 1, got 0"),
-        ({"k": 2.5}, r"k must be a whole number of at least 1, got 2\.5"),
+        ({"k": 0}, "k must be an integer >= 1, got 0"),
+        ({"k": 2.5}, r"k must be an integer >= 1, got 2\.5"),
         ({"l": 0}, "l must be"),
         ({"w_rank": float("nan")}, "w_rank must be a finite number"),
         ({"xi": float("inf")}, "xi must be a finite number"),

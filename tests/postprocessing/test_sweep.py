@@ -55,7 +55,7 @@ def test_the_best_on_validation_is_reported_on_test(saved, capsys):
 
 def test_the_heat_map_is_of_the_chosen_settings(saved, monkeypatch):
     drawn = []
-    monkeypatch.setattr("postprocessing.pictures.draw_heat_map", lambda *what: drawn.append(what))
+    monkeypatch.setattr("postprocessing.plots.draw_heat_map", lambda *what: drawn.append(what))
     results = run_sweep(saved, "--xi", "0.05,0.5", "--heat-map", "sweep.png")
     (_, values, (_, rows), (_, columns), (row, column), _), chosen = drawn[0], results["chosen"]
     assert values.shape == (2, 3)
@@ -102,5 +102,5 @@ def test_ablation_keeps_terms_alone_in_pairs_and_all(saved, capsys):
 
 def test_ablation_wants_one_kind_of_input(saved, capsys):
     assert cli.run(main, ["ablation"]) == 2
-    assert "give --similarity or --folder" in capsys.readouterr().err
+    assert "give either --similarity or --folder" in capsys.readouterr().err
     main(["ablation", "--similarity", f"{saved}/0_test_similarity.npy"])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.search import Archive
+from galr.search import Archive, store
 from galr.search.__main__ import main
 from galr.search.build import build_archive
 from galr.search.schema import table_of
@@ -90,6 +90,31 @@ def test_odd_columns_are_one_line(content, what, grown, index, tmp_path, capsys)
     assert f"odd.csv: {what}" in err
 
 
+def test_columns_of_a_large_archive_are_indexed(grown, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "INDEXED_ROWS", 6)
+    rows = ["name,month,place", "test_0.png,6,north", "test_1.png,7,", "more/test_5.png,2,south"]
+    (tmp_path / "months.csv").write_text("\n".join(rows))
+    build_archive(*index[2:5:2], grown, columns=tmp_path / "months.csv")
+    archive = Archive.open(grown)
+    table = archive.files.table
+    indexed = {one.columns[0] for one in table.list_indices()}
+    assert indexed == {*archive.files.columns} >= {"month", "place", "class", "objects", "name"}
+    for where, names in {
+        "month >= 6 AND (place IS NULL OR place = 'north')": {"test_0.png", "test_1.png"},
+        "class = 'more'": {"more/test_5.png"},
+        "array_has(objects, 'plane')": set(),
+        "name LIKE 'more%' OR month IN (7)": {"test_1.png", "more/test_5.png"},
+    }.items():
+        assert {match.name for match in archive.query("a square", where=where)} == names
+    plan = table.search().where("month = 6").explain_plan()
+    assert "ScalarIndexQuery" in plan
+    # rows that come later are found before the index is extended, and columns that change
+    (tmp_path / "months.csv").write_text("name,month\ntest_2.png,6\ntest_0.png,1\n")
+    build_archive(*index[2:5:2], grown, columns=tmp_path / "months.csv")
+    found = Archive.open(grown).query("a square", where="month = 6")
+    assert {match.name for match in found} == {"test_2.png"}
+
+
 def test_rows_tell_of_their_images(learned, test_images, tmp_path):
     build_archive(test_images, learned.checkpoint, tmp_path / "a", thumbnails=8)
     archive = Archive.open(tmp_path / "a")
@@ -100,7 +125,7 @@ def test_rows_tell_of_their_images(learned, test_images, tmp_path):
     assert (row["width"], row["height"], row["class"]) == (*size, "more")
     assert (row["size"], row["time"]) == (stat.st_size, stat.st_mtime_ns)
     assert len(row["digest"]) == 64
-    assert archive.files.thumbnail(0)[:2] == b"\xff\xd8"
+    assert archive.files.taken([0], ["thumbnail"])["thumbnail"][0].as_py()[:2] == b"\xff\xd8"
 
 
 def test_a_run_over_a_folder_leaves_the_others(learned, test_images, tmp_path):

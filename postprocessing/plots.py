@@ -1,4 +1,4 @@
-"""Charts of re-ranking: how candidates moved, and the heat map of a sweep."""
+"""Plots of re-ranking: how candidates moved, and the heat map of a sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from galr.common.atomic import atomic_path
 if TYPE_CHECKING:
     from postprocessing.explain import Explained
 
-RIGHT, WRONG = "tab:green", "tab:gray"
+CORRECT, WRONG = "tab:green", "tab:gray"
 TERMS = {"saliency": "tab:orange", "rank": "tab:blue", "reverse": "tab:purple"}
 LABEL_LENGTH = 45  # characters of a number and name
 
@@ -26,25 +26,25 @@ def draw_moves(
     path: str | Path,
     rows: Sequence[Explained],
     names: Sequence[str],
-    right: set[int],
+    correct: set[int],
     title: str,
 ) -> None:
     """Draws candidates before and after re-ranking, joined by lines, beside the terms of each."""
     figure = Figure(figsize=(12, 1.2 + 0.36 * len(rows)), layout="constrained")
     moves, bars = figure.subplots(1, 2, width_ratios=(1, 2))
     for row in rows:
-        colour = RIGHT if row.candidate in right else WRONG
+        colour = CORRECT if row.candidate in correct else WRONG
         moves.plot((0, 1), (row.was, row.now), color=colour, marker="o", linewidth=2)
     furthest = max((row.was for row in rows), default=1)
     moves.set(xticks=(0, 1), xticklabels=("before", "after"), ylabel="rank", xlim=(-0.2, 1.2))
     moves.set_ylim(furthest + 0.5, 0.5)
     moves.yaxis.get_major_locator().set_params(integer=True)
-    moves.set_title(f"{title}, right answers green")
+    moves.set_title(f"{title}, correct answers green")
     ranks = [row.now for row in rows]
     start = np.zeros(len(rows))
     for term, colour in TERMS.items():
         widths = np.array([getattr(row, term) for row in rows])
-        # negative terms are left of zero
+        # negative terms extend to the left of zero
         bars.barh(ranks, widths, left=np.where(widths < 0, 0, start), color=colour, label=term)
         start = start + widths.clip(min=0)
     labels = [f"{row.candidate} {names[row.candidate] if names else ''}" for row in rows]
@@ -52,7 +52,7 @@ def draw_moves(
         ranks, [textwrap.shorten(each, LABEL_LENGTH, placeholder="…") for each in labels]
     )
     for label, row in zip(bars.get_yticklabels(), rows, strict=True):
-        label.set_color(RIGHT if row.candidate in right else "black")
+        label.set_color(CORRECT if row.candidate in correct else "black")
     bars.invert_yaxis()
     bars.set_xlabel("score")
     bars.axvline(0, color="black", linewidth=0.8)

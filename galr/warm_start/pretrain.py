@@ -1,19 +1,15 @@
-"""python -m galr.warm_start: pretrains the backbone on images without captions."""
+"""Pretrains the backbone on images without captions, by contrastive learning (SimCLR)."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from galr.common import cli
-from galr.common.atomic import atomic_path, check_writable
 from galr.common.device import choose_device
 from galr.common.errors import RunError
 from galr.data.dataset import random_views
@@ -22,47 +18,15 @@ from galr.data.part import read_split
 from galr.data.sampling import epoch_draws, epoch_order
 from galr.data.transforms import normalise
 from galr.model.backbone import empty_backbone
-from galr.options import DatasetOptions, Options, load_options
+from galr.options import DatasetOptions, Options
 from galr.training.loss import infonce_loss
 from galr.training.optimizer import MixedPrecisionOptimizer
 from galr.training.schedule import Schedule, clock
 
 logger = logging.getLogger(__name__)
 
-DESCRIPTION = """\
-Pretrains the backbone on the training images by contrastive learning: two random views of an image
-are positives, views of other images negatives (SimCLR, Chen et al. 2020). Captions are not used.
-Writes a file for model.backbone.weights.
-
-The views are those of training: dataset.augment sets the augmentation, dataset.image_size the size.
-
-  python -m galr.warm_start --path_opt options/recipes/rsicd_cpu_30min.yaml --seconds 600 \\
-    --out backbone.pth
-  python train.py --path_opt options/recipes/rsicd_cpu_30min.yaml \\
-    --set model.backbone.weights=backbone.pth
-"""
-
 TEMPERATURE = 0.1
 PROJECTED = 128  # width of the projection in which views are compared
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parses ``argv``, trains and writes the weights."""
-    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.warm_start")
-    cli.add_options_arguments(parser)
-    parser.add_argument(
-        "--seconds", type=cli.at_least_1, default=600, metavar="N",
-        help="CPU seconds (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", required=True, help="the weights, a .pth file")
-    arguments = parser.parse_args(argv)
-
-    options = load_options(arguments.path_opt, arguments.overrides)
-    check_writable(arguments.out)
-    weights = pretrain(options, arguments.seconds)
-    with atomic_path(Path(arguments.out)) as temporary:
-        torch.save(weights, temporary)
-    logger.info("wrote %s", arguments.out)
 
 
 def pretrain(options: Options, seconds: float) -> dict[str, Tensor]:
@@ -131,7 +95,3 @@ def _views(images: Images, options: DatasetOptions, seed: int) -> Iterator[tuple
                 random_views(images, items, each[items, 1:], side, options) for each in draws
             )
             yield one, other
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))

@@ -1,48 +1,16 @@
-"""python -m galr.export: a checkpoint as a folder to share, which nothing is unpickled of."""
+"""A checkpoint as a folder to share, without pickles."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from galr.common import cli
 from galr.common.errors import UserError
 from galr.model.build import build_model, model_of
 from galr.options import Options, load_options, stored_options
 from galr.trained_model import read_complete
 from galr.weights.exported import OPTIONS, TRAINING, WEIGHTS, write_exported
 from galr.weights.released import from_released, is_released
-
-DESCRIPTION = """\
-Writes a checkpoint as a folder to share: model.safetensors, options.yaml, training.json
-(vocabulary, images of the fold, versions) and README.md, a model card.
-
-galr.load(FOLDER) reads it back, and every command that takes a checkpoint takes the folder. Without
---checkpoint the folder holds the model of model.image_text as it is, untrained.
-
-  python -m galr.export --checkpoint checkpoint/demo_GaLR/0/best.pth --out shared/demo_GaLR
-  python -m galr.export --checkpoint released.pth.tar --path_opt options/RSITMD_GaLR.yaml \\
-    --vocab vocab/rsitmd_splits_vocab.json --out shared/released
-"""
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parses ``argv`` and writes the folder."""
-    parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.export")
-    parser.add_argument("--checkpoint", metavar="FILE", help="best.pth of train.py")
-    parser.add_argument("--out", metavar="DIR", required=True, help="the folder; must be empty")
-    parser.add_argument(
-        "--path_opt", metavar="FILE", help="options, where the checkpoint holds none"
-    )
-    parser.add_argument("--vocab", metavar="FILE", help="vocabulary, where it holds none")
-    arguments = parser.parse_args(argv)
-    folder = Path(arguments.out)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(folder, "is not an empty folder", "name another one by --out")
-    export(arguments.checkpoint, folder, arguments.path_opt, arguments.vocab)
-    sys.stdout.write(f"wrote {folder}\n")
 
 
 def export(
@@ -51,10 +19,11 @@ def export(
     path_opt: str | Path | None = None,
     vocab: str | Path | None = None,
 ) -> None:
-    """Writes ``checkpoint`` to ``folder``; ``path_opt`` and ``vocab`` where it holds none itself.
+    """Writes ``checkpoint`` to ``folder``.
 
-    Without a checkpoint, the untrained model of ``model.image_text`` in ``path_opt``. Raises
-    UserError for a checkpoint that is damaged, does not fit its options, or lacks one of these.
+    ``path_opt``, ``vocab``: options and vocabulary, if the checkpoint contains none. Without a
+    checkpoint, writes the untrained model of ``model.image_text`` in ``path_opt``. Raises UserError
+    for a checkpoint that is damaged, does not fit its options, or lacks options or vocabulary.
     """
     if checkpoint is None:
         entries = _untrained(path_opt)
@@ -74,7 +43,7 @@ def _untrained(path_opt: str | Path | None) -> dict[str, Any]:
         raise UserError(
             "--checkpoint",
             "is missing, and --path_opt names no options with model.image_text",
-            "name a checkpoint, or such options",
+            "give a checkpoint or such options",
         )
     model = build_model(options, ())
     return {
@@ -132,7 +101,3 @@ Validation chose the epoch, so its mR is optimistic and of a smaller gallery tha
 `{WEIGHTS}` holds the weights, `{OPTIONS}` the options of the training, `{TRAINING}` the vocabulary
 and the names of the fold's images. No file of the folder is a pickle.
 """
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))

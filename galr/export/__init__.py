@@ -1,0 +1,1 @@
+"""Exports checkpoints as folders to share."""

@@ -1,0 +1,1 @@
+"""Pretrains the backbone on images without captions."""
