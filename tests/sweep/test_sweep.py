@@ -113,10 +113,11 @@ def test_varying_nothing_is_an_error(files, vary):
         plan_runs([str(files[0])], [], [], [vary])
 
 
-def test_what_an_earlier_run_left_does_not_stand_for_one_that_failed(tmp_path, files):
+def test_what_an_earlier_run_left_does_not_stand_for_one_that_failed(tmp_path, files, request):
     arguments = [files[0], "--validation", "--out", tmp_path / "out", "--set", "k_fold.nums=1"]
     assert run_module("galr.sweep", *arguments).returncode == 0
     assert "plain.yaml | validation | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
+    request.getfixturevalue("quick_start")  # the first run has started Python as a sweep does
     again = run_module("galr.sweep", *arguments, "--set", "optim.lr=0.5")
     assert again.returncode == 1
     assert "was trained with optim.lr" in again.stderr
