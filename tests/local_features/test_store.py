@@ -76,7 +76,7 @@ def test_the_exact_name_goes_before_the_stem(tmp_path):
 def test_a_stem_that_fits_twice_is_an_error(tmp_path, store):
     write_local_features(tmp_path / "s.h5", ["a.jpg", "a.png"], *matrices(2), DREA)
     assert "a.tif matches both a.jpg and a.png" in error_of(tmp_path / "s.h5")
-    assert "may be of a.tif or of a.jpg" in error_of(store, ["a.tif", "a.jpg"])
+    assert "matches both a.tif and a.jpg" in error_of(store, ["a.tif", "a.jpg"])
 
 
 def test_images_without_an_entry_are_named(store):
