@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from galr.common import distributed
 from galr.common.errors import RunError
 
 logger = logging.getLogger(__name__)
@@ -118,6 +117,8 @@ def only_writer_of_ranks(
             nonlocal lock
             lock = stack.enter_context(only_writer(folder, leftovers, part=part))
             return b""
+
+        from galr.common import distributed  # torch takes seconds to import
 
         distributed.on_main(hold, device)
         yield lock
