@@ -36,7 +36,7 @@ def connect() -> Any:  # noqa: ANN401 - a module that need not be there
         ray: Any = importlib.import_module("ray")
     except ImportError:
         raise UserError(
-            "the package ray", "is not installed", "pip install -r requirements-scale.txt"
+            "ray", "the package is not installed", "pip install -r requirements-scale.txt"
         ) from None
     if not ray.is_initialized():
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -112,6 +112,8 @@ def only_writer_of_ranks(
     folder: Path, leftovers: str, device: torch.device, *, part: bool = False
 ) -> Iterator[FolderLock]:
     """``only_writer`` on rank 0; if it is refused, all ranks end."""
+    from galr.common import distributed  # imports torch, which other commands need not wait for
+
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder, None)
 
