@@ -122,8 +122,6 @@ def only_writer_of_ranks(
             lock = stack.enter_context(only_writer(folder, leftovers, part=part))
             return b""
 
-        from galr.common import distributed  # torch takes seconds to import
-
         distributed.on_main(hold, device)
         yield lock
 
