@@ -112,6 +112,11 @@ def test_an_address_is_read_as_its_folder(folder, tmp_path):
     assert (built.images, built.unreadable) == (3, ("b.png",))
 
 
+def test_a_password_is_not_kept():
+    place = ImagePlace("s3://me:secret@bucket/images")
+    assert place.address == "s3://bucket/images"
+
+
 def test_an_address_of_nothing_is_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     for address, what in (
@@ -129,7 +134,7 @@ def test_images_of_one_value_are_warned_of_once(folder, tmp_path, caplog):
     build(folder, tmp_path / "a", batch_size=1)
     told = [one for one in caplog.messages if "nearly of one value" in one]
     assert len(told) == 1
-    assert told[0].startswith("2 images are nearly of one value, for example flat_0.png")
+    assert told[0].startswith("nearly of one value: 2 images, for example flat_0.png")
     caplog.clear()
     build(folder, tmp_path / "a")
     assert "nearly of one value" not in caplog.text
