@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up the environment, then runs format check, lint, types, the test suite, the tour and the documentation, and
-# compares requirements.lock with the ranges and the package index.
+# compares requirements.lock with the ranges and the package index and installs from it.
 #
 #   bash exec/run_tests.sh                    everything
 #   bash exec/run_tests.sh tests/model -x     any arguments of pytest
@@ -16,7 +16,7 @@ source exec/setup.sh requirements-dev.txt
 # one process per core, each with one thread; neighbours share fixtures, so they stay on one process
 OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n auto --dist worksteal "$@"
 if [ $# -eq 0 ]; then
-  bash exec/check_lock.sh --resolve
+  bash exec/check_lock.sh --resolve --install
   "$PYTHON" -m pytest -m tour tests/test_tour.py # docs/tour.ipynb, on all cores
   bash exec/build_docs.sh
 fi

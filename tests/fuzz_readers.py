@@ -52,6 +52,7 @@ from galr.weights.exported import write_exported
 from galr.weights.files import load_safetensors
 from galr.weights.skipthought_files import read_skipthoughts
 from postprocessing.files import read_part
+from tests.fuzz_run_files import make_run_files
 from tests.local_features.detector_files import (
     SIZES,
     drawn,
@@ -299,7 +300,7 @@ def make_files(root):
     State(root / "quickstart", {"captions": "a.csv", "minutes": 5}).done("options", file="x.yaml")
     read_image_cache(root)
     read_feature_cache(root)
-    files = dict(FILES)
+    files = FILES | make_run_files(root)
     for name in write_images(root / "formats"):
         path = f"formats/{name}"
         files[f"image {name}"] = path, lambda root, path=path: read_image(root / path)

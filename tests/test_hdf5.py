@@ -1,6 +1,8 @@
 """HDF5 files that were made to harm: refused at once, with nothing read from elsewhere."""
 
+import gc
 import os
+import resource
 import struct
 
 import h5py
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.common.hdf5 import check_heaps, own_dataset
+from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
 from galr.local_features.store import read_store, write_local_features
 from galr.options import DreaOptions
 
@@ -82,3 +84,29 @@ def test_what_is_packed_is_read(store):
         file.create_dataset("adjacency", data=np.zeros((3, 2, 2), np.float32), compression="gzip")
         own_dataset(file, "adjacency")
     assert read_store(store).features.adjacency.shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize("most", [100, 3000, 5000])
+def test_a_disk_that_fails_is_an_error_and_the_process_goes_on(tmp_path, most, capfd):
+    numbers = np.arange(1000)
+    with write_hdf5(tmp_path / "whole.h5") as file:
+        file["numbers"] = numbers
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))  # what a larger file meets is EFBIG
+    try:
+        with pytest.raises(OSError, match="too large"), write_hdf5(tmp_path / "a.h5") as file:
+            file["numbers"] = numbers
+        with (
+            pytest.raises(OSError, match="too large"),
+            write_hdf5(tmp_path / "whole.h5", "r+") as file,
+        ):
+            file["more"] = numbers
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    del file  # the library would end the process here, and print what it could not write
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    with write_hdf5(tmp_path / "a.h5") as file:
+        file["numbers"] = numbers
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert (file["numbers"][:] == numbers).all()

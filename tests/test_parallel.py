@@ -1,13 +1,18 @@
 """Work on all cores that is stopped or loses a process."""
 
 import os
+import select
 import signal
+import sys
 import time
 
 import pytest
+import torch
+from torch.multiprocessing import reductions
 
 from galr.common.errors import RunError
 from galr.common.parallel import in_processes
+from galr.common.processes import death_of_loader, end_with_launcher
 
 
 def doubled(item):
@@ -46,3 +51,38 @@ def test_stopping_does_not_wait_for_what_is_left():
         next(results)
         results.throw(KeyboardInterrupt())
     assert time.monotonic() - began < 25  # of 50
+
+
+class Gone:
+    """The end of a socket whose process was killed."""
+
+    def detach(self):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def test_a_loader_that_dies_while_its_batch_is_fetched_is_said():
+    with pytest.raises(ConnectionResetError) as caught:
+        reductions.rebuild_storage_fd(torch.UntypedStorage, Gone(), 4)
+    assert "a process that loads images has died" in str(death_of_loader(caught.value))
+    assert death_of_loader(ConnectionResetError(104, "of another socket")) is None
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="no other system ends a process with its parent"
+)
+def test_a_rank_ends_with_its_launcher(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
+    readable, writable = os.pipe()
+    launcher = os.fork()
+    if launcher == 0:
+        if os.fork() == 0:
+            end_with_launcher()
+            os.write(writable, b"x")
+        signal.pause()
+    os.close(writable)
+    assert os.read(readable, 1) == b"x"
+    os.kill(launcher, signal.SIGKILL)
+    os.waitpid(launcher, 0)
+    assert select.select([readable], [], [], 10)[0]
+    assert os.read(readable, 1) == b""  # nobody holds the other end
+    os.close(readable)

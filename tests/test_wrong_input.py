@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+import galr
 from galr.common import cli
 from galr.common.errors import UserError
 from galr.data.annotations import read_annotations
@@ -191,7 +192,7 @@ def test_a_run_of_an_earlier_version_is_resumed_without_their_digests(root):
 def test_other_images_of_the_same_names_are_said_when_tested(root, caplog):
     other_images(root / DATA / "images")
     assert run("test", root, *TRAINING, "--no-report") == 0
-    assert "20 of 20 images that it was trained on are others now" in caplog.text
+    assert "20 of its 20 training images have changed" in caplog.text
 
 
 def test_one_image_without_its_fifth_caption_is_refused_or_read_right(data):
@@ -329,12 +330,20 @@ def test_train_verifies_caches_and_local_features_first(data, caplog, capfd):
     assert "own.h5: 26 images" in caplog.text
     caplog.clear()
     assert run("test", data, *given, "--no-report", "--verify") == 0
-    for said in ("train_36px.h5: 20 rows and images as they were", "detections as they were"):
+    for said in ("train_36px.h5: 20 rows and images unchanged", "detections unchanged"):
         assert said in re.sub(r"in \S+/", "", caplog.text)
     (data / "detections/train_0.txt").write_text("ship 0.8 2 2 10 10\n")
     capfd.readouterr()
+    best = data / "checkpoint/tiny/0/best.pth"
     assert run("test", data, *given, "--verify") == 2
     assert "changed since it was built" in error_of(capfd)
+    assert run("test_single", data, *given, "--verify", "--resume", best) == 2
+    assert "changed since it was built" in error_of(capfd)
+    image, model = data / DATA / "images/test_2.png", galr.load(best)
+    assert model.encode_images([image], local=data / "own.h5").shape[0] == 1
+    Image.new("RGB", (40, 40)).save(image)
+    with pytest.raises(UserError, match=r"was built for other images: 1 of 1 differ"):
+        model.encode_images([image], local=data / "own.h5")
 
 
 def test_inspect_verifies_a_store(data, capfd):

@@ -37,26 +37,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="also write the similarity matrices of the test and validation parts to DIR, "
         "for python -m postprocessing.rerank",
     )
+    cli.add_verify_argument(parser)
     arguments = parser.parse_args(argv)
 
     from galr.common import distributed
+    from galr.doctor.stores import verify
     from galr.evaluation.evaluator import evaluate_checkpoint, evaluate_zero_shot
     from galr.evaluation.trained_fold import checkpoint_options
     from galr.options import load_options
     from galr.trained_model import checkpoint_file
 
-    if arguments.resume is None:
+    own = arguments.resume is not None and arguments.path_opt is None
+    checkpoint = None if arguments.resume is None else checkpoint_file(Path(arguments.resume))
+    options = (
+        checkpoint_options(checkpoint, arguments.overrides)
+        if own and checkpoint is not None
+        else load_options(arguments.path_opt or cli.OPTIONS_FILE, arguments.overrides)
+    )
+    if arguments.verify:
+        verify(options)
+    if checkpoint is None:
         evaluation = evaluate_zero_shot(
-            load_options(arguments.path_opt or cli.OPTIONS_FILE, arguments.overrides),
-            arguments.out,
-            save_similarity=arguments.save_similarity,
+            options, arguments.out, save_similarity=arguments.save_similarity
         )
     else:
-        checkpoint, own = checkpoint_file(Path(arguments.resume)), arguments.path_opt is None
         evaluation = evaluate_checkpoint(
-            checkpoint_options(checkpoint, arguments.overrides)
-            if own
-            else load_options(arguments.path_opt, arguments.overrides),
+            options,
             checkpoint,
             arguments.out,
             own_vocabulary=own,

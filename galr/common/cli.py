@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from galr.common import interrupts
 from galr.common.errors import UserError
 from galr.common.memory import keep_freed_memory
-from galr.common.processes import death_of_loader, end_with_parent
+from galr.common.processes import death_of_loader, end_with_launcher, end_with_parent
 
 # the name that the console command was called by; None for a script or module
 called_as: str | None = None
@@ -166,6 +166,7 @@ def _run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | Non
     # where another one shares the cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     end_with_parent()
+    end_with_launcher()
     keep_freed_memory()
     # of several processes that torchrun started, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING

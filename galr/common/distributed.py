@@ -12,12 +12,14 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from galr.common.errors import RunError, UserError
 
 # one rank may decode a whole data set while the others wait
 PATIENCE = timedelta(hours=6)
+JOINING = timedelta(minutes=10)  # after which a rank stops looking for the others
 
 
 def is_launched() -> bool:
@@ -58,7 +60,19 @@ def process_group(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        store, number, size = next(rendezvous("env://", timeout=JOINING))
+        store.set_timeout(PATIENCE)
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store, rank=number, world_size=size, timeout=PATIENCE,
+        )  # fmt: skip
+    except dist.DistError as error:
+        raise RunError(
+            f"rank {rank()}",
+            f"cannot reach the other ranks ({str(error).strip().splitlines()[0]})",
+            "start all of them again by torchrun",
+        ) from None
     try:
         yield
     except RuntimeError as error:

@@ -1,11 +1,15 @@
-"""HDF5 files of strangers: what the library would never come back from, or would read elsewhere."""
+"""HDF5 files: on disks that fail, and of strangers, that the library would not come back from."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import mmap
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +20,48 @@ from galr.common.claims import HARMLESS, MOST_PACKED
 _HEAP = b"GCOL\x01\0\0\0"
 _HEADER = 16  # bytes of a heap, and of each of its objects
 ENDS = 16 << 20  # bytes at either end of a file; texts lie before the arrays, or after them
+
+
+class _Disk(io.FileIO):
+    """A file whose failures are kept, while whoever writes to it goes on."""
+
+    error: BaseException | None = None
+
+    def write(self, content: Any, /) -> int:  # noqa: ANN401 - bytes of any kind
+        """All of ``content``, or nothing after a failure; returns its length."""
+        rest = memoryview(content).cast("B")
+        length = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C too may come here
+            self.error = error
+        return length
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Nothing after a failure."""
+        try:
+            if self.error is None:
+                return super().truncate(size)
+        except BaseException as error:  # noqa: BLE001
+            self.error = error
+        return size or 0
+
+
+@contextlib.contextmanager
+def write_hdf5(path: str | Path, mode: str = "w") -> Iterator[h5py.File]:
+    """An HDF5 file that is written, with ``mode`` as that of ``h5py.File``: "w" or "r+".
+
+    Raises OSError at the end where the disk has failed. The library itself must not hear of it: it
+    would crash the process later, since it can neither write nor forget what is left.
+    """
+    with _Disk(path, "wb+" if mode == "w" else "rb+") as disk:
+        try:
+            with h5py.File(disk, mode) as file:
+                yield file
+        finally:
+            if disk.error is not None:
+                raise disk.error
 
 
 def check_heaps(path: str | Path) -> None:

@@ -7,11 +7,13 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 
 from galr.common.errors import RunError
 
+_SET_DEATH_SIGNAL = 1  # of prctl
 PARENT = "GALR_PARENT"  # in the environment of a process that must not outlive its parent: that one
 
 
@@ -25,11 +27,20 @@ def end_with_parent() -> None:
     parent = os.environ.pop(PARENT, None)
     if parent is None:
         return
-    if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    _be_killed_with_parent()
     if os.getppid() != int(parent):  # it has died already
         sys.exit(1)
+
+
+def end_with_launcher() -> None:
+    """Called first in what may be a rank: torchrun that is killed leaves its ranks waiting."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _be_killed_with_parent()
+
+
+def _be_killed_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def cores() -> int:
@@ -48,14 +59,23 @@ def leave_interrupts_to_parent(*_: object) -> None:
 def death_of_loader(error: BaseException) -> RunError | None:
     """What to say where ``error`` is torch's report of a dead loader process.
 
-    It comes by a signal, and so in the midst of anything.
+    It comes by a signal, and so in the midst of anything, or from the socket by which a batch that
+    the process has announced is fetched.
     """
-    if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
+    told = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    if not told and not (isinstance(error, OSError | EOFError) and _fetches_a_batch(error)):
         return None
     return RunError(
         "dataset.workers",
         f"a process that loads images has died ({error})",
         "lower it (0 needs no shared memory), or give more memory (Docker: --shm-size)",
+    )
+
+
+def _fetches_a_batch(error: BaseException) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(
+        frame.f_globals.get("__name__") == "torch.multiprocessing.reductions" for frame, _ in frames
     )
 
 

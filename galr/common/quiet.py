@@ -5,15 +5,30 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
-# warnings.catch_warnings changes a global state: one thread at a time
-_lock = threading.RLock()
+_MARK = "(?#nobody needs it)"  # a pattern that matches any text; the filters here are known by it
+_lock = threading.Lock()
+_users: Counter[type[Warning]] = Counter()
 
 
 @contextlib.contextmanager
 def without_warnings(category: type[Warning] = Warning) -> Iterator[None]:
-    """Ignores warnings of ``category`` meanwhile; other threads that ask for the same wait."""
-    with _lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", category)
+    """Ignores warnings of ``category`` meanwhile, in all threads; none waits for another."""
+    with _lock:
+        _users[category] += 1
+        warnings.filterwarnings("ignore", _MARK, category)
+    try:
         yield
+    finally:
+        with _lock:
+            _users[category] -= 1
+            if not _users[category]:
+                filters: Any = warnings.filters  # a list, which typeshed does not tell
+                filters[:] = [each for each in filters if not _is_own(each, category)]
+
+
+def _is_own(entry: tuple[object, ...], category: type[Warning]) -> bool:
+    return getattr(entry[1], "pattern", None) == _MARK and entry[2] is category

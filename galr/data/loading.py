@@ -80,7 +80,7 @@ def _worker_deaths() -> Iterator[None]:
     """Names a remedy where torch reports that a worker has died."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError) as error:
         if (death := processes.death_of_loader(error)) is None:
             raise
         raise death from error

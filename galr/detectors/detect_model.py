@@ -43,19 +43,19 @@ def detect_with_model(
     folder = ImageFolder(images)
     model = _load(weights)
     names = _matched(model.names, classes, weights, skip_bad=skip_bad)
-    writer = DetectionFolder(out, folder)
-    writer.write_classes(classes)
-    scaling = image_scaling(folder, scaling)
-    with Progress("detect", total=len(folder.names), unit="images") as progress:
-        for start in range(0, len(folder.names), batch):
-            chosen = folder.names[start : start + batch]
-            pictures = [decode_image(folder.folder / name, scaling) for name in chosen]
-            results = _predict(model, pictures, device, image_size, min_score)
-            for name, picture, result in zip(chosen, pictures, results, strict=True):
-                lines = list(_lines(result, picture.size, model.names, names, writer.written))
-                writer.write(name, lines)
-            progress.advance(len(chosen))
-    return writer.finish()
+    with DetectionFolder(out, folder) as writer:
+        writer.write_classes(classes)
+        scaling = image_scaling(folder, scaling)
+        with Progress("detect", total=len(folder.names), unit="images") as progress:
+            for start in range(0, len(folder.names), batch):
+                chosen = folder.names[start : start + batch]
+                pictures = [decode_image(folder.folder / name, scaling) for name in chosen]
+                results = _predict(model, pictures, device, image_size, min_score)
+                for name, picture, result in zip(chosen, pictures, results, strict=True):
+                    lines = list(_lines(result, picture.size, model.names, names, writer.written))
+                    writer.write(name, lines)
+                progress.advance(len(chosen))
+        return writer.finish()
 
 
 def _load(weights: str | Path) -> Any:  # noqa: ANN401 - a class of the optional package

@@ -43,28 +43,32 @@ def detect_segments(
             str(codebook), "exists already, but --fit-on is given", "give only one of them"
         )
     chosen = None if known is not None else _training_images(folder, fit_on)
-    writer = DetectionFolder(out, folder)
-    paths = [folder.folder / name for name in folder.names]
-    regions = list(
-        in_processes(
-            partial(_regions, image_scaling(folder, scaling)), paths, "segments", chunk=8, alone=4
+    with DetectionFolder(out, folder) as writer:
+        paths = [folder.folder / name for name in folder.names]
+        regions = list(
+            in_processes(
+                partial(_regions, image_scaling(folder, scaling)),
+                paths,
+                "segments",
+                chunk=8,
+                alone=4,
+            )
         )
-    )
-    if known is None:
-        descriptors = [regions[row].descriptors for row in chosen or range(len(regions))]
-        known = fit_codebook(np.concatenate(descriptors), classes, seed)
-        known.save(codebook or Path(out) / "codebook.npz")
-    writer.write_classes(known.classes)
-    for name, found in zip(folder.names, regions, strict=True):
-        kinds = known.assign(found.descriptors)
-        writer.write(
-            name,
-            [
-                detection_line(known.classes[kind], score, box)
-                for kind, score, box in zip(kinds, found.scores, found.boxes, strict=True)
-            ],
-        )
-    return writer.finish()
+        if known is None:
+            descriptors = [regions[row].descriptors for row in chosen or range(len(regions))]
+            known = fit_codebook(np.concatenate(descriptors), classes, seed)
+            known.save(codebook or Path(out) / "codebook.npz")
+        writer.write_classes(known.classes)
+        for name, found in zip(folder.names, regions, strict=True):
+            kinds = known.assign(found.descriptors)
+            writer.write(
+                name,
+                [
+                    detection_line(known.classes[kind], score, box)
+                    for kind, score, box in zip(kinds, found.scores, found.boxes, strict=True)
+                ],
+            )
+        return writer.finish()
 
 
 def _training_images(folder: ImageFolder, fit_on: str | Path | None) -> list[int] | None:

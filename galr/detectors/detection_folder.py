@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from galr.common.errors import RunError, UserError
+from galr.common.folder_lock import only_writer
 from galr.detectors.image_folder import ImageFolder
 from galr.local_features.names import stem
 
@@ -29,22 +32,36 @@ UNFINISHED = ".unfinished"  # in a folder that does not hold all images yet
 class DetectionFolder:
     """Writes a text file an image; the folder must be new or empty, or of a run that was stopped.
 
-    ``finish`` says that it holds all.
+    Within its block nobody else writes there. ``finish`` says that the folder holds all.
     """
 
     def __init__(self, folder: str | Path, images: ImageFolder) -> None:
         self.folder = Path(folder)
-        mark = self.folder / UNFINISHED
-        if self.folder.is_dir() and any(self.folder.iterdir()) and not mark.exists():
-            raise UserError(folder, "is not empty", "choose a new folder with --out")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        except OSError as error:
-            raise RunError(folder, f"cannot be made ({error.strerror})", "name another") from None
         times = Counter(stem(name) for name in images.names)
         self._shared = {short for short, count in times.items() if count > 1}
         self.written = Written()
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self) -> DetectionFolder:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(only_writer(self.folder, leftovers=""))
+            mark = self.folder / UNFINISHED
+            if any(self.folder.iterdir()) and not mark.exists():
+                raise UserError(self.folder, "is not empty", "choose a new folder with --out")
+            try:
+                mark.touch()
+            except OSError as error:
+                raise self._refused(error) from None
+            self._lock = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.close()
 
     def write(self, image: str, lines: Sequence[str]) -> None:
         """The detections of an image; none is an empty file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from galr.common.errors import UserError
 from galr.common.quiet import without_warnings
+from galr.images.lean_files import lean_file
 from galr.images.raster import Raster, check_claim, file_size, other_raster
 from galr.images.scaling import Scaling
 from galr.images.tiff import open_tiff, tiff_raster, tiff_size
@@ -47,7 +47,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PNG, _METADATA = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 
 AS_IT_IS = Scaling()
 
@@ -75,11 +74,12 @@ def decode_image(
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """An 8-bit image of Pillow as RGB, turned as its metadata says."""
-    image.load()
+    with without_warnings():  # of odd metadata
+        image.load()
     # Pillow turns a TIFF as it loads it, and no other format
     orientation = 1 if image.format == "TIFF" else _orientation(image)
-    if image.mode == "P":
-        # straight to RGB would warn of a palette with transparency
+    if image.mode == "P" and "transparency" in image.info:
+        # straight to RGB would warn
         image = image.convert("RGBA")
     return _turned(image.convert("RGB"), orientation)
 
@@ -225,25 +225,10 @@ def _check_scans(file: IO[bytes], image: Image.Image) -> None:
 
 
 def _pillow(file: IO[bytes]) -> ImageFile:
-    file.seek(0)
-    if file.read(len(_PNG)) == _PNG:
-        file = _without_metadata(file)
-    file.seek(0)
+    file = lean_file(file)
     # too many pixels is judged here; odd metadata does not matter to the pixels
     with without_warnings():
         return Image.open(file, formats=FORMATS)
-
-
-def _without_metadata(file: IO[bytes]) -> IO[bytes]:
-    """A PNG file less its texts and colour profile, of which large ones stop Pillow."""
-    rest = file_size(file)
-    file.seek(len(_PNG))
-    kept = [_PNG]
-    while len(head := file.read(8)) == 8:
-        content = file.read(min(int.from_bytes(head[:4], "big") + 4, rest))  # and its check sum
-        if head[4:] not in _METADATA:
-            kept += [head, content]
-    return io.BytesIO(b"".join(kept))
 
 
 def _orientation(image: Image.Image) -> int:

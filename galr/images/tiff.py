@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from galr.images.libtiff import silence_libtiff
 from galr.images.raster import Raster, check_claim
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def open_tiff(file: IO[bytes]) -> Iterator[TiffFile | None]:
         return
     from tifffile import TIFF, TiffFile
 
+    silence_libtiff()
     # as plain pages: what microscopes and the like add to TIFF may name other files
     plain: Any = {f"is_{kind}": False for kind in TIFF.FILE_FLAGS}
     with TiffFile(file, _multifile=False, **plain) as tiff:

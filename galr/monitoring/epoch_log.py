@@ -11,6 +11,7 @@ from pathlib import Path
 
 from galr.common import distributed
 from galr.common.atomic import write_text
+from galr.common.errors import UserError
 from galr.common.events import Events
 
 logger = logging.getLogger(__name__)
@@ -58,3 +59,23 @@ def write_log(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_text(path, text.getvalue(), parents=False)  # a folder that was moved away is missed
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The rows of a fold's log, without empty cells; none where there is no log.
+
+    Raises UserError for a file that is no log.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                {name: float(cell) for name, cell in row.items() if name and cell}
+                for row in csv.DictReader(file)
+            ]
+            return [row for row in rows if "epoch" in row]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            path, f"is not a log of train.py ({error})", "delete it, or train the fold again"
+        ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from galr.common.errors import UserError
 from galr.model.build import read_checkpoint
+from galr.monitoring.epoch_log import read_log
 from galr.options import Options, options_from_dict, stored_options
 
 TRAIN = "train it with train.py, or name the folder of another experiment"
@@ -72,7 +72,7 @@ def read_experiment(
         tree, place = _stored_options(results, folder, next(iter(checkpoints.values())))
         options = options_from_dict(tree, place, overrides)
     folds = [
-        FoldRun(index, path, _read_log(path.parent / "log.csv"))
+        FoldRun(index, path, read_log(path.parent / "log.csv"))
         for index, path in checkpoints.items()
         if index < options.k_fold.nums
     ]
@@ -120,7 +120,7 @@ def _read_results(path: Path) -> dict[str, Any] | None:
             raise TypeError("its options and versions are no mappings")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"no key {error}" if isinstance(error, KeyError) else error
         raise UserError(
             path, f"is not what test.py writes ({reason})", "delete it, or run test.py again"
@@ -142,20 +142,3 @@ def _stored_options(
     if tested.get("model") == trained_with.get("model"):
         return tested, f"{folder / 'results.json'} (its options)"
     return trained_with, f"{checkpoint} (its options)"
-
-
-def _read_log(path: Path) -> list[dict[str, float]]:
-    """The rows of a fold's log, without empty cells; none where there is no log."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                {name: float(cell) for name, cell in row.items() if name and cell}
-                for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(
-            path, f"is not a log of train.py ({error})", "delete it, or train the fold again"
-        ) from None
-    return [row for row in rows if "epoch" in row]

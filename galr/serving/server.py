@@ -144,6 +144,8 @@ class Server(uvicorn.Server):
                     lambda: Connection(self.config, self.server_state, self.lifespan.state), one
                 )
         await super().shutdown(sockets)
+        if self.force_exit:  # by a second Ctrl-C, where uvicorn leaves the application as it is
+            await self.lifespan.shutdown()
         self._captured_signals.clear()  # uvicorn would raise them once more
 
 

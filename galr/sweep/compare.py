@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from galr.common.errors import UserError
 from galr.metrics.retrieval import Ranks, retrieval_ranks
+from galr.monitoring.epoch_log import read_log
 from galr.sweep.runs import Run
+from galr.sweep.table import REMEDY, check_numbers, read_folds
 from postprocessing.comparison import Difference, PairedBootstrap
 from postprocessing.files import read_part, saved_folds
 
@@ -36,10 +37,10 @@ def cost_table(planned: Mapping[str, Sequence[Run]], baseline: str) -> str:
     for name, runs in planned.items():
         if not runs:
             continue
-        folds = [fold for run in runs for fold in _results(run)["folds"]]
+        of_runs = [(run, fold) for run in runs for fold in _folds(run)]
+        folds = [fold for _, fold in of_runs]
         parameters, *times = (np.mean([fold["cost"][key] for fold in folds]) for key in COSTS)
-        seconds = np.mean([_seconds(run, fold["fold"]) for run in runs for fold in
-                           _results(run)["folds"]])  # fmt: skip
+        seconds = np.mean([_seconds(run, fold["fold"]) for run, fold in of_runs])
         told = "-" if name == baseline else _told(_difference(_tested(runs), reference))
         cells = [
             str(len(folds)),
@@ -72,15 +73,16 @@ def _told(difference: Difference) -> str:
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}], p {p:.3f}"
 
 
-def _results(run: Run) -> dict[str, list[dict[str, dict[str, float]]]]:
-    results: dict[str, list[dict[str, dict[str, float]]]] = json.loads(
-        run.results.read_text(encoding="utf-8")
-    )
-    return results
+def _folds(run: Run) -> list[dict[str, Any]]:
+    folds = read_folds(run.results, "cost", COSTS)
+    if not all(fold.get("cost") and "fold" in fold for fold in folds):
+        raise UserError(run.results, "has no costs of the folds", REMEDY)
+    return folds
 
 
 def _seconds(run: Run, fold: object) -> float:
     """CPU seconds of the training of a fold, the last row of its log."""
     path = run.options.experiment_folder / str(fold) / "log.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return float(list(csv.DictReader(file))[-1]["cpu_seconds"])
+    rows = read_log(path)
+    check_numbers(rows[-1] if rows else None, ["cpu_seconds"], path)
+    return rows[-1]["cpu_seconds"]

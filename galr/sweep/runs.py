@@ -56,10 +56,13 @@ class Run(NamedTuple):
         """Whether there are results of exactly these options."""
         try:
             content = json.loads(self.results.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return False
-        same: bool = content.get("test_options") == self.options.model_dump(mode="json")
-        return same and not content.get("differences")
+        return (
+            isinstance(content, dict)
+            and content.get("test_options") == self.options.model_dump(mode="json")
+            and not content.get("differences")
+        )
 
 
 def plan_runs(
@@ -211,5 +214,8 @@ def without(planned: Mapping[str, Sequence[Run]], failed: Sequence[Run]) -> dict
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:  # such as a folder that was removed meanwhile
+        return f"its log cannot be read ({error.strerror})"
     return next((line for line in reversed(lines) if line.strip()), "it wrote nothing")

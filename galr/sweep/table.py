@@ -6,14 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from galr.common.errors import UserError
+from galr.monitoring.epoch_log import read_log
 from galr.sweep.runs import Run
 
 COLUMNS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "mR")
 TESTED = ("without_rerank", "with_rerank")
 VALIDATION = "validation"
+REMEDY = "delete it, and run the same command again"
 TITLES = {"without_rerank": "test", "with_rerank": "test, reranked", VALIDATION: VALIDATION}
 
 
@@ -44,16 +49,38 @@ def _metrics(run: Run, variant: str) -> list[Mapping[str, float]]:
     if variant != VALIDATION:
         if not run.results.is_file():
             return []
-        folds = json.loads(run.results.read_text(encoding="utf-8"))["folds"]
+        folds = read_folds(run.results, variant, COLUMNS)
         return [fold[variant] for fold in folds if fold.get(variant)]
     best = []
     for index in range(run.options.k_fold.nums):
         path = run.options.experiment_folder / str(index) / "log.csv"
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                epochs = [epoch for epoch in csv.DictReader(file) if epoch.get("mR")]
-            best += sorted(epochs, key=lambda epoch: float(epoch["mR"]))[-1:]
-    return [{name: float(epoch[name]) for name in COLUMNS} for epoch in best]
+        epochs = [epoch for epoch in read_log(path) if "mR" in epoch]
+        if epochs:
+            best.append(max(epochs, key=lambda epoch: epoch["mR"]))
+            check_numbers(best[-1], COLUMNS, path)
+    return [{name: epoch[name] for name in COLUMNS} for epoch in best]
+
+
+def read_folds(path: Path, entry: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The folds of a results.json, whose ``entry`` has the numbers ``names`` or nothing at all.
+
+    Raises UserError for a damaged file.
+    """
+    try:
+        folds: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["folds"]
+        found = [fold[entry] for fold in folds if fold.get(entry)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(path, f"is not what test.py writes ({error!r})", REMEDY) from None
+    for numbers in found:
+        check_numbers(numbers, names, path)
+    return folds
+
+
+def check_numbers(numbers: Any, names: Sequence[str], path: Path) -> None:  # noqa: ANN401 - JSON
+    """Raises UserError where one of ``names`` is no number."""
+    for name in names:
+        if not isinstance(numbers, dict) or type(numbers.get(name)) not in (int, float):
+            raise UserError(path, f"has no number {name}", REMEDY)
 
 
 def _row(found: Sequence[Mapping[str, float]]) -> Row:

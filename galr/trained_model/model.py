@@ -22,6 +22,7 @@ from galr.data.transforms import normalise
 from galr.data.vocabulary import UNKNOWN, RawText, Tokenizer
 from galr.evaluation.trained_fold import stored_tokenizer
 from galr.image_input import ImageInput, list_of_images, square_pixels
+from galr.images.content import image_contents
 from galr.images.scaling import Scaling
 from galr.language.words import STOP_WORDS
 from galr.local_features.store import LocalFeatures, read_local_features
@@ -187,11 +188,14 @@ class TrainedModel:
             raise UserError(place, "the model has no local branch to use it", "leave it out")
         drea = self.options.dataset.drea
         if not isinstance(local, LocalFeatures):
-            files = [Path(each).name for each in given if isinstance(each, str | Path)]
+            files = [str(each) for each in given if isinstance(each, str | Path)]
             if len(files) < len(given):
                 what = "finds images by the names of their files, and some are no files"
                 raise UserError(place, what, "give files, or a galr.LocalFeatures of the images")
-            return read_local_features(local, files, drea)
+            return read_local_features(
+                local, [Path(file).name for file in files], drea,
+                digests=lambda: image_contents("", files).digests,
+            )  # fmt: skip
         shapes = local.representation.shape, local.adjacency.shape
         wanted = (len(given), drea.objects, drea.features)
         if shapes != (wanted, (*wanted[:2], drea.objects)):

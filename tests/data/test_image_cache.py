@@ -130,7 +130,7 @@ def test_digests_are_kept_and_files_read_again_only_where_they_changed(data, mon
     monkeypatch.setattr(content, "UNSETTLED_NS", 0)
     open_images(options(data), annotations(), SIDE)
     memo = data / "image_cache" / content.MEMO
-    assert json.loads(memo.read_text()).keys() == set(NAMES)
+    assert json.loads(memo.read_text())["images"].keys() == set(NAMES)
     read = []
     monkeypatch.setattr(content, "_seen", {})
     own = content.digest_of_file
@@ -141,7 +141,11 @@ def test_digests_are_kept_and_files_read_again_only_where_they_changed(data, mon
     after = content.image_contents(data / "images", NAMES, [memo], keep=True)
     assert [Path(path).name for path in read] == ["c.tif"]
     assert (before.digests != after.digests).tolist() == [False, False, True, False]
-    assert json.loads(memo.read_text())["c.tif"][3] == after.digests[2]
+    assert json.loads(memo.read_text())["images"]["c.tif"][3] == after.digests[2]
+    memo.write_text(memo.read_text().replace(str(after.digests[2]), str(after.digests[2] - 1)))
+    monkeypatch.setattr(content, "_seen", {})
+    found = content.image_contents(data / "images", NAMES, [memo])  # of a damaged number
+    assert found.digests.tolist() == after.digests.tolist()
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a.png": [1, 2]}', b"\xff", b"[" * 99999])
@@ -311,9 +315,7 @@ def verified(data):
 
 def test_verify_says_what_it_compared(data):
     open_images(options(data), annotations(), SIDE)
-    assert verified(data) == [
-        f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images as they were"
-    ]
+    assert verified(data) == [f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images unchanged"]
 
 
 def test_verify_names_images_that_changed_and_rows_that_are_damaged(data):
@@ -335,9 +337,9 @@ def test_verify_reads_files_anew_and_not_their_kept_digests(data, monkeypatch):
     open_images(options(data), annotations(), SIDE)
     memo = data / "image_cache" / content.MEMO
     other_image(data / "images" / "c.tif")
-    entries = json.loads(memo.read_text())
+    entries = json.loads(memo.read_text())["images"]
     entries["c.tif"][2] = (data / "images" / "c.tif").stat().st_ctime_ns  # as if nothing happened
-    memo.write_text(json.dumps(entries))
+    content._write([memo], entries)
 
     with pytest.raises(UserError, match=r"other content of c\.tif"):
         verified(data)
@@ -354,7 +356,7 @@ def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, d
             if damage == "lengths":
                 file["row_digests"] = np.zeros(4, np.int64)[:3]
     if damage == "earlier":
-        assert verified(data) == [f"{path}: not compared, since an earlier version built it"]
+        assert verified(data) == [f"{path}: not compared: built by an earlier version"]
     else:
         with pytest.raises(UserError, match=r"train_12px\.h5: cannot be read"):
             verified(data)
@@ -363,5 +365,5 @@ def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, d
 def test_a_cache_that_is_removed_while_it_is_used_is_named(data):
     images = open_images(options(data), annotations(), SIDE)
     images.path.unlink()
-    with pytest.raises(RunError, match="run the command again, which makes it anew"):
+    with pytest.raises(RunError, match="run the command again to rebuild it"):
         images.select([0])

@@ -169,15 +169,19 @@ class Run:
             return None
 
     def members(self) -> list[int]:
-        """The living processes of its session, zombies left out."""
-        found = []
+        """The living processes of its session, zombies left out.
+
+        The ranks of torchrun, which have sessions of their own, are known by the folder.
+        """
+        found, folder = [], f"{self.world.root}{os.sep}".encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 try:
                     fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    line = (entry / "cmdline").read_bytes() if self.own is not None else b""
                 except OSError:
                     continue
-                if int(fields[3]) == self.process and fields[0] != "Z":
+                if (int(fields[3]) == self.process or folder in line) and fields[0] != "Z":
                     found.append(int(entry.name))
         return sorted(found)
 
@@ -194,6 +198,7 @@ class Command:
     made: Callable[[World], Any] = lambda world: contents(world.work)
     launcher: tuple[str, ...] = ()  # before the module; empty: forked
     workers: tuple[str, ...] = ()  # arguments by which other processes do a part
+    finished: str | None = None  # what it says where another run has done all
 
 
 def _options(*more: str) -> Callable[[World], list[str]]:
@@ -242,7 +247,7 @@ COMMANDS = (
             "detect", "--method", "segments", "--images", str(world.images), "--out",
             str(world.work / "detections"),
         ],
-        workers=("--seed", "0"),
+        workers=("--seed", "0"), finished="is not empty",
     ),
     Command(
         "search index", "galr.search.__main__",

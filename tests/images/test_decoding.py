@@ -260,3 +260,22 @@ def test_large_metadata_of_other_formats_does_not_matter(tmp_path, ending, metad
     Image.fromarray(scene()).save(tmp_path / f"a.{ending}", **metadata)
     plain = decode_image(tmp_path / f"plain.{ending}")
     assert np.array_equal(decode_image(tmp_path / f"a.{ending}"), plain)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "jpeg"])
+def test_a_damaged_tiff_is_one_line_though_libtiff_has_its_own(tmp_path, capfd, compression):
+    image = Image.fromarray(scene()).convert("1" if compression == "group4" else "RGB")
+    image.save(tmp_path / "a.tif", compression=compression)
+    content = (tmp_path / "a.tif").read_bytes()
+    for at in range(0, len(content), 7):  # into strips and tags
+        (tmp_path / "a.tif").write_bytes(content[:at] + b"\xff\x01" + content[at + 2 :])
+        with contextlib.suppress(UserError):
+            decode_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_comments_of_a_plain_ppm_do_not_matter(tmp_path):
+    lines = ["P3", "#a comment", "4 1#another", "255", "1 2 3", "4 5#", "6"]
+    (tmp_path / "a.ppm").write_text("\n".join(lines) + "\n#" * 300_000 + "\n7 8 9 10 11 12\n")
+    pixels = np.asarray(decode_image(tmp_path / "a.ppm"))
+    assert pixels.tolist() == [[[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]]

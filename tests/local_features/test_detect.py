@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 from galr.detectors.codebook import Codebook, fit_codebook
 from galr.detectors.command import main
 from galr.detectors.detection_folder import DetectionFolder
+from galr.detectors.image_folder import ImageFolder
 from galr.detectors.segments import find_regions
 from galr.local_features.store import read_store
 
@@ -281,3 +282,14 @@ def test_a_detection_that_was_stopped_goes_on_and_is_not_built_from(images, tmp_
     files = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".npz"}
     whole = (tmp_path / "whole").iterdir()
     assert files == {path.name: path.read_bytes() for path in whole if path.suffix != ".npz"}
+
+
+def test_a_second_detection_into_the_same_folder_is_refused(images, tmp_path):
+    folder = ImageFolder(images)
+    with DetectionFolder(tmp_path / "out", folder) as first:
+        with (
+            pytest.raises(RunError, match="out: another run is writing to it"),
+            DetectionFolder(tmp_path / "out", folder),
+        ):
+            pass
+        first.finish()
