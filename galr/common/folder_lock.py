@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_held: set[int] = set()  # descriptors that a fork must not keep: it may live longer than its parent
+_held: set[int] = set()  # descriptors that a fork must not keep, since it may outlive its parent
 
 
 def _close_in_fork() -> None:
@@ -29,13 +29,13 @@ os.register_at_fork(after_in_child=_close_in_fork)
 
 
 class FolderLock:
-    """A folder that nobody else writes to as long as this one holds it."""
+    """A folder that nobody else writes to while this object holds it."""
 
     def __init__(self, folder: Path, handle: int | None) -> None:
         self.folder, self._handle = folder, handle
 
     def check(self) -> None:
-        """Raises RunError where the folder was removed or moved away meanwhile."""
+        """Raises RunError if the folder has been removed or moved."""
         if self._handle is None:
             return
         try:
