@@ -192,7 +192,7 @@ def test_a_run_of_an_earlier_version_is_resumed_without_their_digests(root):
 def test_other_images_of_the_same_names_are_said_when_tested(root, caplog):
     other_images(root / DATA / "images")
     assert run("test", root, *TRAINING, "--no-report") == 0
-    assert "20 of 20 images that it was trained on are others now" in caplog.text
+    assert "20 of its 20 training images have changed" in caplog.text
 
 
 def test_one_image_without_its_fifth_caption_is_refused_or_read_right(data):
@@ -330,7 +330,7 @@ def test_train_verifies_caches_and_local_features_first(data, caplog, capfd):
     assert "own.h5: 26 images" in caplog.text
     caplog.clear()
     assert run("test", data, *given, "--no-report", "--verify") == 0
-    for said in ("train_36px.h5: 20 rows and images as they were", "detections as they were"):
+    for said in ("train_36px.h5: 20 rows and images unchanged", "detections unchanged"):
         assert said in re.sub(r"in \S+/", "", caplog.text)
     (data / "detections/train_0.txt").write_text("ship 0.8 2 2 10 10\n")
     capfd.readouterr()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from galr.common.errors import RunError, UserError
 
 logger = logging.getLogger(__name__)
@@ -106,8 +108,8 @@ def stream_on_cluster(
     sent = [{"task": ray.cloudpickle.dumps(task)} for task in tasks]
     rows = ray.data.from_items(sent, override_num_blocks=min(len(sent), MOST_BLOCKS)).map(
         _Replica,
-        fn_constructor_args=(work, os.getcwd()),
-        concurrency=(1, replicas, replicas),  # at least, at most, at first
+        fn_constructor_args=(work, threads, os.getcwd()),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=replicas, initial_size=replicas),
         num_cpus=threads,
         num_gpus=1 if gpus else 0,
     )
@@ -128,8 +130,9 @@ def stream_on_cluster(
 class _Replica:
     """A process that does tasks."""
 
-    def __init__(self, work: Callable[[Any], Any], folder: str) -> None:
+    def __init__(self, work: Callable[[Any], Any], threads: int, folder: str) -> None:
         os.chdir(folder)
+        torch.set_num_threads(threads)
         self._work = work
 
     def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:

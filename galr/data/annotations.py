@@ -157,7 +157,7 @@ def image_names(names: Sequence[str], folder: str | Path, path: Path) -> list[st
     if not Path(folder).is_dir():
         raise UserError(
             folder,
-            "there is no such folder of images",
+            "there is no such image folder",
             "put the images there, or set dataset.image_path (docs/data.md)",
         )
     return found_names(names, folder, lambda index: f"{path}:{index + 1}")

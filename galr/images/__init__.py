@@ -1,1 +1,1 @@
-"""Image files as people have them: folders, formats, bit depths, damaged ones, and caches."""
+"""Image files: folders, formats, bit depths, damaged files, and caches."""

@@ -1,9 +1,9 @@
-"""A cache of one row of numbers an image, in an HDF5 file that every process maps into memory.
+"""A cache with one row of numbers per image, in an HDF5 file that every process maps into memory.
 
-The rows are contiguous and uncompressed, so that reading one needs no copy. Beside them lie the
-names and digests (``content``) of the image files: a stale cache is rebuilt. ``row_digests`` are of
-the rows themselves, for ``verify``. Caches of earlier versions have sizes (bytes) and modification
-times (ns) alone, which are still written for these.
+Rows are contiguous and uncompressed, so that reading one needs no copy. The file also has the names
+and digests (``content``) of the image files, by which a stale cache is recognised and rebuilt, and
+``row_digests`` of the rows themselves, for ``verify``. Earlier versions only compare sizes (bytes)
+and modification times (ns), which are still written for them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Rows = TypeVar("Rows", bound="CachedRows")
 
 
 class NoRoomError(RunError):
-    """No folder can take the cache, or it would be above ``dataset.image_cache_gb``."""
+    """No folder has room for the cache, or it would exceed ``dataset.image_cache_gb``."""
 
 
 class CachedRows:
@@ -52,7 +52,7 @@ class CachedRows:
         self, path: Path, offset: int, shape: tuple[int, ...], dtype: type[np.generic],
         rows: NDArray[np.int64] | None = None,
     ) -> None:  # fmt: skip
-        """``rows``, or all, of the array of that ``shape`` from byte ``offset`` of the file on."""
+        """``rows``, or all, of the array of that ``shape`` at byte ``offset`` of the file."""
         self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
         self.rows = np.arange(shape[0]) if rows is None else rows
         try:
@@ -61,14 +61,14 @@ class CachedRows:
             raise RunError(
                 path,
                 f"cannot be read any more ({error.strerror})",
-                "run the command again, which makes it anew",
+                "run the command again to rebuild it",
             ) from None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Row ``index``; not to be written to."""
+        """Row ``index``; read-only."""
         row: NDArray[Any] = self.array[self.rows[index]]
         return row
 
@@ -78,13 +78,13 @@ class CachedRows:
         return type(self)(self.path, self.offset, self.shape, self.dtype, chosen)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a loader process that is not a fork maps the file itself
+        # a loader process that is not forked maps the file itself
         return type(self), (self.path, self.offset, self.shape, self.dtype, self.rows)
 
 
 @dataclass(frozen=True)
 class Cache:
-    """What a cache holds: rows of ``shape`` of the images ``names`` in ``folder``."""
+    """The content of a cache: rows of ``shape`` for the images ``names`` in ``folder``."""
 
     title: str  # in the log
     file_name: str
@@ -97,15 +97,15 @@ class Cache:
 
     @property
     def gigabytes(self) -> float:
-        """Its size in 10^9 bytes, but for some kilobytes."""
+        """Its size in 10^9 bytes, to within some kilobytes."""
         row = int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
         return len(self.names) * row / 1e9
 
     def load_or_build(self, kind: type[Rows], write: Callable[[Path, int], None]) -> Rows:
-        """The rows as ``kind``; ``write(path, offset)`` fills a cache that is missing or stale.
+        """The rows as ``kind``; ``write(path, offset)`` fills a missing or stale cache.
 
-        One process at a time builds, and the others wait for it. Raises UserError for a missing
-        image and NoRoomError where the cache can lie nowhere.
+        One process at a time builds it while the others wait. Raises UserError for a missing image
+        and NoRoomError if no folder has room.
         """
         contents = image_contents(self.folder, self.names, memo_files(self.options), keep=True)
         paths = [folder / self.file_name for folder in cache_folders(self.options)]
@@ -124,11 +124,11 @@ class Cache:
                 _seal(temporary)
             found = self._load(kind, path, contents)
         if found is None:
-            raise RunError(path, "cannot be read back as it was written", "check the disk")
+            raise RunError(path, "does not read back as it was written", "check the disk")
         return found
 
     def _load(self, kind: type[Rows], path: Path, contents: Contents) -> Rows | None:
-        """The cache at ``path``; None without one or, with a line in the log, for a stale one."""
+        """The cache at ``path``; None if there is none or, with a log line, if it is stale."""
         if not path.is_file():
             return None
         try:
@@ -144,7 +144,7 @@ class Cache:
         return kind(path, offset, (len(self.names), *self.shape), self.dtype)
 
     def _difference(self, file: h5py.File, contents: Contents) -> str | None:
-        """How a cache file differs from what it should be; None where it does not."""
+        """Why a cache file is stale; None if it is not."""
         rows, attributes = file["rows"], own_attributes(file)
         if tuple(own_dataset(file, "names").asstr()[:]) != self.names:
             return "the list of images has changed"
@@ -167,7 +167,7 @@ class Cache:
         return None
 
     def _allocate(self, path: Path, contents: Contents) -> int:
-        """Writes all of a cache but its rows; returns the byte of the file where they begin."""
+        """Writes everything but the rows; returns the byte offset of the rows."""
         with write_hdf5(path) as file:
             file.attrs["version"] = VERSION
             file.attrs["scaling"] = str(self.scaling)
@@ -176,11 +176,11 @@ class Cache:
                 file.create_dataset(stamp, data=values)
             file.create_dataset("row_digests", (len(self.names),), np.int64)
             rows = file.create_dataset("rows", (len(self.names), *self.shape), self.dtype)
-            rows[0] = 0  # HDF5 allocates a contiguous array with the first write to it
+            rows[0] = 0  # HDF5 allocates a contiguous array on the first write to it
             return int(rows.id.get_offset())
 
     def _first_with_room(self, paths: Sequence[Path]) -> Path:
-        """The first of ``paths`` that can be written and whose disk has room."""
+        """The first of ``paths`` that is writable and whose disk has room."""
         size = self.gigabytes
         if size > self.options.image_cache_gb:
             raise NoRoomError(
@@ -206,12 +206,12 @@ class Cache:
         raise NoRoomError(
             self.title,
             f"no folder has room for {size:.2f} GB (tried {tried})",
-            "name one by dataset.image_cache",
+            "set dataset.image_cache to another folder",
         )
 
 
 def _seal(path: Path) -> None:
-    """Writes the digests of the rows of a cache that is otherwise complete."""
+    """Writes the digests of the rows of an otherwise complete cache."""
     with h5py.File(path, "r") as file:
         rows = file["rows"]
         offset, shape, dtype = int(rows.id.get_offset()), rows.shape, rows.dtype
@@ -222,12 +222,12 @@ def _seal(path: Path) -> None:
 
 @contextlib.contextmanager
 def _building(path: Path, title: str) -> Iterator[None]:
-    """One process at a time builds in the folder of ``path``; leftovers of killed ones are removed.
+    """Lets one process at a time build in the folder of ``path``; removes leftovers of killed ones.
 
-    Where the file system has no locks, each builds: their files are whole, and the last one stays.
+    On a file system without locks, each builds a complete file, and the last one stays.
     """
     with contextlib.ExitStack() as stack:
-        told = f"{title}: waiting for another process that builds in {path.parent}"
+        told = f"{title}: waiting for another process to finish building in {path.parent}"
         with contextlib.suppress(OSError):
             stack.enter_context(holding(path.parent, waiting=told))
         for leftover in path.parent.glob(f"{path.name}.*.tmp"):

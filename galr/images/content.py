@@ -1,7 +1,7 @@
-"""What image files hold, as digests: a file is read again only where its size or times changed.
+"""Digests of image files; a file is read again only if its size or times have changed.
 
-They tell images apart that have the same names, and the same time too. A digest is 8 bytes of
-BLAKE2b, as int64: enough against accidents, not against somebody who looks for two alike.
+They distinguish images of the same name and time. A digest is 8 bytes of BLAKE2b, as int64: enough
+against accidents, not against deliberate collisions.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from galr.images.decoding import decode_image
 from galr.options import DatasetOptions
 
 MEMO = "image_digests.json"
-# a file that was written so lately may be written again without a new time
+# a file written this recently may be written again without a new time
 UNSETTLED_NS = 2_000_000_000
 BLOCK = 1 << 20
-SAMPLE = 64  # images that are compared where all would take long
+SAMPLE = 64  # images that are compared if comparing all would take long
 
 Stamp = tuple[int, int, int]  # size in bytes, and the times in ns when content and entry changed
 _seen: dict[tuple[str, Stamp], int] = {}  # by this process
@@ -54,9 +54,9 @@ def image_contents(
 ) -> Contents:
     """The contents of the image files ``names`` in ``folder``.
 
-    ``memos``: files that may hold the digests of an earlier call, the first choice first; with
-    ``keep`` new ones are written there, where that is possible. ``anew`` reads every file. Raises
-    UserError for a file that is missing.
+    ``memos``: files that may contain digests of an earlier call, in order of preference; with
+    ``keep``, new digests are written there if possible. ``anew``: read every file. Raises UserError
+    for a missing file.
     """
     paths = [os.path.join(folder, name) for name in names]
     stamps = [_stamp(path) for path in paths]
@@ -88,22 +88,22 @@ def image_contents(
 
 
 def memo_files(options: DatasetOptions) -> list[Path]:
-    """Where the digests of a data set's images are kept."""
+    """Files for the digests of a data set's images."""
     if options.image_cache == "off":
         return []
     return [folder / MEMO for folder in cache_folders(options)]
 
 
 def image_digests(options: DatasetOptions, names: Sequence[str]) -> NDArray[np.int64]:
-    """(I,) the digests of images of a data set; nothing is written."""
+    """(I,) digests of images of a data set; writes nothing."""
     return image_contents(options.image_folder, names, memo_files(options)).digests
 
 
 def cache_folders(options: DatasetOptions) -> list[Path]:
-    """Where caches may lie, by ``image_cache``, the first choice first."""
+    """Folders for caches according to ``image_cache``, in order of preference."""
     data = Path(options.data_path)
     digest = hashlib.sha256(str(options.image_folder.resolve()).encode()).hexdigest()[:8]
-    # a folder that several data sets share keeps them apart
+    # a folder shared by several data sets keeps them separate
     shared = f"{data.resolve().name}-{digest}"
     if options.image_cache != "auto":
         return [Path(options.image_cache).expanduser() / shared]
@@ -115,15 +115,15 @@ def cache_folders(options: DatasetOptions) -> list[Path]:
 def changed_images(
     folder: str | Path, names: Sequence[str], digests: NDArray[np.int64]
 ) -> tuple[list[str], int]:
-    """Of SAMPLE of the images ``names`` those that hold something else than ``digests`` (I,).
+    """Those of a SAMPLE of the images ``names`` whose content differs from ``digests`` (I,).
 
-    The second is how many were compared: none where one of them is missing.
+    Also returns how many were compared: 0 if one of them is missing.
     """
     rows = np.unique(np.linspace(0, len(names) - 1, min(SAMPLE, len(names))).astype(int))
     chosen = [names[row] for row in rows]
     try:
         now = image_contents(folder, chosen).digests
-    except UserError:  # whoever needs it will say so
+    except UserError:  # reported by whoever needs it
         return [], 0
     differ = now != np.asarray(digests)[rows]
     return [name for name, is_other in zip(chosen, differ, strict=True) if is_other], len(chosen)
@@ -139,7 +139,7 @@ def digest_of_file(path: str | Path) -> int:
 
 
 def digests_of_rows(rows: NDArray[np.generic]) -> NDArray[np.int64]:
-    """(I,) the digests of the rows of an array (I, ...), such as one that is mapped from a file."""
+    """(I,) digests of the rows of an array (I, ...), which may be mapped from a file."""
 
     def digest(row: NDArray[np.generic]) -> int:
         content = hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest()
@@ -155,7 +155,7 @@ def _stamp(path: str) -> Stamp:
     except OSError:
         decode_image(path)  # raises the usual error for a missing image
         raise
-    # whatever keeps size and time, such as cp -p, cannot keep the time of the entry
+    # copies that preserve size and time, such as cp -p, cannot preserve the entry's time
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 

@@ -1,4 +1,4 @@
-"""A folder of images as people have it: what lies in it, and which file a name means."""
+"""A folder of images: its files, and the file that a name refers to."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from galr.local_features.names import IMAGE, NameIndex, stem
 
 logger = logging.getLogger(__name__)
 
-# what systems leave behind
+# leftovers of operating systems
 _FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
 _FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 HIDDEN, LINK, BARE = "hidden", "links", "without a suffix"
-NAME = "of names with line breaks, control characters or bytes that are no UTF-8"
-# images of a kind that is not read: to be told as a warning
+NAME = "with line breaks, control characters or non-UTF-8 bytes in their names"
+# image formats that are not supported: reported as a warning
 _PICTURES = {".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".jxl": "JPEG XL", ".svg": "SVG"}
 
 
 class Listing(NamedTuple):
-    """Files below a folder, by name; ``skipped`` counts those passed over, by kind."""
+    """Files below a folder, by name; ``skipped`` counts ignored ones, by kind."""
 
     folder: Path
     names: tuple[str, ...]  # relative to it, with slashes
     skipped: Counter[str]
 
     def __str__(self) -> str:
-        """Such as ``images: 600 images; passed over 6 hidden, 2 HEIC``."""
+        """Such as ``images: 600 images; ignored 6 hidden, 2 HEIC``."""
         passed = ", ".join(f"{count} {kind}" for kind, count in self.skipped.most_common())
-        return f"{self.folder}: {len(self.names)} images; passed over {passed}"
+        return f"{self.folder}: {len(self.names)} images; ignored {passed}"
 
     @property
     def loses_pictures(self) -> bool:
-        """Whether what was passed over may be images that are wanted."""
+        """Whether ignored files may be images that are wanted."""
         return any(kind in (LINK, NAME, BARE, *_PICTURES.values()) for kind in self.skipped)
 
 
 def list_files(folder: str | Path) -> Listing:
-    """All files below ``folder`` but hidden ones and what systems leave behind.
+    """All files below ``folder``, except hidden ones and leftovers of operating systems.
 
-    Links to folders are not followed. A name with a line break, a control character or bytes that
-    are no UTF-8 is passed over, since it can stand in no list.
+    Links to folders are not followed. Names with line breaks, control characters or bytes that are
+    not UTF-8 are ignored, since no list can contain them.
     """
     names: list[str] = []
     skipped: Counter[str] = Counter()
@@ -63,19 +63,19 @@ def list_files(folder: str | Path) -> Listing:
             elif not _stands_on_a_line(relative):
                 skipped[NAME] += 1
             elif not os.path.isfile(os.path.join(place, name)):
-                skipped[LINK] += 1  # to nothing
+                skipped[LINK] += 1  # dangling
             else:
                 names.append(relative)
     return Listing(Path(folder), tuple(sorted(names)), +skipped)
 
 
-def list_images(folder: str | Path, remedy: str = "name the images' folder") -> Listing:
-    """The image files below ``folder``; one line in the log counts what was passed over.
+def list_images(folder: str | Path, remedy: str = "give the image folder") -> Listing:
+    """The image files below ``folder``; one log line counts ignored files.
 
-    Raises UserError where there is no such folder, or no image in it.
+    Raises UserError if the folder is missing or has no images.
     """
     if not Path(folder).is_dir():
-        raise UserError(folder, "there is no such folder of images", remedy)
+        raise UserError(folder, "there is no such image folder", remedy)
     files = list_files(folder)
     images = tuple(name for name in files.names if IMAGE.search(name))
     kept = set(images)
@@ -84,8 +84,8 @@ def list_images(folder: str | Path, remedy: str = "name the images' folder") -> 
     if skipped:
         logger.log(logging.WARNING if listing.loses_pictures else logging.INFO, "%s", listing)
     if not images:
-        passed = f" (passed over {str(listing).rpartition('over ')[2]})" if skipped else ""
-        raise UserError(folder, f"holds no image files{passed}", remedy)
+        passed = f" (ignored {str(listing).rpartition('ignored ')[2]})" if skipped else ""
+        raise UserError(folder, f"contains no image files{passed}", remedy)
     return listing
 
 
@@ -93,17 +93,17 @@ def found_names(
     names: Sequence[str],
     folder: str | Path,
     place: Callable[[int], str],
-    remedy: str = "put it there, or name the folder of the images (dataset.image_path, --images)",
+    remedy: str = "put it there, or give the image folder (dataset.image_path, --images)",
 ) -> list[str]:
-    """The file in ``folder`` of each of ``names``: of that name, or the one that alone fits it.
+    """The file in ``folder`` for each of ``names``: of that name, or the only one that matches it.
 
-    A fit has another suffix, case, kind of slash or Unicode form, or lies in another folder below;
-    one line in the log counts them. ``place`` is what errors call the name of an index, and
-    ``remedy`` what they say of a missing file. Raises UserError for a name that nothing or several
-    files fit, and for two names of one file.
+    A match has another suffix, case, slash direction or Unicode form, or is in another subfolder;
+    one log line counts them. ``place`` names an index in errors, ``remedy`` is that for a missing
+    file. Raises UserError for a name that matches none or several files, and for two names of the
+    same file.
     """
     folder = Path(folder)
-    # one listing is thousands of times faster than asking for each file on a network disk
+    # on a network disk, one listing is thousands of times faster than a look-up per file
     with os.scandir(folder) as entries:
         there = {entry.name for entry in entries}
     distinct = dict.fromkeys(names)
@@ -126,19 +126,19 @@ def found_names(
         if len(found) > 1:
             raise UserError(
                 place(number),
-                f"there is no image {folder / name}, and {len(found)} files may be meant: "
+                f"there is no image {folder / name}, and {len(found)} files match: "
                 + ", ".join(map(repr, found[:3])),
-                "write the name of the file",
+                "use the exact file name",
             )
         if taken.setdefault(found[0], name) != name:
             raise UserError(
                 place(number),
-                f"the file {folder / found[0]} would be of {taken[found[0]]!r} and of {name!r}",
-                "write the names of the files",
+                f"the file {folder / found[0]} matches both {taken[found[0]]!r} and {name!r}",
+                "use the exact file names",
             )
     kinds = Counter(_difference(name, fits[name][0]) for name in wanting)
     logger.warning(
-        "%s: %d of %d images are found by names that differ (%s), for example %s for %s",
+        "%s: %d of %d image names were matched to files that differ (%s), for example %s for %s",
         folder, len(wanting), len(distinct),
         ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()),
         ascii(fits[wanting[0]][0]), ascii(wanting[0]),
@@ -151,7 +151,7 @@ def _is_hidden(name: str, known: Iterable[str]) -> bool:
 
 
 def _stands_on_a_line(name: str) -> bool:
-    # surrogates stand for bytes that are no UTF-8, control characters would steer a terminal
+    # surrogates stand for non-UTF-8 bytes; control characters would affect a terminal
     broken = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
     return not broken and len(name.splitlines()) == 1 and name == name.strip()
 
@@ -170,7 +170,7 @@ _SAME: dict[str, Callable[[str], str]] = {
 
 
 def _difference(name: str, other: str) -> str:
-    """What two names of one file differ in: that without which they would not be the same."""
+    """In what two names of one file differ."""
 
     def same(left: str, right: str, without: str = "") -> bool:
         for kind, change in _SAME.items():

@@ -1,7 +1,7 @@
-"""Image files that hold numbers of a sensor: more than 8 bits, signed, floating-point, many bands.
+"""Images with sensor values: more than 8 bits, signed, floating-point, many bands.
 
-Pillow cuts 16-bit RGB to its upper 8 bits and refuses most others; imagecodecs and, for TIFF
-(``galr.images.tiff``), tifffile read the numbers.
+Pillow truncates 16-bit RGB to its upper 8 bits and refuses most others; imagecodecs and, for TIFF
+(``galr.images.tiff``), tifffile read the values.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _START_OF_JPEG2000 = b"\xff\x4f\xff\x51"
 
 
 class Raster(NamedTuple):
-    """The numbers of an image file."""
+    """The sensor values of an image file."""
 
     values: NDArray[Any]  # (H, W, bands)
     colours: int  # 1: the first band is grey, 3: the first are red, green and blue, 0: not stated
-    no_data: float | None = None  # the number of pixels without data, as the file states it
-    white: float | None = None  # the number that is white, where the format defines it
+    no_data: float | None = None  # the nodata value stated by the file
+    white: float | None = None  # the value of white, if the format defines it
     orientation: int = 1  # as in EXIF, 1 to 8
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Raster(NamedTuple):
 
 
 def file_size(file: IO[bytes]) -> int:
-    """The bytes of an open file."""
+    """The size of an open file in bytes."""
     place = file.tell()
     size = file.seek(0, io.SEEK_END)
     file.seek(place)
@@ -44,13 +44,13 @@ def file_size(file: IO[bytes]) -> int:
 
 
 def check_claim(decoded: int, stored: int) -> None:
-    """Raises ValueError where so many stored bytes cannot be the so many decoded ones."""
+    """Raises ValueError if ``stored`` bytes cannot decode to ``decoded`` ones."""
     if decoded > max(HARMLESS, MOST_PACKED * stored):
-        raise ValueError(f"it claims {decoded / 1e6:,.0f} MB, and holds {stored:,} bytes")
+        raise ValueError(f"it claims {decoded / 1e6:,.0f} MB but has {stored:,} bytes")
 
 
 def other_raster(image: ImageFile) -> Raster | None:
-    """The numbers of an opened image that is no TIFF; None for 8 bits, which Pillow reads."""
+    """The values of an opened image other than TIFF; None for 8 bits, which Pillow reads."""
     width, height = image.size
     offset, coding = image.tile[0][2:4] if image.tile else (0, "")
     if image.format == "PNG" and "16" in str(coding):
@@ -64,7 +64,7 @@ def other_raster(image: ImageFile) -> Raster | None:
     if image.format == "JPEG2000":
         content = _content(image)
         start = content.find(_START_OF_JPEG2000)
-        if start >= 0 and content[start + 42] & 127 > 7:  # bits of the first band, less 1
+        if start >= 0 and content[start + 42] & 127 > 7:  # bits of the first band, minus 1
             from imagecodecs import jpeg2k_decode
 
             right, lower, left, upper = struct.unpack_from(">IIII", content, start + 8)
@@ -73,7 +73,7 @@ def other_raster(image: ImageFile) -> Raster | None:
             values = jpeg2k_decode(content[start:]).reshape(height, width, -1)
             bands = values.shape[2]
             return Raster(values, bands if bands in (1, 3) else 0)
-    # coding: the mode and the largest number; of 8 bits the mode alone
+    # encoding: the mode and the largest value; for 8 bits only the mode
     if image.format == "PPM" and isinstance(coding, tuple) and coding[0] == "RGB":
         if coding[-1] > 255:
             values = np.frombuffer(_content(image), ">u2", width * height * 3, offset)

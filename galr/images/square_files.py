@@ -1,4 +1,4 @@
-"""Image files as squares of uint8: decoded anew each time, or all of them into a cache."""
+"""Image files as squares of uint8: decoded every time, or all into a cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images that are decoded anew each time."""
+    """Images that are decoded every time."""
 
     folder: Path
     names: tuple[str, ...]
@@ -43,9 +43,9 @@ class ImageFiles:
 
 
 def decode_all(files: ImageFiles, path: Path, offset: int) -> None:
-    """Decodes on all cores; each image goes straight to its row in the file at ``path``.
+    """Decodes on all cores, each image directly to its row in the file at ``path``.
 
-    A warning names images that are nearly of one value. Raises UserError for damaged ones.
+    Warns of nearly constant images. Raises UserError for damaged ones.
     """
     row = files.side * files.side * 3
     rows = list(zip(files.names, range(offset, offset + len(files) * row, row), strict=True))
@@ -57,7 +57,7 @@ def decode_all(files: ImageFiles, path: Path, offset: int) -> None:
     flat = [name for name, is_flat in zip(files.names, found, strict=True) if is_flat]
     if flat:
         logger.warning(
-            "%d of %d images are nearly of one value, for example %s: check dataset.pixel_range",
+            "%d of %d images are nearly constant, for example %s: check dataset.pixel_range",
             len(flat), len(files), flat[0],
         )  # fmt: skip
 
@@ -68,8 +68,8 @@ def _decode_row(path: Path, files: ImageFiles, row: tuple[str, int]) -> UserErro
     try:
         pixels = replace(files, names=(name,))[0]
     except UserError as error:
-        return error  # all are gathered, so that people correct them at once
-    # not through a mapping: on a full disk a mapped write would kill the process
+        return error  # collects all, so that they can be corrected at once
+    # not through a mapping: on a full disk, a mapped write kills the process
     with path.open("rb+", buffering=0) as file:
         file.seek(offset)
         if file.write(pixels.tobytes()) < pixels.nbytes:

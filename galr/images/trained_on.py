@@ -1,4 +1,4 @@
-"""The images that a model was trained on, told from others by their content."""
+"""The images that a model was trained on, identified by content."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def known_digests(
     stored: Any,  # noqa: ANN401 - whatever the file holds
     images: Mapping[str, Sequence[str]],
 ) -> Digests:
-    """(I,) the digests by part that a checkpoint has ``stored`` for the names of ``images``.
+    """The digests (I,) by part that a checkpoint has ``stored`` for the names of ``images``.
 
-    Parts that it does not know, as those of earlier versions, are left out.
+    Parts without digests, as in checkpoints of earlier versions, are omitted.
     """
     found: dict[str, NDArray[np.int64]] = {}
     if not isinstance(stored, dict):
@@ -39,7 +39,7 @@ def known_digests(
 def first_difference(
     images: Mapping[str, Sequence[str]], then: Digests, now: Digests
 ) -> tuple[int, str] | None:
-    """How many images, by their digests, hold something else ``now``, and the name of one."""
+    """How many images have other digests ``now``, and the name of one."""
     names = [
         images[part][row]
         for part in images
@@ -56,11 +56,10 @@ def trained_on(
     images: Mapping[str, Sequence[str]],
     digests: Digests,
 ) -> int:
-    """How many of the ``test`` images were trained on or selected by, which a warning says.
+    """How many ``test`` images were used for training or selection; warns if any.
 
-    ``images`` and ``digests`` are of the parts of the training. Images are compared by content
-    where digests are known, else by name. Another warning names images of the training of which
-    the folder now holds others.
+    ``images``, ``digests``: those of the parts of the training. Images are compared by content if
+    digests are known, else by name. Also warns if training images have changed in the folder.
     """
     seen = np.isin(test, [name for part in images.values() for name in part])
     if digests:
@@ -70,12 +69,12 @@ def trained_on(
         changed, compared = changed_images(options.image_folder, names, known)
         if changed:
             logger.warning(
-                "%s: %d of %d images that it was trained on are others now in %s, for example %s",
+                "%s: %d of its %d training images have changed in %s, for example %s",
                 checkpoint, len(changed), compared, options.image_folder, changed[0],
             )  # fmt: skip
     if seen.any():
         logger.warning(
-            "%s: %d of the %d test images were in its training, for example %s: are the parts "
+            "%s: %d of the %d test images were used in its training, for example %s: are the parts "
             "swapped?", checkpoint, seen.sum(), len(test), test[int(seen.argmax())],
         )  # fmt: skip
     return int(seen.sum())

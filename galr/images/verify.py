@@ -1,4 +1,4 @@
-"""Caches of images compared with all that they were made of, file by file and row by row."""
+"""Compares image caches with their sources, file by file and row by row."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from galr.images.content import cache_folders, digests_of_rows, image_contents
 from galr.local_features.names import shown
 from galr.options import DatasetOptions
 
-REMEDY = "delete the file, and it is built again"
+REMEDY = "delete the file to rebuild it"
 
 
 def verify_caches(options: DatasetOptions) -> list[str]:
-    """Compares every cache of a data set's images and of features of them; says what was compared.
+    """Compares every image and feature cache of a data set; returns what was compared.
 
-    Raises UserError for rows that are not those that were written, and for images that hold
-    something else than when the cache was built, by their names.
+    Raises UserError, with the names, for rows that changed since they were written and for images
+    that changed since the cache was built.
     """
     if options.image_cache == "off":
         return []
@@ -33,7 +33,7 @@ def _verified(path: Path, folder: Path) -> str:
         check_heaps(path)
         with h5py.File(path, "r", locking=False) as file:
             if "row_digests" not in file:
-                return f"{path}: not compared, since an earlier version built it"
+                return f"{path}: not compared: built by an earlier version"
             names = tuple(own_dataset(file, "names").asstr()[:])
             images, rows = file["digests"][:], file["row_digests"][:]
             array = file["rows"]
@@ -41,15 +41,15 @@ def _verified(path: Path, folder: Path) -> str:
         mapped = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
         damaged = digests_of_rows(mapped) != rows
         if damaged.shape != (len(names),) or images.shape != damaged.shape:
-            raise ValueError("its parts are of different lengths")
+            raise ValueError("its parts have different lengths")
     except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise UserError(path, f"cannot be read ({error})", REMEDY) from None
     changed = image_contents(folder, names, anew=True).digests != images
     for differ, what in (
-        (damaged, "its rows are not those that were written, of"),
-        (changed, "was built of other content of"),
+        (damaged, "has rows that changed since they were written, of"),
+        (changed, "was built from other content of"),
     ):
         if differ.any():
             differing = [names[row] for row in np.flatnonzero(differ)]
             raise UserError(path, f"{what} {shown(differing, 'images')}", REMEDY)
-    return f"{path}: {len(names)} rows and images as they were"
+    return f"{path}: {len(names)} rows and images unchanged"

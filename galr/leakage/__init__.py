@@ -1,1 +1,1 @@
-"""What the parts of a data set share: captions word for word, and images that look alike."""
+"""Leakage between parts of a data set: identical captions and near-duplicate images."""

@@ -13,11 +13,11 @@ from galr.options import KFoldOptions
 
 
 def grouped_folds(group: NDArray[np.int64], options: KFoldOptions, seed: int) -> list[Fold]:
-    """As ``make_folds``, where no two images of equal ``group`` (I,) are on different sides.
+    """As ``make_folds``, keeping images of equal ``group`` (I,) on the same side.
 
-    A ``random`` validation part has the size next to ``validation_share`` that random groups admit,
-    those of ``kfold`` are as equal as scikit-learn makes them. Raises UserError for fewer groups
-    than folds.
+    A ``random`` validation part is as close to ``validation_share`` as random groups allow; those
+    of ``kfold`` are as equal as scikit-learn makes them. Raises UserError for fewer groups than
+    folds.
     """
     groups, number, sizes = np.unique(group, return_inverse=True, return_counts=True)
     least = options.nums if options.mode == "kfold" else 2
@@ -36,7 +36,7 @@ def grouped_folds(group: NDArray[np.int64], options: KFoldOptions, seed: int) ->
     folds = []
     for index in range(options.nums):
         order = np.random.default_rng(derive_seed(seed, "fold", index)).permutation(len(groups))
-        # the last group stays to be trained on
+        # the last group remains for training
         filled = np.cumsum(sizes[order])[:-1]
         taken = 1 + np.abs(filled - options.validation_share * len(group)).argmin()
         validates = np.isin(number, order[:taken])

@@ -1,4 +1,4 @@
-"""The perceptual hashes of a split's images, kept in a cache beside its images."""
+"""The perceptual hashes of a split's images, in a cache beside the image cache."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from galr.leakage.hashes import BITS, perceptual_hash
 from galr.options import DatasetOptions
 
 TITLE = "hashes of images"
-ALONE = 200  # images that are decoded sooner than processes start
+ALONE = 200  # fewer images are decoded faster than processes start
 
 
 def image_hashes(options: DatasetOptions, annotations: Annotations) -> NDArray[np.bool_]:
-    """(I, 64), of the images of ``annotations``, from a cache where ``image_cache`` has room.
+    """(I, 64), of the images of ``annotations``, cached if ``image_cache`` has room.
 
-    A cache that is missing or stale is built. Raises UserError for a missing or damaged image.
+    Builds a missing or stale cache. Raises UserError for a missing or damaged image.
     """
     scaling = Scaling.of(options)
     cache = Cache(

@@ -1,4 +1,4 @@
-"""Perceptual hashes: images that look the same, whatever their size, format or compression."""
+"""Perceptual hashes: near-duplicates regardless of size, format and compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 BITS = 64
-# of 64 bits; a JPEG saved anew differs in 0 to 4, two different scenes rarely in fewer than 10
+# of 64 bits; a re-saved JPEG differs in 0 to 4, different scenes rarely in fewer than 10
 NEAR = 4
 
 
@@ -18,7 +18,7 @@ def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
     """(64,) bits: which of the 8 x 8 lowest frequencies of the grey image exceed their median."""
     grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), np.float64)
     low = dctn(grey, norm="ortho")[:8, :8].ravel()
-    # the first is the mean brightness, which is large always and would say nothing
+    # the first is the mean brightness, which is always large and carries no information
     bits: NDArray[np.bool_] = low > np.median(low[1:])
     return bits
 
@@ -41,7 +41,7 @@ def near_pairs(
 def has_near(
     left: NDArray[np.bool_], right: NDArray[np.bool_], limit: int = NEAR
 ) -> NDArray[np.bool_]:
-    """(I,) whether one of ``right`` (J, 64) is as near to that of ``left`` (I, 64)."""
+    """(I,) whether any of ``right`` (J, 64) is near to each of ``left`` (I, 64)."""
     found = np.zeros(len(left), dtype=np.bool_)
     for start, distance in _distances(left, right):
         found[start : start + len(distance)] = (distance <= limit).any(axis=1)
@@ -51,9 +51,9 @@ def has_near(
 def _distances(
     left: NDArray[np.bool_], right: NDArray[np.bool_]
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Differing bits (b, J) of blocks of ``left``, each with the row that it begins with."""
+    """Differing bits (b, J) for blocks of ``left``, each with its first row."""
     signs_left, signs_right = (bits.astype(np.float32) * 2 - 1 for bits in (left, right))
-    # blocks keep the product at a hundred megabytes for any number of images
+    # blocks limit the product to a hundred megabytes for any number of images
     step = max(1, 25_000_000 // max(len(right), 1))
     for start in range(0, len(left), step):
         block = signs_left[start : start + step] @ signs_right.T
@@ -61,10 +61,10 @@ def _distances(
 
 
 def near_groups(hashes: NDArray[np.bool_], limit: int = NEAR) -> Iterator[list[int]]:
-    """The images of equal hashes, then each two whose hashes differ in at most ``limit`` bits.
+    """Groups of equal hashes, then pairs whose hashes differ in at most ``limit`` bits.
 
-    hashes: (I, 64). Of two hashes that differ in so few bits one of ``limit`` + 1 stretches is
-    equal, so only those that share a stretch are compared.
+    hashes: (I, 64). Two such hashes agree in at least one of ``limit`` + 1 segments, so only hashes
+    that share a segment are compared.
     """
     words = np.packbits(hashes, axis=1).view(np.uint64).ravel()
     distinct, first, inverse = np.unique(words, return_index=True, return_inverse=True)

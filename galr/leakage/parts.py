@@ -1,4 +1,4 @@
-"""What a fold's parts and the test part share, and the groups that folds keep together."""
+"""Overlap of a fold's parts and the test part, and the groups that folds keep together."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from galr.options import DatasetOptions
 
 logger = logging.getLogger(__name__)
 
-MOST = 100_000  # images that are decoded to be compared; it takes minutes, once
+MOST = 100_000  # images decoded for comparison; takes minutes, once
 COMPARED = (("validation", "train"), ("validation", "test"), ("test", "train"))
 
 
 def tied_images(options: DatasetOptions, annotations: Annotations) -> NDArray[np.int64]:
-    """(I,) the group of each image: of those that share a caption or look alike (``ties``)."""
+    """(I,) the group of each image: images that share a caption or look alike (``ties``)."""
     captions = itertools.groupby(
         sorted(zip(annotations.caption_to_image.tolist(), annotations.captions, strict=True)),
         key=lambda pair: pair[0],
@@ -40,15 +40,15 @@ def tied_images(options: DatasetOptions, annotations: Annotations) -> NDArray[np
 def shared(
     options: DatasetOptions, test: Annotations, images: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
-    """What ``test`` and the parts of a fold share, as far as these are known.
+    """Overlap of ``test`` and the parts of a fold, as far as these are known.
 
-    ``images``: the image names of ``train`` and ``validation``. A_captions_in_B is the share of
-    A's captions that B has word for word, A_near_duplicates_in_B that of A's images that look like
-    one of B (``hashes.NEAR``), which is left out for unreadable images and for more than ``MOST``.
+    ``images``: the image names of ``train`` and ``validation``. A_captions_in_B is the fraction of
+    A's captions that occur verbatim in B, A_near_duplicates_in_B that of A's images that look like
+    one of B (``hashes.NEAR``); omitted for unreadable images and for more than ``MOST``.
     """
     captions = {"test": test.captions}
     hashes: dict[str, NDArray[np.bool_]] = {}
-    with contextlib.suppress(UserError):  # testing needs no training part
+    with contextlib.suppress(UserError):  # testing does not require the training part
         train = read_annotations(
             options.data_path, "train", options.image_folder, empty_captions=options.empty_captions
         )
@@ -59,7 +59,7 @@ def shared(
         }
         captions |= {part: train.select(own).captions for part, own in rows.items()}
         if len(train.images) + len(test.images) > MOST:
-            logger.info("more than %d images: near-duplicates are not looked for", MOST)
+            logger.info("more than %d images: not searched for near-duplicates", MOST)
         else:
             of_train, of_test = image_hashes(options, train), image_hashes(options, test)
             hashes = {"test": of_test} | {part: of_train[own] for part, own in rows.items()}

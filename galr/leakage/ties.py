@@ -1,4 +1,4 @@
-"""Images that look alike or share a caption, as groups that no cut should part."""
+"""Groups of images that look alike or share a caption, which a split must not separate."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from galr.leakage.hashes import near_groups
 
-# A group above this share of the images is not kept together: a caption that many images share
-# says little, and ties of ties would join everything in the end.
+# A group above this fraction of the images is not kept together: a caption shared by many images
+# says little, and transitive ties would eventually join everything.
 LARGEST, FEWEST = 0.05, 10
 
 
 class Ties(NamedTuple):
-    """group: (I,) the group of each image; said: lines about them."""
+    """group: (I,) the group of each image; said: a report, line by line."""
 
     group: NDArray[np.int64]
     said: list[str]
 
 
 def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bool_]) -> Ties:
-    """The groups of images that look alike, or share a caption word for word.
+    """The groups of images that look alike or share a caption word for word.
 
-    captions: of each of the I images, or None where equal ones do not count; hashes: (I, 64).
+    captions: of each of the I images, or None to ignore equal ones; hashes: (I, 64).
     """
     groups = _Groups(len(hashes), max(FEWEST, int(LARGEST * len(hashes))))
     refused = groups.join(near_groups(hashes))
@@ -39,7 +39,7 @@ def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bo
             by_text[text].append(index)
     shared = {text: found for text, found in by_text.items() if len(found) > 1}
     del by_text
-    # the rarest first: they say most
+    # the rarest first: the most informative
     order = sorted(shared, key=lambda text: (len(shared[text]), text))
     refused = groups.join(shared[text] for text in order)
     said.append(f"look-alikes and equal captions: {groups.said(refused)}")
@@ -51,7 +51,7 @@ def tie_together(captions: Sequence[Sequence[str]] | None, hashes: NDArray[np.bo
 
 
 class _Groups:
-    """Disjoint sets of images, none of which grows above ``largest``."""
+    """Disjoint sets of images with at most ``largest`` members."""
 
     def __init__(self, images: int, largest: int) -> None:
         self.largest = largest
@@ -59,7 +59,7 @@ class _Groups:
         self._size = [1] * images
 
     def join(self, ties: Iterable[list[int]]) -> list[list[int]]:
-        """Joins the images of each tie; returns those that would make too large a group."""
+        """Joins the images of each tie; returns ties that would make a group too large."""
         refused = []
         for tie in ties:
             first, *others = sorted({self._root(image) for image in tie})
@@ -77,12 +77,14 @@ class _Groups:
         return np.array([self._root(image) for image in range(len(self._parent))], dtype=np.int64)
 
     def said(self, refused: list[list[int]]) -> str:
-        """How many images are kept together, and what is not."""
+        """Reports how many images are kept together, and which ties are not."""
         sizes = np.bincount(self.of_each())
         sizes = sizes[sizes > 1]
         said = f"{sizes.sum():,} images in {len(sizes):,} groups are kept together"
         if refused:
-            said += f"; {len(refused):,} ties are not, which would join more than {self.largest:,}"
+            said += (
+                f"; {len(refused):,} ties are ignored, which would join more than {self.largest:,}"
+            )
         return said
 
     def _root(self, image: int) -> int:

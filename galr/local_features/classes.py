@@ -1,4 +1,4 @@
-"""The store's list of classes, and which of it a detection's class name or number means."""
+"""Maps a detection's class name or number to the store's list of classes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from galr.local_features.records import BadEntry, UnknownClass
 
 
 class ClassNames:
-    """Finds classes by name; capitals, ``-``, ``_`` and spaces make no difference between names.
+    """Finds classes by name, ignoring case, ``-``, ``_`` and spaces.
 
-    Where they do make one in the list itself, a name must be written as it is there. ``numbering``
-    gives the name behind a number (or another id) in the detections; None: they hold names alone.
+    If names in the list differ only in these, the exact spelling is required. ``numbering`` gives
+    the name of a number (or another id) in the detections; None: they only contain names.
     """
 
     def __init__(self, classes: Sequence[str], numbering: Mapping[Any, str] | None = None) -> None:
@@ -28,23 +28,23 @@ class ClassNames:
         self._folded = {name: index for index, name in enumerate(folded) if folded.count(name) == 1}
 
     def find(self, name: str) -> int | None:
-        """The index of the class, None where there is none."""
+        """The index of the class, None if there is none."""
         index = self._exact.get(name)
         if index is None:
             index = self._folded.get(_folded(name))
-            if index is not None:  # the next line will have the same spelling
+            if index is not None:  # the next line will be spelled the same
                 self._exact[name] = index
         return index
 
     def named(self, name: str) -> int:
-        """The index of the class; UnknownClass where the store has no such class."""
+        """The index of the class; raises UnknownClass if the store has none of that name."""
         index = self.find(name)
         if index is None:
             raise UnknownClass(f"there is no class {name!r} in the store's list of classes", name)
         return index
 
     def numbered(self, number: float | str) -> int:
-        """The index of the class that has ``number`` in the detections.
+        """The index of the class with ``number`` in the detections.
 
         Raises BadEntry for a number without a name, UnknownClass for a name without a class.
         """
@@ -64,7 +64,7 @@ class ClassNames:
 
 @functools.cache
 def class_names(classes: tuple[str, ...]) -> ClassNames:
-    """The same finder for the same list, since every image asks."""
+    """A finder, cached by list, since every image asks."""
     return ClassNames(classes)
 
 
@@ -75,7 +75,7 @@ def _folded(name: str) -> str:
 def class_indices(
     classes: Sequence[str] | NDArray[np.int64], known: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Names (M), or indices that were found before, -> indices (M,) into ``known``.
+    """Names (M), or indices found before -> indices (M,) into ``known``.
 
     Raises ValueError for names that are not in ``known``.
     """
@@ -93,9 +93,9 @@ def stated_names(
     classes: Sequence[int] | Sequence[str] | NDArray[np.int64],
     numbering: Sequence[str] | Mapping[int, str] | None,
 ) -> list[str] | NDArray[np.int64]:
-    """Names, or numbers with the names that they stand for -> names; ValueError for the rest.
+    """Names, or numbers with their ``numbering`` -> names; raises ValueError for others.
 
-    Without ``numbering`` numbers stay: indices into the list of classes of the options.
+    Without ``numbering``, numbers are kept: indices into the options' list of classes.
     """
     found = np.asarray(classes)
     if found.dtype.kind in "UO" or len(found) == 0:

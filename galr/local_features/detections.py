@@ -1,4 +1,4 @@
-"""What a detector found in one image."""
+"""The detections of one image."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Corners = ArrayLike | Sequence[ArrayLike]
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The M objects that a detector found in an image of ``width`` x ``height`` pixels.
+    """M detected objects in an image of ``width`` x ``height`` pixels.
 
     classes: M names, or M indices into the list of classes (``dataset.drea.classes``), or, with
-    ``numbering`` (the names in the order of their numbers, or by number), the class numbers of a
-    detector; scores: M numbers from 0 to 1; boxes, in pixels: (M, 4) left, top, right, bottom, or
-    polygons (M, 8), (M, P, 2) or a list of M arrays (P, 2), which are kept as the axis-aligned
-    boxes around them, clipped to the image.
+    ``numbering`` (names in the order of their numbers, or by number), a detector's class numbers;
+    scores: M numbers from 0 to 1; boxes, in pixels: (M, 4) left, top, right, bottom, or polygons
+    (M, 8), (M, P, 2) or a list of M arrays (P, 2), which become the axis-aligned boxes around them,
+    clipped to the image.
 
     >>> Detections(640, 480, ["ship", "harbor"], [0.9, 0.8], [[10, 20, 60, 50], [0, 0, 300, 90]])
 
-    Raises ValueError for shapes that do not fit each other, class numbers without a name, scores
-    outside 0..1, numbers that are not finite and boxes without area inside the image.
+    Raises ValueError for inconsistent shapes, class numbers without a name, scores outside 0..1,
+    numbers that are not finite, and boxes without area inside the image.
     """
 
     width: float
@@ -50,7 +50,7 @@ class Detections:
             raise ValueError(f"an image must have a width and a height, got {width} x {height}")
         if found.shape != (len(classes),) or len(corners) != len(classes):
             raise ValueError(
-                f"classes, scores and boxes must be of the same objects, got {len(classes)} "
+                f"classes, scores and boxes must have the same length, got {len(classes)} "
                 f"classes, scores {found.shape} and boxes of {len(corners)}"
             )
         clipped = clip(corners, width, height)
@@ -67,9 +67,9 @@ class Detections:
         scores: NDArray[np.float64],
         boxes: NDArray[np.float64],
     ) -> Detections:
-        """The same from boxes that are clipped and without ``faults``; nothing is looked at.
+        """The same from clipped boxes without ``faults``, unchecked.
 
-        ``classes`` are indices into the list of classes of the options that they are used with.
+        ``classes``: indices into the list of classes of the options they are used with.
         """
         detections = cls.__new__(cls)
         detections._fill(*size, classes, scores, boxes)
@@ -110,7 +110,7 @@ def clip(boxes: NDArray[np.float64], width: float, height: float) -> NDArray[np.
 def faults(
     scores: NDArray[np.float64], boxes: NDArray[np.float64], clipped: NDArray[np.float64]
 ) -> NDArray[np.str_]:
-    """What is wrong with each object, in words; empty where nothing is. (M,), (M, 4), (M, 4)."""
+    """The fault of each object, or an empty string. (M,), (M, 4), (M, 4)."""
     scored = (scores >= 0) & (scores <= 1)
     finite = np.isfinite(boxes).all(axis=1)
     seen = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
@@ -120,7 +120,7 @@ def faults(
     problems: NDArray[np.str_] = np.select(
         [~scored, ~finite, ~sides, ~seen],
         [
-            "the score is not within 0 and 1",
+            "the score is not between 0 and 1",
             "the box is not finite",
             "the box has no area",
             "the box lies outside the image",

@@ -1,8 +1,8 @@
 """DREA: denoised representation and enhanced adjacency of an image's objects.
 
-The paper (section on the local branch) says what it is for: redundant objects, whose features are
+The paper (section on the local branch) describes its purpose: redundant objects, whose features are
 highly similar, are filtered out, and prominent ones are strengthened. It gives neither constants
-nor code, so the construction is ours; docs/drea.md has it as formulas.
+nor code, so the construction is ours; docs/drea.md has the formulas.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from galr.options import DreaOptions, Options
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-BLOCK = 512  # detections that are compared with each other at a time
+BLOCK = 512  # detections compared with each other at a time
 
 
 def build_local_features(
@@ -25,8 +25,8 @@ def build_local_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The objects of an image -> representation (N, F), adjacency (N, N).
 
-    ``options`` are those of DREA, or of an experiment (``dataset.drea``); None: the defaults. F is
-    the number of classes plus five. Rows beyond the kept objects are zero. Raises ValueError for
+    ``options``: DREA options, or those of an experiment (``dataset.drea``); None: the defaults. F
+    is the number of classes plus five. Rows beyond the kept objects are zero. Raises ValueError for
     classes that are not in ``options``.
     """
     if options is None:
@@ -48,9 +48,9 @@ def build_local_features(
 def kept_objects(
     detections: Detections, options: DreaOptions
 ) -> tuple[Floats, Floats, Floats, Indices]:
-    """The K objects that DREA keeps, in its order.
+    """The K objects kept by DREA, in its order.
 
-    Rows (K, F), centres in pixels (K, 2), prominence (K,) in 0..1, and which detections they are.
+    Rows (K, F), centres in pixels (K, 2), prominence (K,) in 0..1, and their detection indices.
     """
     classes = class_indices(detections.classes, options.classes)
     candidates = np.flatnonzero(detections.scores >= options.min_score)
@@ -59,7 +59,7 @@ def kept_objects(
         return np.zeros((0, options.features)), np.zeros((0, 2)), empty, candidates
     boxes, scores = detections.boxes[candidates], detections.scores[candidates]
     size = np.array([detections.width, detections.height])
-    sides = (boxes[:, 2:] - boxes[:, :2]) / size  # (M, 2), shares of the image
+    sides = (boxes[:, 2:] - boxes[:, :2]) / size  # (M, 2), relative to the image
     prominence = scores * np.sqrt(sides[:, 0] * sides[:, 1])
     # a stable sort leaves ties in the order of the input
     order = np.argsort(-(prominence if options.denoise else scores), kind="stable")
@@ -75,20 +75,20 @@ def kept_objects(
 
 
 def _denoised(rows: Floats, classes: Indices, options: DreaOptions) -> list[int]:
-    """Which of the rows (M, F), the most prominent first, repeat no earlier kept one."""
+    """Which rows (M, F), the most prominent first, duplicate no earlier kept one."""
     directions = rows / np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
     kept: list[int] = []
     for start in range(0, len(rows), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(rows)))
 
         def repeats(others: Indices, block: Indices = block) -> NDArray[np.bool_]:
-            # no cosine is above 1, whatever rounding makes of that of two equal rows
+            # rounding must not raise the cosine of equal rows above 1
             cosine = np.minimum(directions[others] @ directions[block].T, 1.0)
             same_class = classes[others][:, None] == classes[block]
             return np.asarray((cosine > options.max_similarity) & same_class)
 
         dropped = np.any(repeats(np.array(kept, dtype=np.int64)), axis=0)
-        # an object's own fate is known by the time its turn comes, since pairs are in its order
+        # pairs are sorted, so whether the first object is kept is already known
         for first, second in np.argwhere(np.triu(repeats(block), k=1)).tolist():
             if not dropped[first]:
                 dropped[second] = True

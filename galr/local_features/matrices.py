@@ -21,7 +21,7 @@ class LocalFeatures:
 
     @classmethod
     def zeros(cls, images: int, drea: DreaOptions) -> LocalFeatures:
-        """Those of ``images`` images without objects."""
+        """Local features of ``images`` images without objects."""
         return cls(
             np.zeros((images, drea.objects, drea.features), dtype=np.float32),
             np.zeros((images, drea.objects, drea.objects), dtype=np.float32),
@@ -34,7 +34,7 @@ class LocalFeatures:
 
 
 def checksum(features: LocalFeatures) -> str:
-    """The SHA-256 of all numbers of a store."""
+    """SHA-256 of both matrices."""
     digest = hashlib.sha256()
     for matrix in (features.representation, features.adjacency):
         digest.update(np.ascontiguousarray(matrix, np.float32).data)
@@ -58,10 +58,10 @@ def check_arrays(
             f"({images}, {objects}, {objects}), got {shapes[0]} and {shapes[1]}"
         )
     if len(set(names)) < images:
-        raise ValueError("the names of the images must differ")
+        raise ValueError("image names must be distinct")
     for name, matrix in (("representation", representation), ("adjacency", adjacency)):
         if not np.issubdtype(matrix.dtype, np.floating):
-            raise ValueError(f"{name} must hold real numbers, got {matrix.dtype}")
+            raise ValueError(f"{name} must be real-valued, got {matrix.dtype}")
         bad = ~np.isfinite(matrix).all(axis=(1, 2))
         if bad.any():
-            raise ValueError(f"{name} of {names[int(bad.argmax())]} holds NaN or infinity")
+            raise ValueError(f"{name} of {names[int(bad.argmax())]} contains NaN or infinity")

@@ -1,7 +1,7 @@
-"""Objects that move with their image: rotated, cropped, mirrored and turned by right angles.
+"""Transforms objects with their image: rotation, crop, mirroring and right-angle rotation.
 
-A store holds the box of each object in its row, so that both matrices of a view can be made from
-those of the image: steps 2, 3 and 5 of docs/drea.md over the boxes that the view shows.
+Each row of a store contains the object's box, so both matrices of a view can be computed from those
+of the image: steps 2, 3 and 5 of docs/drea.md for the boxes visible in the view.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from galr.options import DreaOptions
 
 Floats = NDArray[np.float64]
 
-# an object stays where a view shows at least this share of the area of its moved box
+# an object is kept if a view shows at least this fraction of its transformed box
 VISIBLE = 0.25
-SQUARE = 1e-3  # how far the adjacency of a store may be from that of its boxes
+SQUARE = 1e-3  # tolerance between the adjacency of a store and that of its boxes
 
 
 class Movement(NamedTuple):
-    """How B square images were changed, in this order; all arrays are (B,)."""
+    """How B square images were transformed, in this order; all arrays are (B,)."""
 
     angle: Floats  # degrees counter-clockwise about the centre
-    left: Floats  # of the crop, as a share of the side
+    left: Floats  # of the crop, relative to the side
     top: Floats
     window: Floats  # its side, likewise
     symmetry: NDArray[np.int64]  # 0..3: quarter turns counter-clockwise; 4..7: mirrored first
 
     @classmethod
     def still(cls, images: int) -> Movement:
-        """Images as they are."""
+        """Unchanged images."""
         zeros = np.zeros(images)
         return cls(zeros, zeros, zeros, np.ones(images), np.zeros(images, np.int64))
 
@@ -41,8 +41,8 @@ def moved_objects(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """representation (B, N, F) of square images -> that of their views, and adjacency (B, N, N).
 
-    Objects of which little is seen are left out, boxes are clipped to the view, and the order is
-    DREA's again. Nothing is denoised anew.
+    Hardly visible objects are dropped, boxes are clipped to the view, and objects are sorted in
+    DREA's order again. Denoising is not repeated.
     """
     rows = representation.astype(np.float64)
     lowest, highest = _moved_bounds(rows, movement)
@@ -64,14 +64,14 @@ def moved_objects(
 def differing_image(
     representation: NDArray[np.float32], adjacency: NDArray[np.float32], options: DreaOptions
 ) -> int | None:
-    """The first image whose adjacency is not that of its boxes in a square; None without one."""
+    """The first image whose adjacency is not that of its boxes in a square; None if all are."""
     _, own = moved_objects(representation, Movement.still(len(representation)), options)
     wrong = np.abs(own - adjacency).max(axis=(1, 2), initial=0) > SQUARE
     return int(wrong.argmax()) if wrong.any() else None
 
 
 def _moved_bounds(rows: Floats, movement: Movement) -> tuple[Floats, Floats]:
-    """The least and largest coordinates (B, N, 2) of the moved corners, as shares of the view."""
+    """Minimum and maximum coordinates (B, N, 2) of the moved corners, relative to the view."""
     centre, half = rows[:, :, None, -5:-3], rows[:, :, None, -3:-1] / 2
     corners = centre + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])  # (B, N, 4, 2)
     angle, left, top, window = (each[:, None, None] for each in movement[:4])
@@ -92,7 +92,7 @@ def _moved_bounds(rows: Floats, movement: Movement) -> tuple[Floats, Floats]:
 def _adjacency(
     rows: Floats, prominence: Floats, kept: NDArray[np.bool_], options: DreaOptions
 ) -> NDArray[np.float32]:
-    """As of one image in ``drea``, for all at once."""
+    """As ``drea`` does for one image, for all at once."""
     reach = options.radius * np.sqrt(2)  # the diagonal of a square is the root of 2
     centres = rows[:, :, -5:-3] / reach
     offsets = centres[:, :, None] - centres[:, None]

@@ -1,4 +1,4 @@
-"""Names of images in files of others: with their extension, with another, or without."""
+"""Matches image names in files of other tools: with another extension, or none."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
-# only these are cut off, so that ``scene.v2`` is not taken for ``scene``
+# only these are removed, so that ``scene.v2`` is not taken for ``scene``
 IMAGE = re.compile(r"(?i)\.(bmp|gif|j2k|jfif|jp2|jpe?g?|pgm|png|ppm|tiff?|webp)$")
 _KNOWN = re.compile(rf"{IMAGE.pattern}|\.(txt|xml|json)$")
 
 
 def stem(name: str) -> str:
-    """The name without the extension of an image or of a file of detections."""
+    """The name without the extension of an image or a detection file."""
     return _KNOWN.sub("", name) or name
 
 
 class NameIndex:
-    """Finds entries by their exact name or else by one that is nearly the same.
+    """Finds entries by their exact name, or else by a similar one.
 
-    That is one of the same stem; then one that differs in case, in the kind of slash or in Unicode
-    form (NFKC); then one of which the end of the path is the same, such as ``001`` for
-    ``airport/001.jpg``.
+    That is one with the same stem; then one that differs in case, slash direction or Unicode form
+    (NFKC); then one with the same end of the path, such as ``001`` for ``airport/001.jpg``.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -34,8 +33,8 @@ class NameIndex:
             self._by_stem[stem(name)].append(row)
 
     def rows(self, name: str) -> list[int]:
-        """Rows that ``name`` may mean: none, one, or several that are as near."""
-        # x.tif and x.tif.txt mean each other before either means x
+        """Rows that ``name`` may refer to: none, one, or several equally similar ones."""
+        # x.tif and x.tif.txt match each other before either matches x
         for exact in (name, stem(name)):
             if exact in self._exact:
                 return [self._exact[exact]]
@@ -77,7 +76,7 @@ def _folded(name: str) -> str:
 
 
 def shown(names: Sequence[str], what: str) -> str:
-    """A few of ``names`` and how many ``what`` they are, for a line of text."""
+    """A few of ``names`` and their number, for a message."""
     if len(names) == 1:
         return names[0]
     more = ", ..." if len(names) > 3 else ""

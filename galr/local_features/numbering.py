@@ -1,4 +1,4 @@
-"""What a detector's class numbers mean: a name for each, as whoever has the files states it."""
+"""The meaning of a detector's class numbers, as stated by the user."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def read_numbering(stated: str | Path, first: int | None = None) -> dict[int, st
     """The name of each class number, in ascending order.
 
     ``stated`` is one of ``KNOWN``, a data YAML with ``names`` or a text file with a class per line.
-    ``first`` is the number of the first class where the detections count from another one than
-    ``stated`` does. Raises UserError naming file and line.
+    ``first``: number of the first class in the detections, if it differs from that in ``stated``.
+    Raises UserError with file and line.
     """
     numbering = _read(stated)
     lowest = min(numbering)
@@ -81,7 +81,7 @@ def _read(stated: str | Path) -> Numbering:
         return KNOWN[str(stated)]()
     path = Path(stated)
     if not path.exists():
-        raise UserError(stated, "there is no such file and no such numbering", f"give {CHOICES}")
+        raise UserError(stated, "is neither a file nor a known numbering", f"give {CHOICES}")
     if path.suffix.lower() in (".yaml", ".yml"):
         return _data_yaml(path)
     return _one_per_line(path)
@@ -101,7 +101,7 @@ def _data_yaml(path: Path) -> dict[int, str]:
     numbering: dict[int, str] = _from_0(names) if isinstance(names, list) else names
     for number, name in numbering.items():
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise UserError(path, f"names: {number!r} is no class number", "write 0, 1, 2, ...")
+            raise UserError(path, f"names: {number!r} is not a class number", "write 0, 1, 2, ...")
         if not isinstance(name, str) or not name.strip():
             raise UserError(
                 path, f"names: class {number} is {name!r}", "write its name, in quotes if need be"
@@ -115,16 +115,16 @@ def _one_per_line(path: Path) -> dict[int, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"cannot be read ({error})", f"give {CHOICES}") from None
     if not lines:
-        raise UserError(path, "holds no class", "write the detector's classes, one per line")
+        raise UserError(path, "contains no classes", "write the detector's classes, one per line")
     classes: dict[str, int] = {}
     for number, name in enumerate(map(str.strip, lines), start=1):
         if not name:
-            # a later class would have one number with it and another without
+            # later classes would get different numbers with and without it
             raise UserError(f"{path}:{number}", "the line is blank", "delete it or name the class")
         if name in classes:
             raise UserError(
                 f"{path}:{number}",
-                f"the class {name} stands in line {classes[name]} already",
+                f"the class {name} is already on line {classes[name]}",
                 "delete one of them",
             )
         classes[name] = number

@@ -1,4 +1,4 @@
-"""Detections as files hold them, before anyone has looked at the images."""
+"""Detections as read from files, before they are compared with the images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class BadEntry(Exception):
-    """What is wrong with a line or an entry."""
+    """The fault of a line or an entry."""
 
 
 class UnknownClass(BadEntry):
-    """The class of a line or an entry is none of the store's."""
+    """The class of a line or an entry is not in the store."""
 
     def __init__(self, what: str, name: str) -> None:
         super().__init__(what)
@@ -23,15 +23,15 @@ class UnknownClass(BadEntry):
 
 
 class Fault(NamedTuple):
-    """A detection that cannot be used: where it stands and why."""
+    """A detection that cannot be used: its place and the reason."""
 
     place: str
     what: str
-    unknown_class: str | None = None  # its name, where the class alone is what is wrong
+    unknown_class: str | None = None  # its name, if only the class is at fault
 
     @classmethod
     def of(cls, place: str, error: BadEntry) -> Fault:
-        """What was raised while the entry at ``place`` was read."""
+        """The fault raised while reading the entry at ``place``."""
         return cls(place, str(error), error.name if isinstance(error, UnknownClass) else None)
 
 
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Records of an image or a file, each with its place, and what could not be read."""
+    """Records of an image or a file, each with its place, and faults."""
 
     records: list[Record]
     places: list[tuple[str, int]]  # the parts of "file:line", joined where they are shown
@@ -62,7 +62,7 @@ def shown_place(place: tuple[str, int]) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, from 1; BadEntry for what is no text."""
+    """The non-blank lines of a text file, numbered from 1; raises BadEntry if not text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_records(path: Path, parse: Callable[[str], Record]) -> Found:
-    """Every line of a file that is not blank is a record or a fault."""
+    """Reads a file; every non-blank line becomes a record or a fault."""
     found = Found.nothing()
     prefix = f"{path}:"
     try:
@@ -92,7 +92,7 @@ def read_records(path: Path, parse: Callable[[str], Record]) -> Found:
 
 
 def numbers(tokens: Sequence[str]) -> list[float]:
-    """Finite decimal numbers; BadEntry naming the first token that is none."""
+    """Finite decimal numbers; raises BadEntry with the first token that is none."""
     try:
         values = list(map(float, tokens))
         # float() also reads 1_000 and the digits of other scripts

@@ -1,4 +1,4 @@
-"""Local features of given images, from a store that was made with given options."""
+"""Local features of given images, from a store made with given options."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def read_local_features(
 ) -> LocalFeatures:
     """The local features of ``images`` (file names), in their order, made with options ``drea``.
 
-    ``movable``: with boxes that ``moving`` can move. ``digests`` gives those of the images' files,
-    and is called where the store has some to compare.
+    ``movable``: require boxes that ``moving`` can transform. ``digests`` returns those of the image
+    files, and is called if the store has some to compare.
 
-    An entry belongs to the image of its name or, where that is unambiguous, of its stem. Raises
-    UserError for a file that is missing, damaged or made with other options, and for an image
-    without an entry, or with that of another image of the same name.
+    An entry belongs to the image of its name or, if unambiguous, of its stem. Raises UserError for
+    a file that is missing, damaged or made with other options, and for an image without an entry or
+    whose entry belongs to another image of the same name.
     """
     store = read_store(path)
     _check_options(store, drea)
@@ -90,13 +90,13 @@ def _check_options(store: Store, drea: DreaOptions) -> None:
 def _check_movable(
     store: Store, features: LocalFeatures, images: Sequence[str], drea: DreaOptions
 ) -> None:
-    """Refuses matrices that no boxes are known of."""
+    """Refuses matrices without known boxes."""
     remedy = "set dataset.augment.move_objects=false"
     if store.drea is None:
         raise UserError(
             store.path,
-            "was converted from matrices alone, so that boxes cannot move with the image",
-            f"build it from detections by {BUILD}, or {remedy}",
+            "was converted from matrices only, so boxes cannot move with the image",
+            f"build it from detections with {BUILD}, or {remedy}",
         )
     wrong = differing_image(features.representation, features.adjacency, drea)
     if wrong is not None:
@@ -109,14 +109,14 @@ def _check_movable(
 
 
 def _check_images(store: Store, images: Sequence[str], differ: NDArray[np.bool_]) -> None:
-    """Refuses entries that were made for other images of the same names."""
+    """Refuses entries made for other images of the same names."""
     if differ.any():
         example = images[int(differ.argmax())]
         raise UserError(
             store.path,
             f"was built for other images: {int(differ.sum())} of {len(images)} differ, for example "
             f"{example}",
-            f"name their folder by dataset.image_path, or rebuild it with {BUILD}",
+            f"set dataset.image_path to their folder, or rebuild it with {BUILD}",
         )
 
 

@@ -1,9 +1,9 @@
 """The HDF5 store of local features: both matrices of every image, and the options behind them.
 
 ``names`` (I,), ``representation`` (I, N, F) and ``adjacency`` (I, N, N) float32, every DREA option
-as an attribute; ``source`` says where the matrices come from, ``format``, ``detections`` and
-``images`` which files they were built from, ``numbering`` what class numbers in these mean. A store
-that was converted from released files carries no options, since nobody knows them.
+as an attribute; ``source`` describes where the matrices come from, ``format``, ``detections`` and
+``images`` the files they were built from, ``numbering`` the class numbers in these. A store
+converted from released files has no options, since they are unknown.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ BUILD = "python -m galr.local_features build"
 
 
 class Origin(NamedTuple):
-    """What a store was built from, as it was named on the command line."""
+    """What a store was built from, as given on the command line."""
 
     format: str
     detections: tuple[str, ...]
     images: str
-    numbering: Numbering | None = None  # what class numbers in the detections mean
-    detections_digest: str = ""  # of the files; empty: an earlier version did not note it
+    numbering: Numbering | None = None  # names of class numbers in the detections
+    detections_digest: str = ""  # of the files; empty in stores of earlier versions
 
 
 @dataclass(frozen=True)
 class Store:
-    """All that a file holds: the matrices of ``names``, and the options (None: unknown)."""
+    """The content of a file: the matrices of ``names``, and the options (None: unknown)."""
 
     path: Path
     names: tuple[str, ...]
@@ -51,15 +51,15 @@ class Store:
     drea: DreaOptions | None
     source: str
     origin: Origin | None
-    digests: NDArray[np.int64] | None = None  # of the image files; None: not known
-    checksum: str = ""  # of all matrices, as they were written; empty: not known
+    digests: NDArray[np.int64] | None = None  # of the image files; None: unknown
+    checksum: str = ""  # of all matrices as written; empty: unknown
 
     def row(self, image: str) -> int:
-        """The index of an image's entry, by its name or else its stem; UserError without one."""
+        """The index of an image's entry, by name or else stem; raises UserError if missing."""
         return self.rows([image])[0]
 
     def rows(self, images: Sequence[str]) -> list[int]:
-        """The indices of the entries of ``images``; UserError unless each has one of its own."""
+        """The indices of the entries of ``images``; raises UserError unless each has its own."""
         index = NameIndex(self.names)
         candidates = [index.rows(image) for image in images]
         missing = [image for image, rows in zip(images, candidates, strict=True) if not rows]
@@ -75,13 +75,13 @@ class Store:
             if len(rows) > 1:
                 raise UserError(
                     self.path,
-                    f"{image} may be {' or '.join(names)}",
+                    f"{image} matches both {' and '.join(names)}",
                     "build the store with the image names of the annotations",
                 )
             if taken.setdefault(rows[0], image) != image:
                 raise UserError(
                     self.path,
-                    f"its entry {names[0]} may be of {taken[rows[0]]} or of {image}",
+                    f"its entry {names[0]} matches both {taken[rows[0]]} and {image}",
                     "build the store with the image names of the annotations",
                 )
         return [rows[0] for rows in candidates]
@@ -100,9 +100,9 @@ def write_local_features(
     """Writes a store atomically.
 
     names: the images' file names, all different; representation (I, N, F), adjacency (I, N, N);
-    ``drea`` is None where the options behind the matrices are unknown; ``source`` is a note for
-    people, ``origin`` lets ``show`` find the images again, ``digests`` (I,) tell others of the same
-    names. Raises ValueError for shapes, names or numbers that no reader would take.
+    ``drea`` is None if the options behind the matrices are unknown; ``source`` is a free-text note,
+    ``origin`` lets ``show`` find the images again, ``digests`` (I,) identify the images. Raises
+    ValueError for shapes, names or numbers that no reader would accept.
     """
     check_arrays(names, representation, adjacency, drea)
     options: dict[str, Any] = {} if drea is None else drea.model_dump(mode="json")
@@ -122,7 +122,7 @@ def write_local_features(
 
 
 def read_store(path: str | Path) -> Store:
-    """The whole file, checked for its own sake; UserError where it is missing or damaged."""
+    """The whole file, checked for consistency; raises UserError if missing or damaged."""
     path = Path(path)
     if not path.is_file():
         raise UserError(
@@ -160,7 +160,7 @@ def _read(path: Path) -> Store:
     with h5py.File(path, "r", locking=False) as file:
         attributes = own_attributes(file)
         if attributes["version"] != VERSION:
-            raise ValueError(f"version {attributes['version']}, where {VERSION} is read")
+            raise ValueError(f"version {attributes['version']} instead of {VERSION}")
         options = {
             key: _plain(attributes[key]) for key in DreaOptions.model_fields if key in attributes
         }
@@ -171,7 +171,7 @@ def _read(path: Path) -> Store:
                 np.asarray(own_dataset(file, "representation")[()]),
                 np.asarray(own_dataset(file, "adjacency")[()]),
             ),
-            # an option that is not there would be read as its default
+            # a missing option would be read as its default
             _complete(options) if options else None,
             str(attributes.get("source", "")),
             _origin(attributes) if "images" in attributes else None,
@@ -183,7 +183,7 @@ def _read(path: Path) -> Store:
 def _digests(file: h5py.File) -> NDArray[np.int64]:
     found = np.asarray(own_dataset(file, "digests")[()])
     if found.dtype != np.int64 or found.shape != file["names"].shape:
-        raise ValueError("its digests of images are not one number an image")
+        raise ValueError("its image digests are not one number per image")
     return found
 
 
@@ -206,5 +206,5 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the attribute holds
 def _complete(options: dict[str, Any]) -> DreaOptions:
     missing = [key for key in DreaOptions.model_fields if key not in options]
     if missing:
-        raise ValueError(f"without the option {missing[0]}")
+        raise ValueError(f"the option {missing[0]} is missing")
     return DreaOptions.model_validate(options)

@@ -196,7 +196,7 @@ def _check(arguments: argparse.Namespace) -> None:
     images = Path(arguments.images or Path(arguments.folder, "images"))
     if Path(arguments.folder).is_dir() and not images.is_dir() and not arguments.no_images:
         raise UserError(
-            images, "there is no such folder of images", "name it with --images, or add --no-images"
+            images, "there is no such image folder", "name it with --images, or add --no-images"
         )
     report = check_folder(
         arguments.folder,

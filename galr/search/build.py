@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,24 +83,27 @@ def build_archive(
 
     store, manifest, is_new = started(out, source.place, given, local, tiles, overwrite=overwrite)
     if is_new and checkpoint is not None and encoder is None:
-        keep_model(checkpoint, store, vocab, path_opt, source.of_one_range)
+        # a scene has a range of numbers of its own, a folder of images one of them all
+        has_one = source.scenes is None and not source.place.is_remote
+        measured = [file.name for file in source.files] if has_one else []
+        keep_model(checkpoint, store, vocab, path_opt, source.place.folder, measured)
     kind = kind or manifest.kind
     batches, latest = _left_to_encode(store, manifest, source, batch_size)
     todo = [file for batch in batches for file in batch]
     changes = bool(todo) or kind != manifest.kind
 
-    model: Model | None = None if encoder is None else Own(encoder)
+    model = cache(lambda: read_model(store, device) if encoder is None else Own(encoder))
     if changes or reference is not None:
-        model = model or read_model(store, device)
-        _check_kind(model, kind)
+        _check_kind(model(), kind)
     problems: dict[str, UserError] = {}
-    if todo and model is not None:
-        features = _local_features(model, local, [file.name for file in todo])
-        if store.folder is not None and not isinstance(model, Own):
-            check_room(store.folder, 2 * 4 * len(source.files) * model.model.embed_dim)
+    if todo:
+        own = model()
+        features = _local_features(own, local, [file.name for file in todo])
+        if store.folder is not None and not isinstance(own, Own):
+            check_room(store.folder, 2 * 4 * len(source.files) * own.model.embed_dim)
         if is_new:  # from here on a build can go on
             store.begin(manifest)
-        work = Encoding(model, source, *features, thumbnails)
+        work = Encoding(own, source, *features, thumbnails)
         problems = _encode(engine(work, batches), len(todo), store)
         if len(problems) == len(source.files) and not latest:
             raise next(iter(problems.values()))
@@ -108,14 +112,18 @@ def build_archive(
     kept = {file.name for file in source.files if scene_of(file.name) not in failed}
     failed |= {name for name in manifest.unreadable if not source.looks_at(name)}
     store.remove(sorted(set(latest) - kept))
-    joins = joined is not None and (bool(todo) or joined.digest != manifest.columns)
-    if joined is not None and joins:
+    if joined is not None and not todo and joined.digest == manifest.columns:
+        joined = None  # as before
+    if joined is not None:
         joined.join(store)
-    versions = {} if reference is None else {"captions": _put_captions(store, model, reference)}
+    versions = {}
+    if reference is not None:
+        table = captions_table(reference, model().encode_texts(reference).numpy())
+        versions["captions"] = store.replace("captions", table)
     if source.scenes is not None:
         store.put("scenes", scenes_table(source.scenes))
         versions["scenes"] = store.table("scenes").version
-    if changes or joins or set(latest) != kept:
+    if changes or joined is not None or set(latest) != kept:
         store.tidy()
         store.index(kind)
     manifest = store.publish(
@@ -217,11 +225,6 @@ def _encode(work: Iterator[Encoded], total: int, store: Store) -> dict[str, User
         told = "%d images are nearly of one value, for example %s: see dataset.pixel_range"
         logger.warning(told, len(constant), constant[0])
     return problems
-
-
-def _put_captions(store: Store, model: Model | None, texts: list[str]) -> int:
-    assert model is not None
-    return store.replace("captions", captions_table(texts, model.encode_texts(texts).numpy()))
 
 
 def _failed(source: Source, problems: dict[str, UserError]) -> set[str]:

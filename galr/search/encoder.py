@@ -110,18 +110,18 @@ def _unit(vectors: ArrayLike, rows: int) -> Tensor:
 
 def keep_model(
     checkpoint: str | Path, store: Store, vocab: str | Path | None, path_opt: str | Path | None,
-    images: tuple[Path, Sequence[str]] | None,
+    folder: Path, names: Sequence[str],
 ) -> None:  # fmt: skip
     """Copies weights, options and vocabulary of ``checkpoint`` into ``store``.
 
-    ``vocab`` and ``path_opt`` are taken where it holds none. The range of ``images``, a folder and
-    names, of more than 8 bits is measured and added, where the options have none. Raises UserError
-    for a checkpoint that is damaged, or that captions cannot be encoded with.
+    ``vocab`` and ``path_opt`` are taken where it holds none. The range of images of more than 8
+    bits, ``names`` in ``folder``, is measured and added, where the options have none. Raises
+    UserError for a checkpoint that is damaged, or that captions cannot be encoded with.
     """
     entries = read_complete(checkpoint, path_opt, vocab)
     model = TrainedModel.of(entries, checkpoint)  # a wrong one is refused here
-    if images is not None:
-        scaling = measured(model.scaling, *images, images[0])
+    if names:
+        scaling = measured(model.scaling, folder, names, folder)
         entries["options"].setdefault("dataset", {})["pixel_range"] = scaling.pixel_range
     content = io.BytesIO()
     torch.save({name: entries[name] for name in ("model", "options", "vocabulary")}, content)

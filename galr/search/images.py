@@ -76,7 +76,7 @@ class Images(Sequence[ImageFile]):
         kept = self._rows
         wanting = [int(number) for number in numbers if int(number) not in kept]
         if wanting:
-            found = self._taken(wanting, self.columns)
+            found = self.taken(wanting, self.columns)
             # Python has no times of nanoseconds
             place = found.schema.get_field_index("time")
             found = found.set_column(place, "time", found["time"].cast(pa.int64()))
@@ -92,14 +92,9 @@ class Images(Sequence[ImageFile]):
             raise UserError(name, "is not in the archive", "names are relative to its folder")
         return int(self._numbers(found["_rowid"])[0])
 
-    def thumbnail(self, number: int) -> bytes | None:
-        """The small JPEG of an image, where the archive was built with such."""
-        content: bytes | None = self._taken([number], ["thumbnail"])["thumbnail"][0].as_py()
-        return content
-
     def vectors(self, numbers: Sequence[int] | Numbers) -> Floats:
         """Their vectors (N, D)."""
-        return vectors_of(self._taken(numbers, ["vector"])["vector"])
+        return vectors_of(self.taken(numbers, ["vector"])["vector"])
 
     @cached_property
     def all_vectors(self) -> Floats:
@@ -173,7 +168,7 @@ class Images(Sequence[ImageFile]):
     def _numbers(self, ids: pa.Array) -> Numbers:
         return np.asarray(np.searchsorted(self._ids, ids.to_numpy().astype(np.int64)))
 
-    def _taken(self, numbers: Sequence[int] | Numbers, columns: list[str]) -> pa.Table:
+    def taken(self, numbers: Sequence[int] | Numbers, columns: list[str]) -> pa.Table:
         """Columns of images, in the order of ``numbers``."""
         wanted = np.asarray(numbers, np.int64)
         distinct, places = np.unique(wanted, return_inverse=True)

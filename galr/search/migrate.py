@@ -64,12 +64,11 @@ def _migrated(old: Path, store: Store) -> int:
             raise ValueError("each image must have an embedding")
         for start in range(0, total, ROWS):
             part = slice(start, start + ROWS)
-            own = [images[key][part].tolist() for key in ("names", "sizes", "modified")]
-            where = [{}] * len(own[0]) if places is None else places[part]
-            columns = [
-                {"name": name.decode(), "size": size, "time": time, **place}
-                for name, size, time, place in zip(*own, where, strict=True)
-            ]
+            of = [images["names"].asstr(), images["sizes"], images["modified"]]
+            own = zip(*(one[part].tolist() for one in of), strict=True)
+            columns = [dict(zip(("name", "size", "time"), one, strict=True)) for one in own]
+            for one, place in zip(columns, places[part] if places else (), strict=False):
+                one.update(place)
             rows = table_of(columns, vectors[part].astype(np.float32), tiles=places is not None)
             store.put("images", rows)
     if "captions" in names:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -81,10 +80,9 @@ class Encoding:
     def run_on_ray(self, batches: Sequence[Sequence[ImageFile]]) -> Iterator[Encoded]:
         """As ``run``, on the machines of a Ray cluster (``stream_on_cluster``)."""
         threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
-        return stream_on_cluster(partial(self._run_one, threads), batches, threads=threads)
+        return stream_on_cluster(self._run_one, batches, threads=threads)
 
-    def _run_one(self, threads: int, batch: Sequence[ImageFile]) -> Encoded:
-        torch.set_num_threads(threads)
+    def _run_one(self, batch: Sequence[ImageFile]) -> Encoded:
         if torch.cuda.is_available() and isinstance(self.encoder, TrainedModel):
             self.encoder.model.to("cuda")
         (encoded,) = self.run([batch])

@@ -29,13 +29,6 @@ class Source:
         """Whether an image lies in a folder that the build is about."""
         return not self.only or any(name.startswith(f"{part.strip('/')}/") for part in self.only)
 
-    @property
-    def of_one_range(self) -> tuple[Path, list[str]] | None:
-        """Folder and names of images of one range of numbers; a scene has one of its own."""
-        if self.scenes is not None or self.place.is_remote:
-            return None
-        return self.place.folder, [file.name for file in self.files]
-
     def picture(self, file: ImageFile, scaling: Scaling) -> Image.Image:
         """A decoded image; raises UserError."""
         return self.place.decode(file.name, scaling)

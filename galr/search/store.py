@@ -207,10 +207,7 @@ class Store:
         return counts[0] - counts[1]
 
     def index(self, kind: Kind) -> None:
-        """Builds the indexes of the columns, and of the vectors that of a kind.
-
-        Those that are there are kept: ``tidy`` extends them.
-        """
+        """Builds indexes of columns, and that of a kind of vectors; ``tidy`` extends them later."""
         from lancedb.index import HnswSq, IvfPq
 
         table, name = self.table("images"), f"vector_{kind}"

@@ -119,7 +119,8 @@ class _Workers(Multiprocess):
             if not self._is_ready(new):
                 new.kill()
                 new.join()
-                logger.error("a new worker did not start: the earlier ones go on")
+                if not self._is_ending():
+                    logger.error("a new worker did not start: the earlier ones go on")
                 return
             self.processes[place] = new
             old.terminate()
@@ -142,11 +143,12 @@ class _Workers(Multiprocess):
         for _ in range(START_SECONDS):
             if worker.wait_until_ready(1):
                 return True
-            if {signal.SIGTERM, signal.SIGINT} & set(self.signal_queue):
-                return False
-            if not worker.process.is_alive():
+            if self._is_ending() or not worker.process.is_alive():
                 return False
         return False
+
+    def _is_ending(self) -> bool:
+        return bool({signal.SIGTERM, signal.SIGINT} & set(self.signal_queue))
 
 
 def _follow_parent() -> None:

@@ -90,7 +90,7 @@ def test_missing_folder_file_and_image(tmp_path):
     with pytest.raises(UserError, match=r"test_caps\.txt: there is no such file"):
         read_annotations(folder, "test")
     images = tmp_path / "images"
-    with pytest.raises(UserError, match=r"images: there is no such folder"):
+    with pytest.raises(UserError, match=r"images: there is no such image folder"):
         read_annotations(folder, "train", images)
     (images / "s").mkdir(parents=True)
     for name in ("r.png", "s/t.png"):

@@ -315,9 +315,7 @@ def verified(data):
 
 def test_verify_says_what_it_compared(data):
     open_images(options(data), annotations(), SIDE)
-    assert verified(data) == [
-        f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images as they were"
-    ]
+    assert verified(data) == [f"{data}/image_cache/train_{SIDE}px.h5: 4 rows and images unchanged"]
 
 
 def test_verify_names_images_that_changed_and_rows_that_are_damaged(data):
@@ -358,7 +356,7 @@ def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, d
             if damage == "lengths":
                 file["row_digests"] = np.zeros(4, np.int64)[:3]
     if damage == "earlier":
-        assert verified(data) == [f"{path}: not compared, since an earlier version built it"]
+        assert verified(data) == [f"{path}: not compared: built by an earlier version"]
     else:
         with pytest.raises(UserError, match=r"train_12px\.h5: cannot be read"):
             verified(data)
@@ -367,5 +365,5 @@ def test_verify_refuses_a_damaged_cache_and_says_which_it_cannot_compare(data, d
 def test_a_cache_that_is_removed_while_it_is_used_is_named(data):
     images = open_images(options(data), annotations(), SIDE)
     images.path.unlink()
-    with pytest.raises(RunError, match="run the command again, which makes it anew"):
+    with pytest.raises(RunError, match="run the command again to rebuild it"):
         images.select([0])

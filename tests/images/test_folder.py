@@ -54,7 +54,7 @@ def test_what_is_passed_over_is_counted_by_kind(tmp_path, caplog):
     }  # fmt: skip
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "1 images; passed over 5 hidden, " in record.message
+    assert "1 images; ignored 5 hidden, " in record.message
     assert "2 HEIC" in record.message
 
 
@@ -68,9 +68,9 @@ def test_hidden_files_alone_are_no_warning(tmp_path, caplog):
 
 def test_a_folder_without_images_says_what_is_in_it(tmp_path):
     put(tmp_path, "a.heic", "._b.png")
-    with pytest.raises(UserError, match=r"holds no image files \(passed over 1 \w+, 1 \w+\)"):
+    with pytest.raises(UserError, match=r"contains no image files \(ignored 1 \w+, 1 \w+\)"):
         list_images(tmp_path)
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="there is no such image folder"):
         list_images(tmp_path / "none")
 
 
@@ -93,14 +93,16 @@ def test_the_one_file_that_fits_is_used_and_said(tmp_path, caplog, name):
     put(tmp_path, there, "other.jpg")
     assert found_names(["other.jpg", name, name], tmp_path, place) == ["other.jpg", there, there]
     (record,) = caplog.records
-    assert f"1 of 2 images are found by names that differ ({difference} 1)" in record.message
+    assert (
+        f"1 of 2 image names were matched to files that differ ({difference} 1)" in record.message
+    )
 
 
 def test_several_files_that_fit_are_named(tmp_path):
     put(tmp_path, "a.jpg", "a.png", "x/b.jpg", "y/b.jpg")
-    with pytest.raises(UserError, match=r"list:1: .* 2 files may be meant: 'a.jpg', 'a.png'"):
+    with pytest.raises(UserError, match=r"list:1: .* 2 files match: 'a.jpg', 'a.png'"):
         found_names(["a.tif"], tmp_path, place)
-    with pytest.raises(UserError, match=r"2 files may be meant: 'x/b.jpg', 'y/b.jpg'"):
+    with pytest.raises(UserError, match=r"2 files match: 'x/b.jpg', 'y/b.jpg'"):
         found_names(["b.jpg"], tmp_path, place)
 
 

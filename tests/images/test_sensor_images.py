@@ -108,12 +108,12 @@ def test_eight_bits_stay_as_they_are_whatever_the_range(tmp_path):
 @pytest.mark.parametrize(
     ("values", "scaling", "message"),
     [
-        (numbers(), Scaling(), r"has 3 bands of 16 bits, and which numbers are black and white"),
-        (numbers(bands=13), REFLECTANCE, r"has 13 bands of 16 bits.*name three.*dataset\.bands"),
+        (numbers(), Scaling(), r"has 3 bands of 16 bits, but the values of black and white"),
+        (numbers(bands=13), REFLECTANCE, r"has 13 bands of 16 bits.*dataset\.bands to three"),
         (
             numbers(),
             Scaling((0, 1), (5,)),
-            r"has 3 bands .*, and dataset\.bands names band 5",
+            r"has 3 bands .*, but dataset\.bands names band 5",
         ),
         (numbers()[..., 0].astype(np.complex64), REFLECTANCE, r"has 1 band of 64 complex bits"),
         (numbers()[..., 0].astype(np.float32), Scaling(), r"has 1 band of 32 floating-point bits"),

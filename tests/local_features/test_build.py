@@ -139,8 +139,8 @@ BAD_LINES = {
     "paddledet": {
         "ship 0.5 1 2 3": "got 4 values",
         "ship 0.5 1 2 3 4 5": "got 6 values",
-        "ship 1.5 1 2 3 4": "the score is not within 0 and 1",
-        "ship -0.1 1 2 3 4": "the score is not within 0 and 1",
+        "ship 1.5 1 2 3 4": "the score is not between 0 and 1",
+        "ship -0.1 1 2 3 4": "the score is not between 0 and 1",
         "ship nan 1 2 3 4": "'nan' is not a finite number",
         "ship 0.5 1 2 inf 4": "'inf' is not a finite number",
         "ship 0.5 1 2 1e999 4": "'1e999' is not a finite number",
@@ -167,7 +167,7 @@ BAD_LINES = {
         "1.5 0.5 0.5 0.1 0.1 0.9": "there is no class 1.5",
         "ship 0.5 0.5 0.1 0.1 0.9": "'ship' is not a finite number",
         "6 50 50 10 10 0.9": "the box lies outside the image",
-        "6 0.5 0.5 0.1 0.1 90": "the score is not within 0 and 1",
+        "6 0.5 0.5 0.1 0.1 90": "the score is not between 0 and 1",
         "6 0.5 0.5 0.0 0.1 0.9": "the box has no area",
     },
     "dota": {
@@ -175,7 +175,7 @@ BAD_LINES = {
         "x 0.5 1 2 9 2 9 9 1 9": "there is no image x",
         "a 0.5 1 2 9 2 9 9 1 ?": "'?' is not a finite number",
         "a 0.5 1 2 9 2 5 2 1 2": "the box has no area",
-        "a 2 1 2 9 2 9 9 1 9": "the score is not within 0 and 1",
+        "a 2 1 2 9 2 9 9 1 9": "the score is not between 0 and 1",
         "a 0.5 1 2 9 2 9 9 1 9 9": "there is no image a 0.5",
     },
 }
@@ -222,7 +222,7 @@ def test_detections_of_unknown_images_are_bad(images, detections, kind):
 def test_two_images_or_two_files_of_a_name_are_bad(images, detections):
     write_lines(detections / "a.txt", ["ship 0.5 1 2 3 4"])
     write_lines(detections / "a.png.txt", ["ship 0.5 1 2 3 4"])
-    assert "is of the same image, a.png" in error_of("paddledet", detections, images)
+    assert "belongs to the same image, a.png" in error_of("paddledet", detections, images)
     Image.new("RGB", (9, 9)).save(images / "a.bmp")
     assert "a.txt is ambiguous: a.bmp or a.png" in error_of("paddledet", detections, images)
 
@@ -259,8 +259,8 @@ def test_wrong_places_are_errors(images, detections, tmp_path):
     assert "there is no such file" in error_of("yolo", tmp_path / "none", images)
     write_lines(detections / "a.txt", ["ship 0.5 1 2 3 4"])
     assert "2 paths" in error_of("yolo", [detections, images], images)
-    assert "there is no such folder" in error_of("paddledet", detections, tmp_path / "none")
-    assert "holds no image files" in error_of("paddledet", detections, detections)
+    assert "there is no such image folder" in error_of("paddledet", detections, tmp_path / "none")
+    assert "contains no image files" in error_of("paddledet", detections, detections)
 
 
 @pytest.mark.parametrize("name", [b"\xff.png", b"a\nb.png"])
@@ -269,7 +269,7 @@ def test_names_that_no_text_file_can_hold_are_passed_over(images, detections, ca
     before = build("paddledet", detections, images).names
     shutil.copy(images / "a.png", os.fsencode(images) + b"/" + name)
     assert build("paddledet", detections, images).names == before
-    assert "1 of names with line breaks" in caplog.text
+    assert "1 with line breaks" in caplog.text
 
 
 def entry(**changes):
@@ -280,7 +280,7 @@ BAD_ENTRIES = [
     (7, "is not an object"),
     ({}, "image_id None"),
     (entry(image_id=9), "image_id 9 is not in the list of images"),
-    (entry(image_id=[1]), "there is no image of image_id [1]"),
+    (entry(image_id=[1]), "image_id [1] is not in the list of images"),
     (entry(image_id=2), "there is no image gone.png"),
     (entry(image_id=3), "has 50 x 200 pixels, but 7 x 7 in the list of images"),
     (entry(category_id=6), "there is no class 6 in the numbering"),
@@ -296,7 +296,7 @@ BAD_ENTRIES = [
     (entry(bbox=[1, 2, 0, 4]), "the box has no area"),
     (entry(score=float("nan")), "nan is not a finite number"),
     (entry(score="0.5"), "'0.5' is not a finite number"),
-    (entry(score=2), "the score is not within"),
+    (entry(score=2), "the score is not between"),
 ]
 LISTED = {
     "images": [
@@ -355,8 +355,8 @@ def test_bad_json_is_an_error(images, detections, file, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no class"),
-        ("a\nb\na\n", "classes.txt:3: the class a stands in line 1"),
+        ("", "contains no classes"),
+        ("a\nb\na\n", "classes.txt:3: the class a is already on line 1"),
         ("a\n\nb\n", "classes.txt:2: the line is blank"),
     ],
 )
@@ -366,7 +366,9 @@ def test_a_bad_list_of_classes_is_an_error(images, detections, tmp_path, text, m
     path.write_text(text)
     assert message in error_of("paddledet", detections, images, "--store-classes", str(path))
     path.unlink()
-    assert "no such file" in error_of("paddledet", detections, images, "--store-classes", str(path))
+    assert "is neither a file nor a known numbering" in error_of(
+        "paddledet", detections, images, "--store-classes", str(path)
+    )
 
 
 def test_impossible_options_are_errors(images, detections):

@@ -240,8 +240,8 @@ def test_boxes_are_clipped_to_the_image():
     [
         ((0, 10, ["ship"], [0.5], [[0, 0, 1, 1]]), "width and a height"),
         ((math.nan, 10, ["ship"], [0.5], [[0, 0, 1, 1]]), "width and a height"),
-        ((10, 10, ["ship"], [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
-        ((10, 10, ["ship"] * 2, [0.5, 0.5], [[0, 0, 1, 1]]), "same objects"),
+        ((10, 10, ["ship"], [0.5, 0.5], [[0, 0, 1, 1]]), "same length"),
+        ((10, 10, ["ship"] * 2, [0.5, 0.5], [[0, 0, 1, 1]]), "same length"),
         ((10, 10, ["ship"], [1.5], [[0, 0, 1, 1]]), "object 0: the score"),
         ((10, 10, ["ship"], [math.nan], [[0, 0, 1, 1]]), "object 0: the score"),
         (

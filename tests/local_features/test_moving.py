@@ -101,7 +101,7 @@ def test_images_without_objects_and_views_without_any_are_zero():
 def test_a_store_of_matrices_alone_cannot_move(tmp_path):
     representation, adjacency = built()
     write_local_features(tmp_path / "a.h5", ["a.png"], representation, adjacency, None)
-    with pytest.raises(UserError, match="converted from matrices alone, so that boxes cannot mov"):
+    with pytest.raises(UserError, match="converted from matrices only, so boxes cannot mov"):
         read_local_features(tmp_path / "a.h5", ["a.png"], OPTIONS, movable=True)
     read_local_features(tmp_path / "a.h5", ["a.png"], OPTIONS)
 

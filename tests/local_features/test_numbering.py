@@ -193,7 +193,7 @@ def test_known_numberings_are_those_of_their_sources():
         ("names: []", "has no names of classes"),
         ("- plane", "has no names of classes"),
         ("names: {a: plane}", "names: 'a' is no class number"),
-        ("names: {-1: plane}", "names: -1 is no class number"),
+        ("names: {-1: plane}", "names: -1 is not a class number"),
         ("names: {true: plane}", "names: True is no class number"),
         ("names: [plane, 7]", "names: class 1 is 7"),
         ("names: [no, ship]", "names: class 0 is False"),
@@ -210,7 +210,7 @@ def test_a_bad_data_file_is_an_error(tmp_path, text, message):
 
 
 def test_what_is_neither_a_file_nor_a_numbering_is_an_error():
-    with pytest.raises(UserError, match=r"no such file and no such numbering; give .*dota"):
+    with pytest.raises(UserError, match=r"is neither a file nor a known numbering; give .*dota"):
         read_numbering("ultralytics")
 
 

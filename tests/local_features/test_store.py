@@ -137,7 +137,7 @@ def change(path, dataset, value):
         ("adjacency", np.zeros((3, 3, 4), np.float32), "got (3, 3, 7) and (3, 3, 4)"),
         ("representation", np.zeros((2, 3, 7), np.float32), "got (2, 3, 7)"),
         ("representation", np.zeros((3, 3, 9), np.float32), "got (3, 3, 9)"),
-        ("representation", np.zeros((3, 3, 7), np.int64), "must hold real numbers"),
+        ("representation", np.zeros((3, 3, 7), np.int64), "must be real-valued"),
         ("representation", np.float32(1), "must be"),
         ("names", np.array([b"a.tif", b"a.tif", b"b.tif"]), "must differ"),
         ("names", np.zeros(3), "not a complete store"),

@@ -51,7 +51,7 @@ def test_ties_of_ties_do_not_join_everything():
     ties = tie_together(chain, distinct(400))
     assert np.bincount(ties.group).max() <= 20
     assert '"an aerial picture" of 400 images' in ties.said[1]
-    assert "ties are not, which would join more than 20" in ties.said[1]
+    assert "ties are ignored, which would join more than 20" in ties.said[1]
 
 
 def test_look_alikes_are_all_found():

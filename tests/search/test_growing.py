@@ -125,7 +125,7 @@ def test_rows_tell_of_their_images(learned, test_images, tmp_path):
     assert (row["width"], row["height"], row["class"]) == (*size, "more")
     assert (row["size"], row["time"]) == (stat.st_size, stat.st_mtime_ns)
     assert len(row["digest"]) == 64
-    assert archive.files.thumbnail(0)[:2] == b"\xff\xd8"
+    assert archive.files.taken([0], ["thumbnail"])["thumbnail"][0].as_py()[:2] == b"\xff\xd8"
 
 
 def test_a_run_over_a_folder_leaves_the_others(learned, test_images, tmp_path):

@@ -66,7 +66,7 @@ def open_source(
     if not place.exists():
         raise UserError(place, "there is no such file or folder", "correct --captions or --images")
     if images is not None and not images.is_dir():
-        raise UserError(images, "there is no such folder of images", "name it with --images")
+        raise UserError(images, "there is no such image folder", "give it with --images")
     if templates:
         return _classes(images or place, list_images, templates)
     if place.is_file():
