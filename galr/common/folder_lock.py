@@ -7,14 +7,16 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from galr.common.errors import RunError
 
+if TYPE_CHECKING:
+    import torch
+
 logger = logging.getLogger(__name__)
 
-_held: set[int] = set()  # descriptors that a fork must not keep: it may live longer than its parent
+_held: set[int] = set()  # descriptors that a fork must not keep, since it may outlive its parent
 
 
 def _close_in_fork() -> None:
@@ -27,13 +29,13 @@ os.register_at_fork(after_in_child=_close_in_fork)
 
 
 class FolderLock:
-    """A folder that nobody else writes to as long as this one holds it."""
+    """A folder that nobody else writes to while this object holds it."""
 
     def __init__(self, folder: Path, handle: int | None) -> None:
         self.folder, self._handle = folder, handle
 
     def check(self) -> None:
-        """Raises RunError where the folder was removed or moved away meanwhile."""
+        """Raises RunError if the folder has been removed or moved."""
         if self._handle is None:
             return
         try:
@@ -110,6 +112,8 @@ def only_writer_of_ranks(
     folder: Path, leftovers: str, device: torch.device, *, part: bool = False
 ) -> Iterator[FolderLock]:
     """``only_writer`` on rank 0; if it is refused, all ranks end."""
+    from galr.common import distributed  # imports torch, which other commands need not wait for
+
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder, None)
 
@@ -117,8 +121,6 @@ def only_writer_of_ranks(
             nonlocal lock
             lock = stack.enter_context(only_writer(folder, leftovers, part=part))
             return b""
-
-        from galr.common import distributed  # torch takes seconds to import
 
         distributed.on_main(hold, device)
         yield lock

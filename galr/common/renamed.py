@@ -33,6 +33,13 @@ RENAMED = {
     "galr.pictures": "galr.image_input",
     "galr.preparation.hashes": "galr.leakage.hashes",
     "galr.progress": "galr.common.progress",
+    "galr.search.kept_model": "galr.search.encoder",
+    "galr.search.serve.guard": "galr.serving.guard",
+    "galr.search.serve.logs": "galr.serving.logs",
+    "galr.search.serve.metrics": "galr.serving.metrics",
+    "galr.search.serve.server": "galr.serving.server",
+    "galr.search.serve.turns": "galr.serving.turns",
+    "galr.search.tile_arguments": "galr.scenes.arguments",
     "galr.seeding": "galr.common.seeding",
 }
 

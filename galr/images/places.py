@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -31,12 +32,18 @@ class ImageFile(NamedTuple):
 
 
 class ImagePlace:
-    """A place of images; an address is read by ``pyarrow.fs``, a folder by its path."""
+    """A place of images; an address is read by ``pyarrow.fs``, a folder by its path.
+
+    ``address`` holds no name and password that the given one may have.
+    """
 
     def __init__(self, address: str | Path) -> None:
         self.is_remote = "://" in str(address)
         self.folder = Path(address)  # as it was named
-        self.address = str(address) if self.is_remote else str(self.folder.resolve())
+        self._given = str(address)
+        self.address = str(self.folder.resolve())
+        if self.is_remote:
+            self.address = re.sub(r"//[^/@]*@", "//", self._given)
 
     def files(self, names: Sequence[str] | None = None) -> list[ImageFile]:
         """The image files below the place, or those of ``names``, by name.
@@ -97,7 +104,7 @@ class ImagePlace:
         from pyarrow.fs import FileSystem
 
         try:
-            system, path = FileSystem.from_uri(self.address)
+            system, path = FileSystem.from_uri(self._given)
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
         return system, path.rstrip("/")

@@ -222,7 +222,7 @@ def _encode(work: Iterator[Encoded], total: int, store: Store) -> dict[str, User
         finally:  # after Ctrl-C too
             write()
     if constant:
-        told = "%d images are nearly of one value, for example %s: see dataset.pixel_range"
+        told = "nearly of one value: %d images, for example %s (see dataset.pixel_range)"
         logger.warning(told, len(constant), constant[0])
     return problems
 

@@ -180,7 +180,7 @@ def nested(depth):
         ({"local_rep": {"a": nested(30)}, "adj_matrix": {"a": np.eye(1)}}, "nor rows of numbers"),
         (
             {"local_rep": {"a": [[1.0] * 3000] * 3000}, "adj_matrix": {"a": np.eye(1)}},
-            "do not form a matrix",
+            "rows do not form a matrix",
         ),
         ({"local_rep": {"a": np.array([{}])}, "adj_matrix": {"a": np.eye(1)}}, "no numbers"),
         ({"local_rep": {"a": np.array([["x"]])}, "adj_matrix": {"a": np.eye(1)}}, "is not numeric"),

@@ -8,7 +8,6 @@ from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
-from galr.images.places import ImagePlace, read_list
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
@@ -73,23 +72,6 @@ def test_a_list_names_the_images(folder, tmp_path, kind, capsys):
     assert build(listed, tmp_path / "a").encoded == 0
 
 
-@pytest.mark.parametrize(
-    ("paths", "column", "what"),
-    [
-        (["a.png"], "file", "has no column 'path'"),
-        (["a.png", "a.png"], "path", "names an image twice"),
-        ([], "path", "has a row without an image"),
-        (["a.png", "/b.png"], "path", "has paths of several kinds"),
-        (["../a.png"], "path", "names images outside one folder"),
-    ],
-)
-def test_odd_lists_are_one_line(folder, paths, column, what):
-    column_of = pa.array(paths, pa.string())
-    pa.parquet.write_table(pa.table({column: column_of}), folder / "list.parquet")
-    with pytest.raises(UserError, match=what):
-        read_list(folder / "list.parquet")
-
-
 def test_a_listed_image_that_is_missing_is_told(folder, tmp_path):
     for given in (["x.png"], [(folder / "x.png").as_uri()]):
         listed = write_list(folder / "list.parquet", given)
@@ -112,24 +94,13 @@ def test_an_address_is_read_as_its_folder(folder, tmp_path):
     assert (built.images, built.unreadable) == (3, ("b.png",))
 
 
-def test_an_address_of_nothing_is_one_line(tmp_path):
-    (tmp_path / "empty").mkdir()
-    for address, what in (
-        ((tmp_path / "empty").as_uri(), "holds no image files"),
-        ((tmp_path / "no").as_uri(), "cannot be read"),
-        ("nosuch://bucket/images", "cannot be read"),
-    ):
-        with pytest.raises(UserError, match=what):
-            ImagePlace(address).files()
-
-
 def test_images_of_one_value_are_warned_of_once(folder, tmp_path, caplog):
     for name in ("flat_0.png", "flat_1.png"):
         Image.new("RGB", (9, 9), (40, 41, 42)).save(folder / name)
     build(folder, tmp_path / "a", batch_size=1)
     told = [one for one in caplog.messages if "nearly of one value" in one]
     assert len(told) == 1
-    assert told[0].startswith("2 images are nearly of one value, for example flat_0.png")
+    assert told[0].startswith("nearly of one value: 2 images, for example flat_0.png")
     caplog.clear()
     build(folder, tmp_path / "a")
     assert "nearly of one value" not in caplog.text

@@ -1,6 +1,5 @@
 """Many at once, slow ones, and those that go away."""
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -15,10 +14,7 @@ import pytest
 from galr.common.errors import UserError
 from galr.search.archive import Archive
 from galr.search.serve.limits import Limits
-from galr.serving.limits import Refused
 from galr.serving.logs import JsonLines
-from galr.serving.metrics import Metrics
-from galr.serving.turns import Turns, each
 from tests.search.serve.conftest import client_of, served_by, serving
 
 HEAD = (
@@ -124,40 +120,6 @@ def test_a_search_that_takes_too_long_is_given_up(gate):
         wait_until(lambda: client.get("/health").status_code == 200)
 
 
-def test_turns_are_refused_by_the_time_that_they_would_take():
-    async def run():
-        limits = Limits(seconds=0.5)
-        turns = Turns("search", each, limits, Metrics())
-        await turns.do(lambda: time.sleep(0.2))  # by which the following are estimated
-        asked = [turns.do(lambda: time.sleep(0.02)) for _ in range(6)]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        turns.close()
-        return answers
-
-    answers = asyncio.run(run())
-    refused = [one for one in answers if isinstance(one, Refused)]
-    assert answers[:2] == [None, None]
-    assert [(one.status_code, one.headers) for one in refused] == [(503, {"retry-after": "1"})] * 4
-
-
-def test_a_task_that_nobody_waits_for_is_not_begun():
-    async def run():
-        done, go_on = [], threading.Event()
-        turns = Turns("search", each, Limits(), Metrics())
-        first = asyncio.ensure_future(turns.do(lambda: go_on.wait(10)))
-        second = asyncio.ensure_future(turns.do(lambda: done.append("second")))
-        third = asyncio.ensure_future(turns.do(lambda: done.append("third")))
-        await asyncio.sleep(0.05)
-        second.cancel()
-        await asyncio.sleep(0)
-        go_on.set()
-        await asyncio.gather(first, third)
-        turns.close()
-        return done
-
-    assert asyncio.run(run()) == ["third"]
-
-
 def connected(address):
     host, port = address.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=10)
@@ -210,7 +172,7 @@ def test_no_more_of_bodies_is_held_than_the_limit(archive):
             "/api/search/image", content=bytes(1001), headers={"content-type": "image/png"}
         )
         assert answer.status_code == 503
-        assert "Too many images at once" in answer.json()["error"]
+        assert "Too many uploads at once" in answer.json()["error"]
         assert search(client).status_code == 200
 
 

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from galr.search.serve.limits import Limits
-from galr.serving.guard import Hosts
 from tests.search.serve.conftest import client_of, encoded, picture
 
 JSON = {"content-type": "application/json"}
@@ -201,14 +200,6 @@ def test_other_hosts_are_refused(client, host):
 )
 def test_own_hosts_are_taken(client, host):
     assert client.get("/", headers={"host": host}).status_code == 200
-
-
-def test_hosts_of_an_open_server():
-    hosts = Hosts(["gpu.example"], is_open=True)
-    assert "gpu.example:8000" in hosts
-    assert "192.168.1.7:8000" in hosts
-    assert "[fe80::1]:8000" in hosts
-    assert "evil.example" not in hosts
 
 
 @pytest.mark.parametrize(
