@@ -76,9 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.no_report:
         from galr.report.write import report_of_test
 
-        path = report_of_test(options, evaluation.similarities, arguments.out)
-        if path is not None:
-            print(f"report: {path}")
+        print(f"report: {report_of_test(options, evaluation.similarities, arguments.out)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from galr.common import interrupts
 from galr.common.atomic import write_text
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 from galr.common.progress import WholeProgress, whole_progress
 from galr.options import load_options
 from galr.preparation.options_file import Entry, Recipe, choose_recipe, write_options
@@ -116,8 +116,12 @@ def _run(request: Request, state: State, whole: WholeProgress) -> Path:
         say(f"training: {best.epoch + 1} epochs, validation mR {best.best_mR:.1f}")
     if "test" not in state.stages:
         evaluation = trainer.test()
-        report = report_of_test(options, evaluation.similarities)
-        state.done("test", table=evaluation.table, report=report and str(report))
+        report = None
+        try:
+            report = str(report_of_test(options, evaluation.similarities))
+        except RunError as error:  # the search page needs none
+            logger.warning("%s", error)
+        state.done("test", table=evaluation.table, report=report)
     say("", state.stages["test"]["table"])
     if state.stages["test"]["report"]:
         say(f"report: {state.stages['test']['report']}")

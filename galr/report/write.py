@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +10,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from galr.common.atomic import write_text
-from galr.common.errors import UserError
+from galr.common.errors import RunError, UserError
 from galr.options import Options
 from galr.report.attention import attention_part
 from galr.report.classes import class_part, read_classes
@@ -28,8 +26,6 @@ from galr.report.pairs import similarity_distribution
 from galr.report.queries import Thumbnails, best_and_worst, query_part
 from galr.report.recall import rank_histogram, recall_curve, recall_table
 from galr.report.setting import setting_part
-
-logger = logging.getLogger(__name__)
 
 QUERIES = 4  # best ones, and worst ones, that are shown of a direction
 
@@ -65,11 +61,11 @@ def write_report(
 
 def report_of_test(
     options: Options, similarities: Mapping[int, Tensor], results: str | Path | None = None
-) -> Path | None:
+) -> Path:
     """The report of an experiment that was just tested, beside its results; returns its path.
 
-    ``results`` names their file where it is not results.json of the experiment. A test is not lost
-    for want of its page: what stands against it is logged, and the path is None.
+    ``results`` names their file where it is not results.json of the experiment. Raises RunError
+    where it cannot be written, whatever the reason: the results are there.
     """
     out = None
     if results is not None:
@@ -79,14 +75,11 @@ def report_of_test(
         return write_report(folder, out, options=options, similarities=similarities)
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        logger.warning(
-            "no report was written (%s%s); python -m galr.report %s tries again",
-            kind,
-            error,
+        raise RunError(
             folder,
-            exc_info=os.environ.get("GALR_DEBUG") == "1",
-        )
-        return None
+            f"no report was written ({kind}{error})",
+            f"the results are complete; python -m galr.report {folder} tries again",
+        ) from error
 
 
 def _page(experiment: Experiment, outcome: Outcome, files: ReportFiles) -> str:

@@ -66,10 +66,7 @@ class Trial:
         self._await_others(run)
         said = run.err.read_text(errors="replace")
         if run.status == 0:
-            made, usual = self.command.made(self.world), self.usual.made
-            if "no report was written" in said:  # the page alone: the results are there
-                made, usual = _without_page(made), _without_page(usual)
-            if compares and (told := difference(made, usual)):
+            if compares and (told := difference(self.command.made(self.world), self.usual.made)):
                 self.losses.append(f"status 0, but {told}")
         elif run.status is not None and run.status < 0:
             if -run.status not in killed_by:
@@ -117,10 +114,6 @@ class Trial:
             return
         if told := difference(self.command.made(self.world), self.usual.made):
             self.losses.append(f"again: {told}")
-
-
-def _without_page(made: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in made.items() if "/report" not in name}
 
 
 def _noise(said: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from galr.common.cli import run
+from galr.common.errors import RunError
 from galr.data.vocabulary import Vocabulary
 from galr.evaluation.evaluator import evaluate_experiment
 from galr.model.build import build_model
@@ -245,14 +246,13 @@ def test_one_checkpoint_of_the_global_branch_alone(experiment, tmp_path):
     assert "There is no log.csv" in text
 
 
-def test_what_stands_against_the_report_is_said(experiment, tmp_path, caplog, monkeypatch):
+def test_what_stands_against_the_report_is_said(experiment, tmp_path, monkeypatch):
     options = load_options(experiment / "0" / "options.yaml")
     out = tmp_path / "file" / "results.json"
     (tmp_path / "file").write_text("no folder")
-    assert report_of_test(options, {0: torch.ones(6, 12), 1: torch.ones(6, 12)}, out) is None
-    told = caplog.records[-1].getMessage()
-    assert "cannot be written" in told
-    assert f"python -m galr.report {experiment} tries again" in told
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        report_of_test(options, {0: torch.ones(6, 12), 1: torch.ones(6, 12)}, out)
+    assert f"python -m galr.report {experiment} tries again" in str(caught.value)
     monkeypatch.setattr("galr.report.write.evaluate_folds", None)
-    assert report_of_test(options, {}) is None
-    assert "no report was written (TypeError: " in caplog.records[-1].getMessage()
+    with pytest.raises(RunError, match=r"no report was written \(TypeError: "):
+        report_of_test(options, {})
