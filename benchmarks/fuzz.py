@@ -235,7 +235,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", default=[], help="kinds that begin so")
+    parser.add_argument(
+        "--only", action="append", default=[], help="kinds that begin so, in this order"
+    )
     parser.add_argument("--keep", default="fuzz_findings", help="folder for findings")
     parser.add_argument("--out", help="also write the table as JSON, a line a kind")
     parser.add_argument("--atheris", action="store_true", help="mutations led by coverage")
@@ -249,9 +251,9 @@ def main() -> None:
     try:
         files = make_files(root)
         formats = Counter(name.split()[1] for name in files if name.startswith("image "))
-        for name, (place, read) in files.items():
-            if arguments.only and not name.startswith(tuple(arguments.only)):
-                continue
+        chosen = [name for start in arguments.only for name in files if name.startswith(start)]
+        for name in dict.fromkeys(chosen) if arguments.only else files:
+            place, read = files[name]
             path = root / place if isinstance(place, str) else place(root)
             # the variants of a format share its mutations
             share = formats[name.split()[1]] if name.startswith("image ") else 1

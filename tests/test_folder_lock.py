@@ -19,6 +19,17 @@ def test_a_second_writer_is_refused_and_leftovers_go(tmp_path):
         pass
 
 
+def test_parts_exclude_their_whole_and_not_each_other(tmp_path):
+    refused = pytest.raises(RunError, match="another run is writing to it")
+    with only_writer(tmp_path / "0", part=True), only_writer(tmp_path / "1", part=True):
+        with refused, only_writer(tmp_path):
+            pass
+        with refused, only_writer(tmp_path / "1", part=True):
+            pass
+    with only_writer(tmp_path), refused, only_writer(tmp_path / "0", part=True):
+        pass
+
+
 def test_a_helper_that_outlives_its_parent_does_not_hold_the_folder(tmp_path):
     readable, writable = os.pipe()
     with only_writer(tmp_path):

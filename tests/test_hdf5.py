@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galr.common.errors import UserError
-from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
+from galr.common.hdf5 import check_heaps, own_attributes, own_dataset, write_hdf5
 from galr.local_features.store import read_store, write_local_features
 from galr.options import DreaOptions
 
@@ -110,3 +110,21 @@ def test_a_disk_that_fails_is_an_error_and_the_process_goes_on(tmp_path, most, c
         file["numbers"] = numbers
     with h5py.File(tmp_path / "a.h5") as file:
         assert (file["numbers"][:] == numbers).all()
+
+
+@pytest.mark.parametrize("bits", [b"\xff\x00\x00", b"\xff\xff\x00"])
+def test_a_text_of_a_damaged_kind_is_refused(tmp_path, bits):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["source"] = "a text of any length"
+        file.create_dataset("names", data=["a", "b"], dtype=h5py.string_dtype())
+    content = path.read_bytes()
+    kind = b"\x19\x01\x01\x00"  # version 1 of the class 9, sequences: text in UTF-8
+    attribute = content.index(kind, content.index(b"source\0"))
+    path.write_bytes(content[: attribute + 1] + bits + content[attribute + 4 :])
+    with h5py.File(path) as file, pytest.raises(ValueError, match="source is neither"):
+        own_attributes(file)
+    whole = content.replace(kind, kind[:1] + bits)
+    path.write_bytes(whole)
+    with h5py.File(path) as file, pytest.raises(ValueError, match="names is neither"):
+        own_dataset(file, "names")

@@ -107,12 +107,13 @@ def test_parts_that_are_swapped_after_the_training_are_said_and_counted(root, ca
     assert run("test", root, *TRAINING, "--no-report", "--out", out) == 0
     folds = json.loads(out.read_text())["folds"]
     assert [fold["split"]["test_images_in_training"] for fold in folds] == [0, 0]
-    assert "in its training" not in caplog.text
+    assert "used in its training" not in caplog.text
     swap(root)
     assert run("test", root, *TRAINING, "--no-report", "--out", out) == 0
     folds = json.loads(out.read_text())["folds"]
     assert [fold["split"]["test_images_in_training"] for fold in folds] == [20, 20]
-    assert "20 of the 20 test images were in its training, for example train_0.png" in caplog.text
+    said = "20 of the 20 test images were used in its training, for example train_0.png"
+    assert said in caplog.text
 
 
 def test_images_that_are_in_both_parts_are_said(data, caplog):
@@ -349,9 +350,9 @@ def test_train_verifies_caches_and_local_features_first(data, caplog, capfd):
 def test_inspect_verifies_a_store(data, capfd):
     build_store(data, data / DATA / "images")
     local_features(["inspect", str(data / "own.h5"), "--verify"])
-    assert "own.h5: 26 images of" in capfd.readouterr().out
+    assert "own.h5: 26 images in" in capfd.readouterr().out
     Image.new("RGB", (40, 40)).save(data / DATA / "images/test_2.png")
-    with pytest.raises(UserError, match=r"was built for others than test_2\.png of .*images"):
+    with pytest.raises(UserError, match=r"was built for other contents of test_2\.png in .*images"):
         local_features(["inspect", str(data / "own.h5"), "--verify"])
     with h5py.File(data / "own.h5", "r+") as file:
         file["adjacency"][0, 0, 0] += 1

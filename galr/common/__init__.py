@@ -1,1 +1,1 @@
-"""What every part uses: errors, files, devices, processes, ranks, the command line."""
+"""Shared by all packages: errors, files, devices, processes, ranks, the command line."""

@@ -22,10 +22,10 @@ ERRNO = re.compile(r"\berrno = (\d+)")
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it replaces ``path`` when the block ends well.
+    """A temporary name beside ``path`` to write to, which replaces ``path`` if the block succeeds.
 
-    With ``parents`` missing folders are made. What killed runs of this machine left in the folder
-    is removed. Raises RunError where the disk refuses.
+    ``parents``: create missing folders. Removes what killed runs of this machine left in the
+    folder. Raises RunError if the disk refuses.
     """
     path = Path(path)
     temporary = temporary_name(path)
@@ -38,7 +38,7 @@ def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        # HDF5 raises RuntimeError where a disk fails while a file is closed
+        # HDF5 raises RuntimeError if the disk fails while a file is closed
         if isinstance(error, RuntimeError) and not ERRNO.search(str(error)):
             raise
         raise _refused(path, error) from error
@@ -48,13 +48,13 @@ def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside ``path`` that no other living process uses, and that tells whose it is."""
+    """A name beside ``path`` that identifies this process and is used by no other living one."""
     return path.with_name(f"{path.name}.{_machine()}-{os.getpid()}.tmp")
 
 
 @lru_cache
 def _machine() -> str:
-    """What process numbers are valid in: a machine, and in it a container."""
+    """The scope of process ids: a machine, and a container on it."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -64,7 +64,7 @@ def _machine() -> str:
 
 @lru_cache(maxsize=1024)
 def _remove_leftovers(folder: Path, _: int) -> None:
-    """Removes what dead processes were writing; looks into a folder once a process."""
+    """Removes what dead processes were writing; checks each folder once per process."""
     try:
         entries = os.scandir(folder)
     except PermissionError:  # it may be written to all the same
@@ -90,9 +90,9 @@ def _is_alive(process: int) -> bool:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raises RunError where no file could be written to ``path``: before hours are spent on it.
+    """Raises RunError if ``path`` cannot be written, before hours are spent on its content.
 
-    Parent folders are made.
+    Creates parent folders.
     """
     path = Path(path)
     if path.is_dir():
@@ -106,12 +106,12 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_room(folder: str | Path, needed: int) -> None:
-    """Raises RunError where the disk of ``folder`` has fewer than ``needed`` bytes left."""
+    """Raises RunError if the disk of ``folder`` has fewer than ``needed`` bytes left."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(
             folder,
-            f"its disk has {free / 1e9:.2f} GB left of the {needed / 1e9:.2f} GB that are needed",
+            f"its disk has {free / 1e9:.2f} GB left of the {needed / 1e9:.2f} GB needed",
             "free some space, or use a folder on another disk",
         )
 
@@ -120,7 +120,7 @@ def _refused(path: Path, error: OSError | RuntimeError) -> RunError:
     return RunError(
         path,
         f"cannot be written ({_reason(error)})",
-        "check that the folder exists, may be written to and has free space",
+        "check that the folder exists, is writable and has free space",
     )
 
 

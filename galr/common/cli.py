@@ -1,4 +1,4 @@
-"""What all commands share: exit status, log lines, errors in one line."""
+"""Shared by all commands: exit status, log lines, one-line errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from galr.common.errors import UserError
 from galr.common.memory import keep_freed_memory
 from galr.common.processes import death_of_loader, end_with_launcher, end_with_parent
 
-# the name that the console command was called by; None for a script or module
+# the name by which the console command was called; None for a script or module
 called_as: str | None = None
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse with help that keeps its line breaks and errors in one line."""
+    """argparse with line breaks preserved in help, and one-line errors."""
 
     def __init__(self, description: str, *, prog: str | None = None) -> None:
         super().__init__(
@@ -33,7 +33,7 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - of argparse
-        """Arguments with ``~`` for the home folder, which a shell leaves in ``--out=~/x``."""
+        """Parses arguments and expands ``~``, which a shell leaves in ``--out=~/x``."""
         found, rest = super().parse_known_args(args, namespace)
         for name, value in vars(found).items():
             if isinstance(value, list):
@@ -51,7 +51,7 @@ OPTIONS_FILE = "options/RSITMD_GaLR.yaml"
 
 
 def with_home(value: Any) -> Any:  # noqa: ANN401 - what an argument may be
-    """A text that begins with ``~/`` as a path in the home folder; all else as it is."""
+    """Expands a leading ``~/`` to the home folder; returns anything else unchanged."""
     return os.path.expanduser(value) if str(value).startswith("~/") else value
 
 
@@ -81,7 +81,7 @@ def add_verify_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="first compare caches and local features with all images that they were made of",
+        help="first compare caches and local features with the images they were made from",
     )
 
 
@@ -120,7 +120,7 @@ def add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def at_least_1(text: str) -> int:
-    """The type of an argument that counts something."""
+    """Argument type of a count."""
     try:
         number = int(text)
     except ValueError:
@@ -162,16 +162,16 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
 
 def _run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None) -> int:
-    # before torch is imported: threads that spin while they wait make a run five times slower
-    # where another one shares the cores
+    # before torch is imported: threads that spin while waiting make a run five times slower if
+    # another one shares the cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     end_with_parent()
     end_with_launcher()
     keep_freed_memory()
-    # of several processes that torchrun started, the first reports
+    # of the processes started by torchrun, the first reports
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters of a name
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may not support all letters of a name
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
@@ -189,7 +189,7 @@ def _run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence of a script
-        if interrupts.came():  # whatever a library has made of it
+        if interrupts.came():  # whatever a library has turned it into
             return _stopped()
         if (death := death_of_loader(error)) is not None:
             _show(death)

@@ -1,4 +1,4 @@
-"""Work on the machines of a Ray cluster; Ray is optional, and imported with the first call."""
+"""Runs work on a Ray cluster; Ray is optional, and imported on the first call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from galr.common.errors import RunError, UserError
 
 logger = logging.getLogger(__name__)
 
-RETRIES = 5  # of a task whose worker or machine is lost
+RETRIES = 5  # for a task whose worker or machine is lost
 MOST_BLOCKS = 4096  # that items are sent in: so much is done again where a machine is lost
 ROOT = Path(__file__).resolve().parents[2]  # of the package
 
@@ -27,16 +27,16 @@ Result = TypeVar("Result")
 def connect() -> Any:  # noqa: ANN401 - a module that need not be there
     """The package ray, connected to a cluster.
 
-    To that of ``RAY_ADDRESS``, else to one that ``ray start`` has started on this machine, else to
-    a new one of this machine alone. Raises UserError where ray is missing or does not answer.
+    That of ``RAY_ADDRESS``, else one started on this machine by ``ray start``, else a temporary one
+    on this machine. Raises UserError if ray is missing or does not answer.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it tells nobody of us
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
         raise UserError(
-            "the package ray", "is not installed", "pip install -r requirements-scale.txt"
+            "ray", "the package is not installed", "pip install -r requirements-scale.txt"
         ) from None
     if not ray.is_initialized():
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -83,7 +83,7 @@ def on_cluster(
         except ray.exceptions.RayError as error:
             told = str(error).strip().partition("\n")[0][:200]
             raise RunError(
-                what, f"was lost {RETRIES + 1} times ({told})", "see the log of ray"
+                what, f"was lost {RETRIES + 1} times ({told})", "see the logs of Ray"
             ) from None
     return results
 
@@ -123,7 +123,7 @@ def stream_on_cluster(
             if isinstance(cause, UserError):
                 raise cause from None
         told = str(error).strip().partition("\n")[0][:200]
-        remedy = "see the logs of ray, and run this again: it goes on"
+        remedy = "see the logs of Ray, and run the command again to continue"
         raise RunError("the cluster", f"failed ({told})", remedy) from None
 
 

@@ -1,4 +1,4 @@
-"""Which device a run uses."""
+"""Selects the device of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device for ``device: auto | cpu | cuda | cuda:N``, said in one line of the log.
+    """The device for ``device: auto | cpu | cuda | cuda:N``; logs one line.
 
-    Raises UserError where a CUDA device is asked for that is not there.
+    Raises UserError if the requested CUDA device does not exist.
     """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""The only place that knows about ranks: processes started side by side by torchrun."""
+"""Everything about ranks, the processes started by torchrun."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from galr.common.errors import RunError, UserError
 
 # one rank may decode a whole data set while the others wait
 PATIENCE = timedelta(hours=6)
-JOINING = timedelta(minutes=10)  # after which a rank stops looking for the others
+JOINING = timedelta(minutes=10)  # after which a rank gives up waiting for the others
 
 
 def is_launched() -> bool:
@@ -28,12 +28,12 @@ def is_launched() -> bool:
 
 
 def rank() -> int:
-    """This process's number, 0 for a single one."""
+    """The rank of this process, 0 for a single process."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -43,7 +43,7 @@ def is_main() -> bool:
 
 
 def local_device(wanted: str) -> str:
-    """``wanted`` (a ``device`` option) for this rank: each rank of a machine has its own GPU."""
+    """``wanted`` (a ``device`` option) for this rank: each rank on a machine has its own GPU."""
     if is_launched() and wanted in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return wanted
@@ -51,9 +51,9 @@ def local_device(wanted: str) -> str:
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Joins the ranks for the block: by NCCL on CUDA, by gloo on CPUs; nothing for one process.
+    """Joins the ranks for the block: NCCL on CUDA, gloo on CPUs; no-op for a single process.
 
-    Raises RunError where another rank was lost.
+    Raises RunError if another rank is lost.
     """
     if not is_launched():
         yield
@@ -71,19 +71,19 @@ def process_group(device: torch.device) -> Iterator[None]:
         raise RunError(
             f"rank {rank()}",
             f"cannot reach the other ranks ({str(error).strip().splitlines()[0]})",
-            "start all of them again by torchrun",
+            "restart all of them with torchrun",
         ) from None
     try:
         yield
     except RuntimeError as error:
-        # DistBackendError is one; gloo raises a bare one
+        # DistBackendError is one; gloo raises a plain RuntimeError
         lost = ("gloo", "NCCL", "onnection closed", "onnection reset", "DistBackend")
         if not any(word in f"{type(error).__name__} {error}" for word in lost):
             raise
         raise RunError(
             f"rank {rank()}",
-            f"has lost another rank ({str(error).strip().splitlines()[0]})",
-            "see what that one said; a training goes on by --resume",
+            f"lost another rank ({str(error).strip().splitlines()[0]})",
+            "see the message of that rank; --resume continues a training",
         ) from None
     finally:
         dist.destroy_process_group()
@@ -91,7 +91,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 runs the block while the others wait; they find what it has written."""
+    """Rank 0 runs the block first, then the others, which find what it has written."""
     if world_size() > 1 and not is_main():
         dist.barrier()
     yield
@@ -109,9 +109,9 @@ def from_main(value: float, device: torch.device) -> float:
 
 
 def on_main(make: Callable[[], bytes], device: torch.device) -> bytes:
-    """What ``make`` returns on rank 0, on all ranks.
+    """The result of ``make`` on rank 0, on all ranks.
 
-    Where it raises, rank 0 raises and reports, and the other ranks exit with status 1.
+    If it raises, rank 0 raises and reports, and the other ranks exit with status 1.
     """
     if world_size() == 1:
         return make()
@@ -133,9 +133,9 @@ def on_main(make: Callable[[], bytes], device: torch.device) -> bytes:
 
 
 def check_alike(facts: Mapping[str, str], device: torch.device) -> None:
-    """Raises UserError on all ranks where one of ``facts``, by what it is of, differs on a rank.
+    """Raises UserError on all ranks if any of ``facts`` (by name) differs between ranks.
 
-    Ranks on machines that share no disk may have been given other files.
+    Ranks on machines without a shared disk may have been given different files.
     """
     if world_size() == 1:
         return
@@ -148,13 +148,13 @@ def check_alike(facts: Mapping[str, str], device: torch.device) -> None:
             if not same:
                 raise UserError(
                     f"rank {number}",
-                    f"has other {name} than rank 0",
+                    f"has different {name} from rank 0",
                     "give all machines the same files and command line",
                 )
 
 
 def broadcast_weights(*modules: nn.Module) -> None:
-    """Gives all ranks the parameters and buffers of rank 0, in place."""
+    """Copies the parameters and buffers of rank 0 to all ranks, in place."""
     if world_size() == 1:
         return
     for module in modules:
@@ -163,10 +163,10 @@ def broadcast_weights(*modules: nn.Module) -> None:
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:
-    """The rows of all ranks in the order of one process: (b, ...) a rank -> (total, ...).
+    """The rows of all ranks in the order of a single process: (b, ...) per rank -> (total, ...).
 
-    Rank r holds rows r, r + world_size, ... The result has a gradient towards the own rows alone:
-    where every rank computes the same loss of it, the ranks' gradients add up to the whole one.
+    Rank r holds rows r, r + world_size, ... Only the rank's own rows receive a gradient: if every
+    rank computes the same loss from the result, the ranks' gradients add up to the full one.
     """
     ranks = world_size()
     if ranks == 1:
@@ -181,7 +181,7 @@ def gather_rows(rows: Tensor, total: int) -> Tensor:
 
 
 def rows_of_all(rows: Tensor) -> int:
-    """How many rows the ranks hold together."""
+    """The total number of rows on all ranks."""
     if world_size() == 1:
         return len(rows)
     count = torch.tensor(len(rows), device=rows.device)
@@ -192,12 +192,12 @@ def rows_of_all(rows: Tensor) -> int:
 def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
     """``module`` under DistributedDataParallel, its gradients summed over all ranks.
 
-    For one process, ``module`` itself. The weights that need a gradient now are those that are
-    summed: make another one where these change. ``some_unused``: a backward pass may miss weights.
+    For a single process, ``module`` itself. Only weights that require a gradient now are summed:
+    wrap again when these change. ``some_unused``: a backward pass may not reach all weights.
     """
     if world_size() == 1:
         return module
-    # a kernel of one pixel has the same numbers in the same order whatever its strides say
+    # a 1 x 1 kernel has the same memory layout whatever its strides say
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     spread = DistributedDataParallel(
         module,
@@ -209,15 +209,15 @@ def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
     return spread
 
 
-# torch compares annotations with its own types, which a string is not
+# torch checks annotations against its own types, so they cannot be strings
 def _summed(_, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Sums in place of DistributedDataParallel's means: a rank's loss is part of a sum."""
+    """Sums instead of averaging as DistributedDataParallel does: a rank's loss is part of a sum."""
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     return work.get_future().then(lambda future: future.value()[0])
 
 
 def without_sum(module: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Within it the gradients of a ``parallel`` module add up on this rank alone."""
+    """Within it, the gradients of a ``parallel`` module accumulate on this rank only."""
     if isinstance(module, DistributedDataParallel):
         held: contextlib.AbstractContextManager[None] = module.no_sync()
         return held

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something a person can mend: a wrong file, option or argument.
+    """Something the user can fix: a wrong file, option or argument.
 
     Printed as one line, ``place: what; remedy``, and the script exits with ``status``.
     """
@@ -20,11 +20,11 @@ class UserError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        # one line, whatever an exception of another library put into the parts
+        # one line, even if the parts contain the text of another library's exception
         return " ".join(f"{self.place}: {self.what}; {self.remedy}".split())
 
 
 class RunError(UserError):
-    """A failure at run time with good input: a full disk, a loss that is not a number."""
+    """A failure at run time with good input, such as a full disk or a NaN loss."""
 
     status = 1

@@ -86,7 +86,7 @@ class Events:
             raise RunError(
                 self.folder,
                 f"cannot be written ({error.strerror or error})",
-                "check that the folder exists, may be written to and has free space",
+                "check that the folder exists, is writable and has free space",
             ) from None
 
 

@@ -7,15 +7,16 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from galr.common import distributed
 from galr.common.errors import RunError
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
-_held: set[int] = set()  # descriptors that a fork must not keep: it may live longer than its parent
+_held: set[int] = set()  # descriptors that a fork must not keep, since it may outlive its parent
 
 
 def _close_in_fork() -> None:
@@ -28,13 +29,13 @@ os.register_at_fork(after_in_child=_close_in_fork)
 
 
 class FolderLock:
-    """A folder that nobody else writes to as long as this one holds it."""
+    """A folder that nobody else writes to while this object holds it."""
 
     def __init__(self, folder: Path, handle: int | None) -> None:
         self.folder, self._handle = folder, handle
 
     def check(self) -> None:
-        """Raises RunError where the folder was removed or moved away meanwhile."""
+        """Raises RunError if the folder has been removed or moved."""
         if self._handle is None:
             return
         try:
@@ -50,17 +51,19 @@ class FolderLock:
 
 
 @contextlib.contextmanager
-def holding(folder: str | Path, *, waiting: str | None = None) -> Iterator[int]:
-    """Holds ``folder`` for the block, by the descriptor that it gives.
+def holding(
+    folder: str | Path, *, waiting: str | None = None, shared: bool = False
+) -> Iterator[int]:
+    """Locks ``folder`` for the block; yields its descriptor.
 
-    Where another one holds it, this waits, with the line ``waiting`` in the log, or raises RunError
-    where there is none. File systems without locks let both go on. Raises OSError where there is no
-    such folder.
+    ``shared``: alongside other shared locks. If somebody else holds it, waits, with ``waiting`` in
+    the log, or raises RunError without such a line. File systems without locks admit everybody.
+    Raises OSError if there is no such folder.
     """
     handle = os.open(folder, os.O_RDONLY)
     _held.add(handle)
     try:
-        if not _lock(handle, wait=False):
+        if not _lock(handle, wait=False, shared=shared):
             if waiting is None:
                 raise RunError(
                     folder,
@@ -69,7 +72,7 @@ def holding(folder: str | Path, *, waiting: str | None = None) -> Iterator[int]:
                 )
             if waiting:
                 logger.info("%s", waiting)
-            _lock(handle, wait=True)
+            _lock(handle, wait=True, shared=shared)
         yield handle
     finally:
         _held.discard(handle)
@@ -77,11 +80,14 @@ def holding(folder: str | Path, *, waiting: str | None = None) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def only_writer(folder: str | Path, leftovers: str = "*.tmp") -> Iterator[FolderLock]:
-    """Holds ``folder``, which is made, for the block; removes ``leftovers`` of killed runs.
+def only_writer(
+    folder: str | Path, leftovers: str = "*.tmp", *, part: bool = False
+) -> Iterator[FolderLock]:
+    """Creates and locks ``folder`` for the block; removes ``leftovers`` of killed runs.
 
-    A folder that was made and stays empty is removed again. Raises RunError where another run
-    holds it. File systems without locks let both go on.
+    ``part``: excludes the only writer of the parent folder, too, but not those of its other parts.
+    A created folder that stays empty is removed again. Raises RunError if another run holds it.
+    File systems without locks admit both.
     """
     folder = Path(folder)
     made = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -89,6 +95,8 @@ def only_writer(folder: str | Path, leftovers: str = "*.tmp") -> Iterator[Folder
         stack.callback(_remove_empty, made)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if part:
+                stack.enter_context(holding(folder.parent, shared=True))
             handle = stack.enter_context(holding(folder))
         except OSError as error:
             raise RunError(
@@ -101,27 +109,30 @@ def only_writer(folder: str | Path, leftovers: str = "*.tmp") -> Iterator[Folder
 
 @contextlib.contextmanager
 def only_writer_of_ranks(
-    folder: Path, leftovers: str, device: torch.device
+    folder: Path, leftovers: str, device: torch.device, *, part: bool = False
 ) -> Iterator[FolderLock]:
-    """``only_writer`` on rank 0; where it is refused, all ranks end."""
+    """``only_writer`` on rank 0; if it is refused, all ranks end."""
+    from galr.common import distributed  # imports torch, which other commands need not wait for
+
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder, None)
 
         def hold() -> bytes:
             nonlocal lock
-            lock = stack.enter_context(only_writer(folder, leftovers))
+            lock = stack.enter_context(only_writer(folder, leftovers, part=part))
             return b""
 
         distributed.on_main(hold, device)
         yield lock
 
 
-def _lock(handle: int, *, wait: bool) -> bool:
-    """Whether it is held from now on; False where somebody else holds it."""
+def _lock(handle: int, *, wait: bool, shared: bool) -> bool:
+    """Whether it is held from now on; False if somebody else holds it."""
     try:
         import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except (ImportError, OSError):  # a system or a file system without locks

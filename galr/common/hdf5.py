@@ -19,6 +19,9 @@ from galr.common.claims import HARMLESS, MOST_PACKED
 # the global heap, where texts lie: signature, version, reserved; then its size
 _HEAP = b"GCOL\x01\0\0\0"
 _HEADER = 16  # bytes of a heap, and of each of its objects
+_NUMBERS_AND_TEXTS = (
+    h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID,
+)  # fmt: skip
 ENDS = 16 << 20  # bytes at either end of a file; texts lie before the arrays, or after them
 
 
@@ -80,6 +83,18 @@ def check_heaps(path: str | Path) -> None:
                     at = content.find(_HEAP, at + len(_HEAP), end)
 
 
+def own_attributes(file: h5py.File) -> dict[str, Any]:
+    """The attributes of ``file``, which are numbers and texts.
+
+    Raises ValueError for one of another type: sequences of a damaged kind crash the library.
+    """
+    for name in file.attrs:
+        kind = file.attrs.get_id(name).get_type()
+        if not isinstance(kind, _NUMBERS_AND_TEXTS):
+            raise ValueError(f"its attribute {name} is neither numbers nor text")
+    return dict(file.attrs)
+
+
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """A dataset that lies in ``file`` itself.
 
@@ -95,6 +110,8 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     stored = min(dataset.id.get_storage_size(), os.path.getsize(file.filename))
     # a text takes microseconds, and 16 bytes of the dataset
     is_text = dataset.dtype.kind == "O"
+    if is_text and h5py.check_string_dtype(dataset.dtype) is None:
+        raise ValueError(f"{name} is neither numbers nor text")
     limit = max(1_000_000, 8 * stored) if is_text else max(HARMLESS, MOST_PACKED * stored)
     if dataset.nbytes > limit:
         raise ValueError(

@@ -13,7 +13,7 @@ from galr.common.distributed import world_size
 
 
 def share_statistics(buffers: Iterable[Tensor]) -> None:
-    """Gives all ranks the mean of their running statistics, in place; counters stay."""
+    """Averages running statistics over all ranks, in place; counters are unchanged."""
     if world_size() == 1:
         return
     for buffer in buffers:
@@ -29,7 +29,7 @@ def _over_ranks(x: Tensor) -> Tensor:
 
 
 class RankBatchNorm(nn.BatchNorm2d):
-    """nn.SyncBatchNorm for CPUs, where torch has none: statistics of the batches of all ranks."""
+    """nn.SyncBatchNorm for CPUs, which torch lacks: statistics over the batches of all ranks."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -51,7 +51,7 @@ class RankBatchNorm(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(model: nn.Module) -> None:
-    """Lets every batch normalisation of ``model`` see the batches of all ranks, in place."""
+    """Makes every batch normalisation of ``model`` use the batches of all ranks, in place."""
     if next(model.parameters()).is_cuda:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return

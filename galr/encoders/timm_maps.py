@@ -117,7 +117,7 @@ def _model(name: str, side: int, pretrained: bool) -> Any:  # noqa: ANN401 - of 
             raise UserError(
                 _place(name),
                 f"timm could not create it{' with its weights' if pretrained else ''} ({line})",
-                "connect to the internet once, or set model.backbone.weights to a local file or, "
-                "for random weights, to null",
+                "connect to the internet once, or set model.backbone.weights=FILE (a local file) "
+                "or, for random weights, model.backbone.weights=null",
             ) from None
     raise AssertionError("create_model without arguments of a network raises no TypeError")

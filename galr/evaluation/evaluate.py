@@ -69,7 +69,7 @@ def evaluate(
     the index of each caption's image -> keys i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr, the same
     with t2i, mR. With ``rerank``, arguments of ``galr.rerank`` ({} for the defaults), each query's
     k best candidates are re-ranked before. ``caption_group`` (C,), equal for equal texts, counts
-    every image that carries the query's text as right. Raises ValueError on shapes that do not
+    every image with the query's text as correct. Raises ValueError on shapes that do not
     fit, NaN, and images without a caption.
     """
     scores = FeatureProduct(*similarity) if isinstance(similarity, tuple) else similarity

@@ -225,7 +225,7 @@ def _cost(fold: TrainedFold, embeddings: Embeddings, seconds: float) -> dict[str
 
 def _log_differences(results: dict[str, Any]) -> None:
     if results["options"] is None:
-        logger.info("the checkpoint does not hold the options that it was trained with")
+        logger.info("the checkpoint does not contain the options it was trained with")
     named = [
         f"{each['key']} {yaml_value(each['training'])} -> {yaml_value(each['test'])}"
         for each in results["differences"]

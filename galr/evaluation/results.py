@@ -205,7 +205,9 @@ def results_table(results: dict[str, Any]) -> str:
     used = results["folds"][0]["rerank"]
     if used is not None:
         lines.append(f"rerank: {used['method']}, which reads {used['reads']}")
-    lines.append("* any image that carries the query's text, or any caption of that text, is right")
+    lines.append(
+        "* images with the query's text, and captions with a correct text, count as correct"
+    )
     return "\n".join(lines)
 
 

@@ -109,13 +109,18 @@ def untrained_fold(options: Options, tokenizer: Tokenizer, device: torch.device)
 def checkpoint_options(path: str | Path, overrides: Sequence[str] = ()) -> Options:
     """The options that the checkpoint at ``path`` was trained with, changed by ``overrides``.
 
-    Raises UserError for a checkpoint that is missing, damaged, or holds no options.
+    Raises UserError for a checkpoint that is missing, damaged, or contains no options.
     """
+    return stored_options(checkpoint_tree(path), path, overrides)
+
+
+def checkpoint_tree(path: str | Path) -> dict[str, Any]:
+    """The options in a checkpoint, unchecked; raises UserError as ``checkpoint_options`` does."""
     stored = read_checkpoint(path).get("options")
     if not isinstance(stored, dict) or not stored:
-        what = "does not hold the options that it was trained with"
+        what = "does not contain the options it was trained with"
         raise UserError(path, what, "name their file with --path_opt")
-    return stored_options(stored, path, overrides)
+    return stored
 
 
 def experiment_options(folder: str | Path, overrides: Sequence[str] = ()) -> Options:

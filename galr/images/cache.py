@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from galr.common.atomic import atomic_path, check_writable
 from galr.common.errors import RunError
 from galr.common.folder_lock import holding
-from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
+from galr.common.hdf5 import check_heaps, own_attributes, own_dataset, write_hdf5
 from galr.images.content import (
     Contents,
     cache_folders,
@@ -145,17 +145,17 @@ class Cache:
 
     def _difference(self, file: h5py.File, contents: Contents) -> str | None:
         """Why a cache file is stale; None if it is not."""
-        rows = file["rows"]
+        rows, attributes = file["rows"], own_attributes(file)
         if tuple(own_dataset(file, "names").asstr()[:]) != self.names:
             return "the list of images has changed"
         if (
-            file.attrs["version"] != VERSION
+            attributes["version"] != VERSION
             or rows.dtype != self.dtype
             or rows.shape != (len(self.names), *self.shape)
             or rows.id.get_offset() is None
         ):
             return "it is of another version"
-        if file.attrs["scaling"] != str(self.scaling):
+        if attributes["scaling"] != str(self.scaling):
             return "dataset.pixel_range, bands or no_data has changed"
         changed = np.zeros(len(self.names), bool)
         for stamp in ("digests",) if "digests" in file else ("sizes", "modified"):

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from galr.common.atomic import atomic_path
 from galr.common.errors import UserError
-from galr.common.hdf5 import check_heaps, own_dataset, write_hdf5
+from galr.common.hdf5 import check_heaps, own_attributes, own_dataset, write_hdf5
 from galr.local_features.matrices import LocalFeatures, check_arrays, checksum
 from galr.local_features.names import NameIndex, shown
 from galr.local_features.numbering import Numbering
@@ -158,10 +158,11 @@ def read_store(path: str | Path) -> Store:
 def _read(path: Path) -> Store:
     check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
-        if file.attrs["version"] != VERSION:
-            raise ValueError(f"version {file.attrs['version']} instead of {VERSION}")
+        attributes = own_attributes(file)
+        if attributes["version"] != VERSION:
+            raise ValueError(f"version {attributes['version']} instead of {VERSION}")
         options = {
-            key: _plain(file.attrs[key]) for key in DreaOptions.model_fields if key in file.attrs
+            key: _plain(attributes[key]) for key in DreaOptions.model_fields if key in attributes
         }
         return Store(
             path,
@@ -172,10 +173,10 @@ def _read(path: Path) -> Store:
             ),
             # a missing option would be read as its default
             _complete(options) if options else None,
-            str(file.attrs.get("source", "")),
-            _origin(file.attrs) if "images" in file.attrs else None,
+            str(attributes.get("source", "")),
+            _origin(attributes) if "images" in attributes else None,
             _digests(file) if "digests" in file else None,
-            str(file.attrs.get("checksum", "")),
+            str(attributes.get("checksum", "")),
         )
 
 
@@ -186,7 +187,7 @@ def _digests(file: h5py.File) -> NDArray[np.int64]:
     return found
 
 
-def _origin(attributes: h5py.AttributeManager) -> Origin:
+def _origin(attributes: dict[str, Any]) -> Origin:
     detections = [str(path) for path in attributes["detections"]]
     numbering = json.loads(attributes.get("numbering", "null"))
     return Origin(

@@ -118,6 +118,6 @@ def _downloaded(name: str, weights: Any) -> Any:  # noqa: ANN401 - torchvision's
             f"model.backbone.weights: {name}, {weights.name}",
             f"{weights.url} could not be downloaded to {torch.hub.get_dir()}/checkpoints, or the "
             f"file there is damaged ({error})",
-            "connect to the internet once, or set model.backbone.weights to a local file or, for "
-            "random weights, to null",
+            "connect to the internet once, or set model.backbone.weights=FILE (a local file) or, "
+            "for random weights, model.backbone.weights=null",
         ) from None

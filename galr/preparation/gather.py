@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from galr.common.errors import UserError
 from galr.preparation.image_names import ImageNames
 from galr.preparation.karpathy import Described
 from galr.preparation.layouts.rows import Row
+
+logger = logging.getLogger(__name__)
 
 
 class LeftOut(NamedTuple):
@@ -73,7 +76,8 @@ def gather(found: dict[str, _About], names: ImageNames) -> Gathered:
     Raises UserError for an image of two splits.
     """
     of_file: dict[str, _About] = {}
-    missing, empty = [], 0
+    missing, empty, others = [], 0, {}
+    count = len(found)
     for name in list(found):
         about = found.pop(name)
         try:
@@ -81,10 +85,18 @@ def gather(found: dict[str, _About], names: ImageNames) -> Gathered:
         except LookupError as error:
             missing.append(LeftOut(name or "(no name)", str(error), about.place))
             continue
+        if file != name:
+            others[name] = file
         if file in of_file:
             of_file[file].add(file, about)
         else:
             of_file[file] = about
+    if others:
+        name, file = next(iter(others.items()))
+        logger.info(
+            "%s: %d of %d images are found by names that differ, for example %s for %s",
+            names.folder, len(others), count, ascii(file), ascii(name),
+        )  # fmt: skip
     images, bare = [], []
     for file in sorted(of_file):
         about = of_file[file]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from galr.common.errors import UserError
+from galr.evaluation.trained_fold import checkpoint_tree
 from galr.model.build import read_checkpoint
 from galr.monitoring.epoch_log import read_log
 from galr.options import Options, options_from_dict, stored_options
@@ -131,13 +132,7 @@ def _read_results(path: Path) -> dict[str, Any] | None:
 def _stored_options(
     results: dict[str, Any] | None, folder: Path, checkpoint: Path
 ) -> tuple[dict[str, Any], str]:
-    trained_with = read_checkpoint(checkpoint).get("options")
-    if not isinstance(trained_with, dict) or not trained_with:
-        raise UserError(
-            checkpoint,
-            "does not contain the options it was trained with",
-            "name their file with --path_opt",
-        )
+    trained_with = checkpoint_tree(checkpoint)
     tested = {} if results is None else results.get("test_options", results["options"])
     if tested.get("model") == trained_with.get("model"):
         return tested, f"{folder / 'results.json'} (its options)"

@@ -31,7 +31,7 @@ RanksByVariant = dict[str, Ranks]  # no entry with_rerank where rerank is off
 
 
 class FoldRanks(NamedTuple):
-    """The ranks of a fold; duplicate-aware: any image that carries the query's text is right."""
+    """The ranks of a fold; duplicate-aware: any image with the query's text is correct."""
 
     fold: int
     standard: RanksByVariant

@@ -51,7 +51,7 @@ class Store:
             import lancedb
         except ImportError:
             remedy = "pip install lancedb"
-            raise UserError("the package lancedb", "is not installed", remedy) from None
+            raise UserError("lancedb", "the package is not installed", remedy) from None
         self.remedy = f"build it with {INDEX} --images DIR --checkpoint best.pth --out {address}"
         self.folder = None if "://" in self.address else Path(self.address)
         if not create and (folder := self.folder) is not None:

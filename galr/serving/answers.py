@@ -38,7 +38,7 @@ def answer_errors(app: FastAPI) -> None:
         # what it says may hold paths: that is for whoever runs the server
         if isinstance(error, UserError):
             logger.error("error: %s", error)
-        return JSONResponse({"error": "The search failed; the server's log says why."}, 500)
+        return JSONResponse({"error": "The search failed; see the server log."}, 500)
 
 
 async def unless_gone(request: Request, answer: Coroutine[Any, Any, Result]) -> Result:

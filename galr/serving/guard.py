@@ -117,7 +117,7 @@ class Guard:
             not own.issuperset(origin.lower() for origin in headers.getlist("origin"))
             or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         ):
-            return JSONResponse({"error": "Searches of other web pages are refused."}, 403)
+            return JSONResponse({"error": "Searches from other web pages are refused."}, 403)
         return None
 
 

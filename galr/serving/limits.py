@@ -72,7 +72,7 @@ class Bodies:
                     break
                 if size <= most:
                     if self._held + len(chunk) > self.limits.held_bytes:
-                        raise Refused(503, "Too many images at once: try again in a moment.", 1)
+                        raise Refused(503, "Too many uploads at once: try again in a moment.", 1)
                     self._held += len(chunk)
                     body += chunk
         if size > most:

@@ -36,18 +36,22 @@ class Metrics:
             registry=own, buckets=SECONDS,
         )  # fmt: skip
         self.turns = Histogram(
-            "galr_turn_seconds", "That tasks waited for their turn.", ("line",), registry=own,
+            "galr_turn_seconds", "Time that tasks waited.", ("line",), registry=own,
             buckets=SECONDS,
         )  # fmt: skip
         self.tasks = Histogram(
-            "galr_batch_tasks", "Tasks worked on together.", ("line",), registry=own, buckets=TASKS
+            "galr_batch_tasks", "Tasks in a batch.", ("line",), registry=own, buckets=TASKS
         )
-        self.busy = Counter("galr_busy_seconds_total", "Spent on tasks.", ("line",), registry=own)
+        self.busy = Counter(
+            "galr_busy_seconds_total", "Time spent on tasks.", ("line",), registry=own
+        )
         self.dropped = Counter(
-            "galr_dropped_connections_total", "Closed before a whole request came.", registry=own
+            "galr_dropped_connections_total",
+            "Connections closed before a complete request.",
+            registry=own,
         )
         self.waiting = Gauge(
-            "galr_waiting_tasks", "Tasks that wait for their turn.", ("line",), registry=own,
+            "galr_waiting_tasks", "Waiting tasks.", ("line",), registry=own,
             multiprocess_mode="livesum",
         )  # fmt: skip
         self.connections = Gauge(

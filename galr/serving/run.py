@@ -41,7 +41,7 @@ def serve(
         made = partial(make, Hosts(own, is_open=is_open))
         if is_open:
             logger.warning(
-                "warning: other machines can reach this server, and there is no password: "
+                "warning: this server is reachable from other machines and has no password: "
                 "anyone who can reach it can search and see the images"
             )
         shown = socket.gethostname() if bound.is_unspecified else host.strip("[]")

@@ -92,7 +92,7 @@ class _Workers(Multiprocess):
         """Until SIGTERM or Ctrl-C."""
         super().run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes):
-            raise UserError("--workers", "a worker did not start", "see what it says above")
+            raise UserError("--workers", "a worker did not start", "see its message above")
 
     def init_processes(self) -> None:
         """Starts the workers, and waits for them."""
@@ -107,7 +107,7 @@ class _Workers(Multiprocess):
         for place, worker in enumerate(self.processes):
             if worker.process.is_alive() or self.should_exit.is_set():
                 continue
-            logger.error("worker %s has ended with %s: another begins", worker.pid, worker.exitcode)
+            logger.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
             forget_process(worker.pid)
             self.should_exit.wait(PAUSE)
             self.processes[place] = self._begin()
@@ -120,7 +120,7 @@ class _Workers(Multiprocess):
                 new.kill()
                 new.join()
                 if not self._is_ending():
-                    logger.error("a new worker did not start: the earlier ones go on")
+                    logger.error("a new worker did not start: keeping the earlier ones")
                 return
             self.processes[place] = new
             old.terminate()

@@ -61,11 +61,11 @@ class Trainer:
         if options.distributed.exact:
             options = options.without_dropout()
         device = choose_device(distributed.local_device(options.device))
-        # the folds of an experiment may be trained by a process each
+        # folds may be trained by a process each, but not during a run of the whole experiment
         folder, leftovers = self.folder, "[0-9]*/*.tmp"
         if fold is not None:
             folder, leftovers = folder / str(fold), "*.tmp"
-        held = only_writer_of_ranks(folder, leftovers, device)
+        held = only_writer_of_ranks(folder, leftovers, device, part=fold is not None)
         with distributed.process_group(device), held as lock:
             distributed.on_main(lambda: self.make_room(resume, overwrite, keep=folder), device)
             data = read_training_data(options, device)

@@ -324,11 +324,13 @@ def test_verify_names_images_that_changed_and_rows_that_are_damaged(data):
     with images.path.open("r+b") as file:
         file.seek(images.offset + 2 * SIDE * SIDE * 3)  # of the third image
         file.write(bytes([1, 2, 3]))
-    with pytest.raises(UserError, match=r"its rows are not those that were written, of c\.tif"):
+    with pytest.raises(
+        UserError, match=r"has rows that changed since they were written, of c\.tif"
+    ):
         verified(data)
     images.path.write_bytes(before)
     other_image(data / "images" / "c.tif")
-    with pytest.raises(UserError, match=r"was built of other content of c\.tif; delete the file"):
+    with pytest.raises(UserError, match=r"was built from other content of c\.tif; delete the file"):
         verified(data)
 
 

@@ -59,7 +59,7 @@ def test_a_checkpoint_without_options_asks_for_their_file(trained, tmp_path):
     bare = tmp_path / "bare.pth"
     entries = torch.load(trained[0] / "0" / "best.pth", weights_only=True)
     torch.save({"model": entries["model"]}, bare)
-    with pytest.raises(UserError, match=r"does not hold the options .* --path_opt"):
+    with pytest.raises(UserError, match=r"does not contain the options .* --path_opt"):
         single_command.main(["--resume", str(bare)])
 
 

@@ -99,4 +99,4 @@ def test_a_checkpoint_without_options_says_so(yaml, tmp_path, caplog):
     assert results["options"] is None
     assert results["seed"] is None
     assert results["test_options"]["seed"] == 5
-    assert "does not hold the options that it was trained with" in caplog.text
+    assert "does not contain the options it was trained with" in caplog.text

@@ -129,7 +129,7 @@ def test_pictures_that_claim_more_than_they_can_hold_are_refused(tmp_path):
     png[16:24] = struct.pack(">II", 9_900, 9_900)
     png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
     (tmp_path / "a.png").write_bytes(png)
-    with pytest.raises(UserError, match=r"claims 98 MB, and holds .* bytes"):
+    with pytest.raises(UserError, match=r"claims 98 MB but has .* bytes"):
         decode_image(tmp_path / "a.png")
 
 

@@ -108,7 +108,7 @@ def test_several_files_that_fit_are_named(tmp_path):
 
 def test_one_file_is_not_taken_for_two_names(tmp_path):
     put(tmp_path, "a.jpg")
-    with pytest.raises(UserError, match=r"list:2: the file .*a.jpg would be of 'a.jpg' and of"):
+    with pytest.raises(UserError, match=r"list:2: the file .*a.jpg matches both 'a.jpg' and"):
         found_names(["a.jpg", "a.tif"], tmp_path, place)
 
 

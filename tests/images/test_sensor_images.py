@@ -98,7 +98,7 @@ def test_eight_bits_stay_as_they_are_whatever_the_range(tmp_path):
     Image.fromarray(values[..., :3]).save(tmp_path / "a.png")
     assert np.array_equal(decoded(tmp_path / "a.png"), values[..., :3])
     write_tiff(tmp_path / "b.tif", values)
-    with pytest.raises(UserError, match=r"b\.tif: has 4 bands of 8 bits, and which are red"):
+    with pytest.raises(UserError, match=r"b\.tif: has 4 bands of 8 bits, but which are red"):
         decoded(tmp_path / "b.tif")
     found = decoded(tmp_path / "b.tif", Scaling(bands=(4, 2, 1)))
     assert np.array_equal(found, values[..., [3, 1, 0]])
@@ -200,7 +200,7 @@ def test_more_pixels_or_numbers_than_admitted_are_refused_before_they_are_read(t
     ("changes", "message"),
     [
         ({"pixel_range": [5, 5]}, "pixel range: 5 is not below 5"),
-        ({"bands": [1, 2]}, "bands: are .* name one or three"),
+        ({"bands": [1, 2]}, "bands: are .* give one or three"),
         ({"bands": [0]}, "bands: are .* counted from 1"),
     ],
 )
@@ -272,7 +272,7 @@ def test_check_and_the_cache_tell_of_nearly_constant_images(deep, caplog):
     assert "images that are nearly of one value" not in told
     assert "more than 8 bits: numbers from" in told
     read_split(load_options(deep, ["dataset.pixel_range=[0,65535]"]), "test").at(32)
-    assert "6 of 6 images are nearly of one value, for example test_0.png" in caplog.text
+    assert "6 of 6 images are nearly constant, for example test_0.png" in caplog.text
 
 
 def test_another_range_has_another_cache(deep, caplog):

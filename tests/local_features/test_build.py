@@ -222,7 +222,7 @@ def test_detections_of_unknown_images_are_bad(images, detections, kind):
 def test_two_images_or_two_files_of_a_name_are_bad(images, detections):
     write_lines(detections / "a.txt", ["ship 0.5 1 2 3 4"])
     write_lines(detections / "a.png.txt", ["ship 0.5 1 2 3 4"])
-    assert "is of the same image, a.png" in error_of("paddledet", detections, images)
+    assert "belongs to the same image, a.png" in error_of("paddledet", detections, images)
     Image.new("RGB", (9, 9)).save(images / "a.bmp")
     assert "a.txt is ambiguous: a.bmp or a.png" in error_of("paddledet", detections, images)
 
@@ -269,7 +269,7 @@ def test_names_that_no_text_file_can_hold_are_passed_over(images, detections, ca
     before = build("paddledet", detections, images).names
     shutil.copy(images / "a.png", os.fsencode(images) + b"/" + name)
     assert build("paddledet", detections, images).names == before
-    assert "1 of names with line breaks" in caplog.text
+    assert "1 with line breaks" in caplog.text
 
 
 def entry(**changes):
@@ -280,7 +280,7 @@ BAD_ENTRIES = [
     (7, "is not an object"),
     ({}, "image_id None"),
     (entry(image_id=9), "image_id 9 is not in the list of images"),
-    (entry(image_id=[1]), "there is no image of image_id [1]"),
+    (entry(image_id=[1]), "image_id [1] is not in the list of images"),
     (entry(image_id=2), "there is no image gone.png"),
     (entry(image_id=3), "has 50 x 200 pixels, but 7 x 7 in the list of images"),
     (entry(category_id=6), "there is no class 6 in the numbering"),
@@ -356,7 +356,7 @@ def test_bad_json_is_an_error(images, detections, file, text, message):
     ("text", "message"),
     [
         ("", "contains no classes"),
-        ("a\nb\na\n", "classes.txt:3: the class a stands in line 1"),
+        ("a\nb\na\n", "classes.txt:3: the class a is already on line 1"),
         ("a\n\nb\n", "classes.txt:2: the line is blank"),
     ],
 )
@@ -366,7 +366,9 @@ def test_a_bad_list_of_classes_is_an_error(images, detections, tmp_path, text, m
     path.write_text(text)
     assert message in error_of("paddledet", detections, images, "--store-classes", str(path))
     path.unlink()
-    assert "no such file" in error_of("paddledet", detections, images, "--store-classes", str(path))
+    assert "neither a file" in error_of(
+        "paddledet", detections, images, "--store-classes", str(path)
+    )
 
 
 def test_impossible_options_are_errors(images, detections):

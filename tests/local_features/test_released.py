@@ -178,9 +178,12 @@ def nested(depth):
         ),
         ({"local_rep": {"a": [[10**400]]}, "adj_matrix": {"a": np.eye(1)}}, "damaged"),
         ({"local_rep": {"a": nested(30)}, "adj_matrix": {"a": np.eye(1)}}, "nor rows of numbers"),
-        ({"local_rep": {"a": [[1.0] * 3000] * 3000}, "adj_matrix": {"a": np.eye(1)}}, "no matrix"),
+        (
+            {"local_rep": {"a": [[1.0] * 3000] * 3000}, "adj_matrix": {"a": np.eye(1)}},
+            "rows do not form a matrix",
+        ),
         ({"local_rep": {"a": np.array([{}])}, "adj_matrix": {"a": np.eye(1)}}, "no numbers"),
-        ({"local_rep": {"a": np.array([["x"]])}, "adj_matrix": {"a": np.eye(1)}}, "another type"),
+        ({"local_rep": {"a": np.array([["x"]])}, "adj_matrix": {"a": np.eye(1)}}, "is not numeric"),
     ],
 )
 def test_what_is_no_pair_of_matrices_is_refused(tmp_path, value, message):
@@ -189,7 +192,7 @@ def test_what_is_no_pair_of_matrices_is_refused(tmp_path, value, message):
 
 def test_an_array_of_numbers_is_no_released_file(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
-    assert "it holds numbers (float64)" in refusal_of(tmp_path / "a.npy")
+    assert "it contains numbers (float64)" in refusal_of(tmp_path / "a.npy")
     with pytest.raises(UserError, match="cannot be read"):
         read_released(tmp_path / "none.npy")
 

@@ -75,8 +75,8 @@ def test_the_exact_name_goes_before_the_stem(tmp_path):
 
 def test_a_stem_that_fits_twice_is_an_error(tmp_path, store):
     write_local_features(tmp_path / "s.h5", ["a.jpg", "a.png"], *matrices(2), DREA)
-    assert "a.tif may be a.jpg or a.png" in error_of(tmp_path / "s.h5")
-    assert "may be of a.tif or of a.jpg" in error_of(store, ["a.tif", "a.jpg"])
+    assert "a.tif matches both a.jpg and a.png" in error_of(tmp_path / "s.h5")
+    assert "matches both a.tif and a.jpg" in error_of(store, ["a.tif", "a.jpg"])
 
 
 def test_images_without_an_entry_are_named(store):
@@ -133,13 +133,13 @@ def change(path, dataset, value):
 @pytest.mark.parametrize(
     ("dataset", "value", "message"),
     [
-        ("adjacency", np.full((3, 3, 3), np.nan, np.float32), "adjacency of a.tif holds NaN"),
+        ("adjacency", np.full((3, 3, 3), np.nan, np.float32), "adjacency of a.tif contains NaN"),
         ("adjacency", np.zeros((3, 3, 4), np.float32), "got (3, 3, 7) and (3, 3, 4)"),
         ("representation", np.zeros((2, 3, 7), np.float32), "got (2, 3, 7)"),
         ("representation", np.zeros((3, 3, 9), np.float32), "got (3, 3, 9)"),
         ("representation", np.zeros((3, 3, 7), np.int64), "must be real-valued"),
         ("representation", np.float32(1), "must be"),
-        ("names", np.array([b"a.tif", b"a.tif", b"b.tif"]), "must differ"),
+        ("names", np.array([b"a.tif", b"a.tif", b"b.tif"]), "must be distinct"),
         ("names", np.zeros(3), "not a complete store"),
     ],
 )
@@ -154,7 +154,7 @@ def test_damaged_options_are_an_error(store):
     assert "its options are not DREA's" in error_of(store)
     with h5py.File(store, "r+") as file:
         del file.attrs["min_score"]
-    assert "without the option min_score" in error_of(store)
+    assert "the option min_score is missing" in error_of(store)
     with h5py.File(store, "r+") as file:
         file.attrs["version"] = 99
     assert "version 99" in error_of(store)

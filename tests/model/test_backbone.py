@@ -107,7 +107,7 @@ def test_a_failed_download_names_the_reason_and_the_three_ways(tmp_path, cache, 
     for part in (
         "gone-00000000.pth",
         "No such file",
-        "connect once",
+        "connect to the internet once",
         "weights=FILE",
         "weights=null",
     ):

@@ -496,7 +496,7 @@ def test_a_sentence_of_unknown_words_is_warned_of(archive_path, caplog):
 def test_without_lancedb_the_package_is_named(archive_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "lancedb", None)
     error = refused(capsys, "query", "a square", "--index", archive_path)
-    assert "the package lancedb: is not installed; pip install" in error
+    assert "lancedb: the package is not installed; pip install" in error
 
 
 def test_rerank_without_captions_says_how_to_add_them(learned, test_images, tmp_path, capsys):

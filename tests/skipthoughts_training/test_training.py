@@ -193,7 +193,7 @@ def test_word_vectors_widen_the_vocabulary(corpus, tmp_path, caplog):
         (["--corpus", "CORPUS", "--lr", "nan"], "must be between"),
         (["--corpus", "CORPUS", "--device", "cuda:99"], "CUDA devices were found"),
         (["--corpus", "CORPUS", "--device", "gpu"], "'gpu' is none of auto, cpu, cuda, cuda:N"),
-        (["--corpus", "CORPUS", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["--corpus", "CORPUS", "--seed", "-1"], "'-1' is not an integer >= 0"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(corpus, tmp_path, capsys, arguments, message):

@@ -13,7 +13,7 @@ from galr.common.errors import UserError
 from galr.common.folder_lock import only_writer
 from galr.sweep.__main__ import main
 from galr.sweep.processes import ending_started, run_alone
-from galr.sweep.runs import plan_runs
+from galr.sweep.runs import _last_line, plan_runs
 from galr.sweep.table import COLUMNS, markdown, rows_of
 from tests.tiny import make_data, run_module
 
@@ -113,10 +113,11 @@ def test_varying_nothing_is_an_error(files, vary):
         plan_runs([str(files[0])], [], [], [vary])
 
 
-def test_what_an_earlier_run_left_does_not_stand_for_one_that_failed(tmp_path, files):
+def test_what_an_earlier_run_left_does_not_stand_for_one_that_failed(tmp_path, files, request):
     arguments = [files[0], "--validation", "--out", tmp_path / "out", "--set", "k_fold.nums=1"]
     assert run_module("galr.sweep", *arguments).returncode == 0
     assert "plain.yaml | validation | 1 |" in (tmp_path / "out" / "sweep.md").read_text()
+    request.getfixturevalue("quick_start")  # the first run has started Python as a sweep does
     again = run_module("galr.sweep", *arguments, "--set", "optim.lr=0.5")
     assert again.returncode == 1
     assert "was trained with optim.lr" in again.stderr
@@ -130,6 +131,34 @@ def test_a_run_without_a_validation_has_no_row(files):
     log.parent.mkdir(parents=True)
     log.write_text("epoch,loss\n0,1.5\n")
     assert rows_of(planned, validation=True) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[]", "is not what test.py writes"),
+        ("{", "is not what test.py writes"),
+        ('{"folds": [{"without_rerank": 3}]}', "has no number i2t_r1"),
+        ('{"folds": [{"without_rerank": {"i2t_r1": "x"}}]}', "has no number i2t_r1"),
+    ],
+)
+def test_damaged_results_and_logs_are_named(files, content, says):
+    planned = plan_runs([str(files[0])], ["k_fold.nums=1"], [])
+    (run,) = planned[str(files[0])]
+    run.results.parent.mkdir(parents=True, exist_ok=True)
+    run.results.write_text(content)
+    assert not run.is_done()
+    with pytest.raises(UserError, match=says):
+        rows_of(planned)
+    log = run.options.experiment_folder / "0" / "log.csv"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("epoch,mR\n0,x\n")
+    with pytest.raises(UserError, match=r"log\.csv: is not a log"):
+        rows_of(planned, validation=True)
+
+
+def test_the_log_of_a_run_whose_folder_was_removed_need_not_be_there(tmp_path):
+    assert _last_line(tmp_path / "sweep.log").startswith("its log cannot be read")
 
 
 def test_a_value_may_be_a_list(files):

@@ -109,7 +109,7 @@ def test_ranks_with_other_files_are_refused_at_the_start(options, tmp_path):
         Vocabulary(own).save(tmp_path / str(rank) / "vocab.json")
     codes, shown = run_ranks(tmp_path, options, "--set", "dataset.vocab_path=vocab.json")
     assert codes == [2, 2]
-    assert "rank 1: has other words in its vocabulary than rank 0" in shown[0]
+    assert "rank 1: has different words in its vocabulary from rank 0" in shown[0]
     assert not list(tmp_path.rglob("*.pth"))
 
 
@@ -117,7 +117,7 @@ def test_ranks_with_other_options_are_refused_at_the_start(options, tmp_path):
     other = ((), ("--set", "optim.lr=0.5"))
     codes, shown = run_ranks(tmp_path, options, own=other)
     assert codes == [2, 2]
-    assert "rank 1: has other options than rank 0" in shown[0]
+    assert "rank 1: has different options from rank 0" in shown[0]
 
 
 def test_rank_0_sends_the_checkpoints_that_are_tested(options, tmp_path):

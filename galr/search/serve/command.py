@@ -40,7 +40,7 @@ def serve(
         if (error.name or "").startswith(("galr", "postprocessing")):
             raise
         remedy = "pip install -r requirements-search.txt"
-        raise UserError(f"the package {error.name}", "is not installed", remedy) from None
+        raise UserError(str(error.name), "the package is not installed", remedy) from None
     start_logging(log)
     # sentences stay out of the log: the warning of unknown words quotes them, and the page tells it
     logging.getLogger("galr.trained_model").setLevel(logging.ERROR)

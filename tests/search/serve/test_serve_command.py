@@ -68,7 +68,7 @@ def test_workers_are_replaced_when_they_die_and_end_at_sigterm(archive_path):
     lines = [json.loads(line) for line in error.splitlines()]
     assert sum(line["message"] == "request" for line in lines) == 21
     assert [line["message"] for line in lines if line["level"] == "error"] == [
-        f"worker {min(first)} has ended with -9: another begins"
+        f"worker {min(first)} ended with -9: starting another"
     ]
 
 

@@ -172,7 +172,7 @@ def test_no_more_of_bodies_is_held_than_the_limit(archive):
             "/api/search/image", content=bytes(1001), headers={"content-type": "image/png"}
         )
         assert answer.status_code == 503
-        assert "Too many images at once" in answer.json()["error"]
+        assert "Too many uploads at once" in answer.json()["error"]
         assert search(client).status_code == 200
 
 
