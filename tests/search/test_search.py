@@ -247,7 +247,9 @@ def test_a_build_that_was_killed_goes_on(learned, tmp_path):
         "build.Store.put = put\n"
         "__main__.main(sys.argv[1:])\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # else other last bits
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    killed = subprocess.run(command, cwd=ROOT, env=os.environ | threads)
     assert killed.returncode == -9
     built = build_archive(learned.images, learned.checkpoint, tmp_path / "killed", batch_size=3)
     assert (built.images, built.encoded) == (26, 17)
