@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -212,4 +213,6 @@ def import_rasterio() -> Any:  # noqa: ANN401 - rasterio has no types
         import rasterio.windows
     except ImportError:
         raise RunError("scenes", "rasterio is not installed", INSTALL) from None
+    # it logs what it raises as well
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     return rasterio

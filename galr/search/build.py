@@ -83,6 +83,9 @@ def build_archive(
 
     store, manifest, is_new = started(out, source.place, given, local, tiles, overwrite=overwrite)
     _check_only(store, source)
+    if only and manifest.folder != source.place.address:
+        told = "%s: all its images are looked for in %s from now on, no longer in %s"
+        logger.warning(told, out, source.place.address, manifest.folder)
     if is_new and checkpoint is not None and encoder is None:
         # a scene has a range of numbers of its own, a folder of images one of them all
         has_one = source.scenes is None and not source.place.is_remote

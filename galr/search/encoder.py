@@ -96,6 +96,10 @@ def import_encoder(name: str) -> Encoder:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         remedy = "name a module and its function without arguments: --encoder module:function"
         raise UserError(f"--encoder {name}", f"cannot be called ({error})", remedy) from None
+    for part in ("identity", "side", "encode_pixels", "encode_texts"):
+        if not hasattr(made, part):
+            what = f"returns an object without {part}"
+            raise UserError(f"--encoder {name}", what, "see galr.search.encoder.Encoder")
     return made
 
 

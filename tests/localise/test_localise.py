@@ -180,6 +180,7 @@ def test_bad_input_is_one_line(learned, tmp_path, capsys, monkeypatch, arguments
     assert status == 2
     assert message in told.err
     assert "Traceback" not in told.err
+    assert "GDAL" not in told.err
     assert not (tmp_path / "out" / "result.json").exists()
 
 

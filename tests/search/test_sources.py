@@ -108,6 +108,19 @@ def test_a_folder_of_only_that_is_nowhere_is_told(folder, tmp_path, tiles):
         build(folder, tmp_path / "a", tiles=tiles, only=["more"])
 
 
+def test_only_of_another_place_is_warned_of(folder, tmp_path, caplog):
+    build(folder, tmp_path / "a", only=["more"])
+    assert not caplog.messages
+    build(folder.rename(tmp_path / "moved"), tmp_path / "a", only=["more"])
+    assert f"looked for in {tmp_path / 'moved'} from now on, no longer in {folder}" in caplog.text
+
+
+def test_an_encoder_that_is_none_is_told(folder, tmp_path, capsys):
+    arguments = ["index", "--images", folder, "--out", tmp_path / "a", "--encoder", "os:getcwd"]
+    assert cli.run(main, list(map(str, arguments))) == 2
+    assert "os:getcwd: returns an object without identity" in capsys.readouterr().err
+
+
 def test_columns_that_do_not_fit_change_nothing(folder, tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("name,month\na.png,1\n")
