@@ -161,7 +161,7 @@ def _add_show(commands: Commands[cli.ArgumentParser]) -> None:
     )
     origin = parser.add_argument_group("files", "if moved since the store was built")
     origin.add_argument("--images", metavar="DIR", help="the folder of the images")
-    origin.add_argument("--format", choices=FORMATS, help="of the detections")
+    origin.add_argument("--format", choices=FORMATS, help="format of the detections")
     origin.add_argument("--detections", nargs="+", metavar="DIR_OR_FILE", help="the detections")
     parser.set_defaults(run=_show)
 

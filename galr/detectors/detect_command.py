@@ -29,7 +29,7 @@ Detects objects in a folder of images; writes one text file per image for build 
 
 def add_detect(commands: argparse._SubParsersAction[cli.ArgumentParser]) -> None:
     """Adds the command ``detect``."""
-    parser = commands.add_parser("detect", description=DETECT, help="images to detections")
+    parser = commands.add_parser("detect", description=DETECT, help="detect objects in images")
     way = parser.add_mutually_exclusive_group(required=True)
     way.add_argument("--weights", metavar="FILE", help="ultralytics model")
     way.add_argument("--method", choices=("segments",), help="method that needs no model")

@@ -128,9 +128,13 @@ def read_list(path: str | Path) -> tuple[ImagePlace, list[str]]:
     if COLUMN not in table.column_names:
         raise UserError(path, f"has no column {COLUMN!r}", remedy)
     given = [str(one or "") for one in table[COLUMN].to_pylist()]
-    if not all(given) or len(set(given)) < max(1, len(given)):
-        what = "names an image twice" if given and all(given) else "has a row without an image"
-        raise UserError(path, what, remedy)
+    for is_wrong, what in (
+        (not given, "names no image"),
+        (not all(given), "has a row without an image"),
+        (len(set(given)) < len(given), "names an image twice"),
+    ):
+        if is_wrong:
+            raise UserError(path, what, remedy)
     kinds = {one.partition("://")[0] if "://" in one else one[:1] == "/" for one in given}
     if len(kinds) > 1:
         raise UserError(path, "has paths of several kinds", "write all in one way")

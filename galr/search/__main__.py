@@ -47,7 +47,7 @@ A process that has opened one of these versions can no longer read it.
 """
 
 QUERY = "Prints the images closest to a sentence, an image, or both: rank, cosine similarity, name."
-MIGRATE = "Writes an archive of an earlier version as one of today; no image is encoded again."
+MIGRATE = "Converts an archive of an earlier version to today's format; no image is encoded again."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,6 +115,8 @@ def _query(asked: argparse.Namespace) -> None:
     )  # fmt: skip
     if unknown := archive.encoder.unknown_words(text or ""):
         logger.warning("words not in the vocabulary: %s", ", ".join(unknown))
+    if not matches:
+        logger.warning("no image of the archive meets the conditions")
     title = " + ".join(part for part in (text, asked.image, asked.like) if part)
     if asked.geojson is not None:
         features = [(each.rank, each.score, each.tile) for each in matches if each.tile]

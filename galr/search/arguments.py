@@ -18,7 +18,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", metavar="FILE", help="best.pth from train.py, or a folder of galr.export")
     _add_encoder(parser)
     add("--out", metavar="ARCHIVE", default="archive.index",
-        help="archive to write, a folder or an address as s3://... (default: %(default)s)")
+        help="archive to write, a folder or an address such as s3://... (default: %(default)s)")
     add("--local", metavar="FILE", help="local features of the images (HDF5)")
     add("--tiles", type=tiling.sides, metavar="S,S,...",
         help="for scenes (GeoTIFF or other): cut into tiles with these sides in pixels")
@@ -104,7 +104,7 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 
 def _add_index_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", metavar="ARCHIVE", default="archive.index",
-        help="(default: %(default)s)")
+        help="archive, a folder or an address (default: %(default)s)")
 
 
 def _add_encoder(parser: argparse.ArgumentParser) -> None:

@@ -83,6 +83,7 @@ def build_archive(
         raise too_few(len(source.files))
 
     store, manifest, is_new = started(out, source.place, given, local, tiles, overwrite=overwrite)
+    _check_only(store, source)
     if is_new and checkpoint is not None and encoder is None:
         # a scene has a range of numbers of its own, a folder of images one of them all
         has_one = source.scenes is None and not source.place.is_remote
@@ -132,6 +133,20 @@ def build_archive(
     )  # fmt: skip
     total = len(store.table("images", manifest.versions["images"]))
     return Built(total, len(todo) - len(problems), manifest.unreadable)
+
+
+def _check_only(store: Store, source: Source) -> None:
+    """UserError for a folder of ``only`` without images, neither there nor in the archive."""
+    names = {file.name for file in source.files} | set(source.problems)
+    for part in source.only:
+        own = f"{part.strip('/')}/"
+        if any(name.startswith(own) for name in names):
+            continue
+        if not store.has("images") or not any(
+            name.startswith(own) for name in _known(store, None, source)
+        ):
+            remedy = "name a folder below --images, such as --only area/2024"
+            raise UserError(f"--only {part}", f"holds no images in {source.place.address}", remedy)
 
 
 def too_few(images: int) -> UserError:

@@ -31,6 +31,9 @@ class Columns:
         columns = self.table.column_names
         if NAME not in columns or len(columns) < 2:
             raise UserError(path, "has no column name beside others", REMEDY)
+        for column in columns:
+            if columns.count(column) > 1:
+                raise UserError(path, f"has the column {column} twice", "rename one of them")
         names = pc.cast(self.table[NAME], pa.string())
         self.table = self.table.set_column(columns.index(NAME), NAME, names)
         counts = pc.value_counts(names)
@@ -64,8 +67,23 @@ class Columns:
         rows = self.table.filter(pc.is_in(given, known))
         if of != NAME:
             rows = there.join(rows, of, NAME).drop_columns([of])
+        rows = self._as_in(table.schema, rows)
         with store.told(f"cannot take the columns of {self.path}", REMEDY):
             new = [field for field in rows.schema if field.name not in table.schema.names]
             if new:
                 table.add_columns([field.with_nullable(True) for field in new])
             store.put("images", rows.combine_chunks(), add=False)
+
+    def _as_in(self, known: pa.Schema, rows: pa.Table) -> pa.Table:
+        """Rows with columns of the types that they have in the archive already."""
+        for place, column in enumerate(rows.column_names):
+            if column in known.names:
+                kind = known.field(column).type
+                try:
+                    own = rows[column].cast(kind)
+                except pa.ArrowException as error:
+                    why = str(error).partition("\n")[0][:120]
+                    what = f"has a column {column} that is no {kind} as in the archive ({why})"
+                    raise UserError(self.path, what, "correct or rename it") from None
+                rows = rows.set_column(place, known.field(column), own)
+        return rows

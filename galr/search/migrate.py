@@ -29,10 +29,13 @@ def migrate(old: str | Path, new: str | Path) -> int:
     """
     folder = Path(old)
     if not (folder / OLD_MANIFEST).is_file():
+        if (folder / "archive.lance").is_dir():
+            raise UserError(folder, "is an archive of today already", "use it as it is")
         raise UserError(folder, "is no archive of an earlier version", REMEDY)
     store = Store(new, create=True)
     if store.has("archive"):
         raise UserError(new, "is an archive already", "name another folder")
+    store.drop()  # what an interrupted migration has left, perhaps of another archive
     try:
         return _migrated(folder, store)
     except DAMAGED_ARRAYS:

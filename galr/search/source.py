@@ -53,7 +53,7 @@ class TileSource(Source):
         self.scenes, tiles, self.problems = cut_all(place.folder, list(of), tiling)
         self.tiles = {tile.name: tile for tile in tiles}
         self.files = sorted(of[tile.scene]._replace(name=tile.name) for tile in tiles)
-        if not self.files:
+        if not self.files and self.problems:
             raise next(iter(self.problems.values()))
         self.reader = TileReader(place.folder, self.scenes)
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds before a worker that has died is started anew
 START_SECONDS = 300  # that a worker may take until it answers
+REMEDY = "see its message above, if any; each worker needs memory for its own model"
 
 
 def run_workers(
@@ -86,13 +87,13 @@ class _Workers(Multiprocess):
         self, app: _InWorker, listening: socket.socket, started: Callable[[], None]
     ) -> None:
         super().__init__(config_of(app, factory=True, workers=app.workers), [listening])
-        self._started = started
+        self._started, self._failed = started, ""
 
     def run(self) -> None:
         """Until SIGTERM or Ctrl-C."""
         super().run()
-        if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes):
-            raise UserError("--workers", "a worker did not start", "see its message above")
+        if self._failed:
+            raise UserError("--workers", f"a worker did not start {self._failed}", REMEDY)
 
     def init_processes(self) -> None:
         """Starts the workers, and waits for them."""
@@ -100,6 +101,11 @@ class _Workers(Multiprocess):
         if all(map(self._is_ready, self.processes)):
             self._started()
         else:
+            if not self._is_ending():
+                ended = [worker.exitcode for worker in self.processes if worker.exitcode]
+                self._failed = f"within {START_SECONDS} seconds"
+                if ended:
+                    self._failed = f"(exit status {ended[0]})"
             self.should_exit.set()
 
     def keep_subprocess_alive(self) -> None:

@@ -1,5 +1,7 @@
 """Where an archive's images come from, what is said of them, and commits that a disk has torn."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -8,6 +10,7 @@ from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
+from galr.scenes.tiles import Tiling
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
@@ -77,6 +80,47 @@ def test_a_listed_image_that_is_missing_is_told(folder, tmp_path):
         listed = write_list(folder / "list.parquet", given)
         with pytest.raises(UserError, match=r"x\.png: there is no such image file"):
             build(listed, tmp_path / "a")
+
+
+def test_a_list_without_images_is_told(folder, tmp_path):
+    for given, what in (
+        (pa.array([], pa.string()), "names no image"),
+        (["a.png", None], "has a row without an image"),
+        (["a.png", "a.png"], "names an image twice"),
+    ):
+        listed = write_list(folder / "list.parquet", given)
+        with pytest.raises(UserError, match=rf"list\.parquet: {what}"):
+            build(listed, tmp_path / "a")
+
+
+@pytest.mark.parametrize("tiles", [None, Tiling(sides=(4,), overlap=0.5)])
+def test_a_folder_of_only_that_is_nowhere_is_told(folder, tmp_path, tiles):
+    for _ in range(2):  # without an archive, and with one
+        with pytest.raises(UserError, match="--only nowhere: holds no images in"):
+            build(folder, tmp_path / "a", tiles=tiles, only=["nowhere", "more"])
+        build(folder, tmp_path / "a", tiles=tiles)
+    shutil.rmtree(folder / "more")
+    build(folder, tmp_path / "a", tiles=tiles, only=["more"])  # what was there goes
+    assert {name.partition("#")[0] for name in names_of(tmp_path / "a")} == {
+        "a.png", "b.png", "c.png"
+    }  # fmt: skip
+    with pytest.raises(UserError, match="--only more: holds no images in"):
+        build(folder, tmp_path / "a", tiles=tiles, only=["more"])
+
+
+def test_columns_that_do_not_fit_change_nothing(folder, tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("name,month\na.png,1\n")
+    build(folder, tmp_path / "a", columns=table)
+    version = Store(tmp_path / "a").table("images").version
+    for content, what in (
+        ("name,month,new\na.png,May,1\n", "has a column month that is no int64 as in the archive"),
+        ("name,month,month\na.png,1,2\n", "has the column month twice"),
+    ):
+        table.write_text(content)
+        with pytest.raises(UserError, match=rf"c\.csv: {what}"):
+            build(folder, tmp_path / "a", columns=table)
+    assert Store(tmp_path / "a").table("images").version == version
 
 
 def test_an_address_is_read_as_its_folder(folder, tmp_path):
