@@ -128,3 +128,12 @@ def test_a_text_of_a_damaged_kind_is_refused(tmp_path, bits):
     path.write_bytes(whole)
     with h5py.File(path) as file, pytest.raises(ValueError, match="names is neither"):
         own_dataset(file, "names")
+
+
+def test_a_damaged_name_of_an_attribute_is_refused(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["source"] = 1
+    path.write_bytes(path.read_bytes().replace(b"source", b"sou\0ce"))
+    with h5py.File(path) as file, pytest.raises(ValueError, match="attributes are damaged"):
+        own_attributes(file)

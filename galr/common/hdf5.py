@@ -88,11 +88,14 @@ def own_attributes(file: h5py.File) -> dict[str, Any]:
 
     Raises ValueError for one of another type: sequences of a damaged kind crash the library.
     """
-    for name in file.attrs:
-        kind = file.attrs.get_id(name).get_type()
-        if not isinstance(kind, _NUMBERS_AND_TEXTS):
-            raise ValueError(f"its attribute {name} is neither numbers nor text")
-    return dict(file.attrs)
+    try:
+        for name in file.attrs:
+            kind = file.attrs.get_id(name).get_type()
+            if not isinstance(kind, _NUMBERS_AND_TEXTS):
+                raise ValueError(f"its attribute {name} is neither numbers nor text")
+        return dict(file.attrs)
+    except RuntimeError as error:  # as the library says that their names are damaged
+        raise ValueError(f"its attributes are damaged ({error})") from None
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:

@@ -15,6 +15,7 @@ from galr.common.atomic import check_room
 from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.data.annotations import read_captions
+from galr.images.content import image_contents
 from galr.images.places import ImageFile
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.scenes.tiles import NoData, Tiling, scene_of
@@ -95,14 +96,13 @@ def build_archive(
     batches, latest = _left_to_encode(store, manifest, source, batch_size)
     todo = [file for batch in batches for file in batch]
     changes = bool(todo) or kind != manifest.kind
-
     model = cache(lambda: read_model(store, device) if encoder is None else Own(encoder))
     if changes or reference is not None:
         _check_kind(model(), kind)
     problems: dict[str, UserError] = {}
     if todo:
         own = model()
-        features = _local_features(own, local, [file.name for file in todo])
+        features = _local_features(own, local, source, [file.name for file in todo])
         if store.folder is not None and not isinstance(own, Own):
             check_room(store.folder, 2 * 4 * len(source.files) * own.model.embed_dim)
         if is_new:  # from here on a build can go on
@@ -197,19 +197,19 @@ def _check_kind(model: Model, kind: Kind) -> None:
 
 
 def _local_features(
-    model: Model, local: str | Path | None, names: list[str]
+    model: Model, local: str | Path | None, source: Source, names: list[str]
 ) -> tuple[LocalFeatures | None, dict[str, int]]:
     """Those of images, and their places by name."""
     if local is None:
         if model.has_local_branch:
-            logger.warning(
-                "the model has a local branch but --local is not given: "
-                "all images are treated as having no objects"
-            )
+            without = "all images are treated as having no objects"
+            logger.warning("the model has a local branch but --local is not given: %s", without)
         return None, {}
     if isinstance(model, Own) or not model.has_local_branch:
         raise UserError(local, "the model has no local branch", "omit --local")
-    found = read_local_features(local, names, model.options.dataset.drea)
+    place = source.place
+    digests = None if place.is_remote else lambda: image_contents(place.folder, names).digests
+    found = read_local_features(local, names, model.options.dataset.drea, digests=digests)
     return found, {name: number for number, name in enumerate(names)}
 
 

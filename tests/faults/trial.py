@@ -211,7 +211,7 @@ def removed(trial: Trial) -> None:
             continue  # what it reads
         if not path.is_dir():
             continue  # whole already: nobody could tell
-        gone = world.root / "gone" / str(world.runs)
+        gone = world.root / "gone" / f"{world.runs} {path.name}"
         gone.mkdir(parents=True)
         with contextlib.suppress(OSError):
             path.rename(gone / path.name)

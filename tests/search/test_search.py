@@ -15,6 +15,8 @@ from PIL import Image
 
 from galr.common import cli
 from galr.common.errors import UserError
+from galr.images.content import image_contents
+from galr.local_features.store_file import read_store, write_local_features
 from galr.search import Archive, images
 from galr.search.__main__ import main
 from galr.search.build import build_archive
@@ -340,6 +342,16 @@ def test_local_features_change_the_embeddings(learned, tmp_path, caplog):
     assert abs(difference).max() > 1e-4
     with pytest.raises(UserError, match="was built with other local features"):
         build_archive(learned.images, tmp_path / "local.pth", tmp_path / "with")
+    others = shutil.copytree(learned.images, tmp_path / "others")
+    Image.new("RGB", (40, 40)).save(others / "test_0.png")
+    store, known = read_store(learned.local), tmp_path / "digests.h5"
+    write_local_features(
+        known, store.names, store.features.representation, store.features.adjacency, store.drea,
+        digests=image_contents(learned.images, store.names).digests,
+    )  # fmt: skip
+    build_archive(learned.images, tmp_path / "local.pth", tmp_path / "same", local=known)
+    with pytest.raises(UserError, match=r"test_0\.png"):
+        build_archive(others, tmp_path / "local.pth", tmp_path / "other", local=known)
 
 
 def test_the_best_are_a_sort():

@@ -1,5 +1,6 @@
 """Training with the trunk compiled, on a trunk that is compiled in seconds."""
 
+import itertools
 import shutil
 
 import pytest
@@ -16,23 +17,22 @@ COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 
 class SmallTrunk(Trunk):
-    """Four maps of the right shapes by a convolution each, all but the first of the first map.
-
-    So the compiler has little to write: a kernel for the activation, and one for its gradient.
-    """
+    """Four maps of the right shapes, by a convolution each."""
 
     def __init__(self):
         super().__init__()
         self.channels = (64, 128, 256, 512)
-        self.first = nn.Conv2d(3, 64, 1, stride=4)
-        self.others = nn.ModuleList(
-            nn.Conv2d(64, width, 1, stride=stride)
-            for width, stride in zip(self.channels[1:], (2, 4, 8), strict=True)
+        widths = (3, *self.channels)
+        self.levels = nn.ModuleList(
+            nn.Conv2d(before, after, 1, stride=4 if before == 3 else 2)
+            for before, after in itertools.pairwise(widths)
         )
 
     def forward(self, image):
-        first = torch.relu(self.first(image))
-        return first, *(level(first) for level in self.others)
+        maps = [torch.relu(self.levels[0](image))]
+        for level in self.levels[1:]:
+            maps.append(torch.relu(level(maps[-1])))
+        return tuple(maps)
 
 
 def small(**changes):
