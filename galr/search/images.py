@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ CELLS_SHARE, LEAST_CELLS, GRAPH_BREADTH, CANDIDATES = 1 / 32, 16, 256, 10
 FEW, FEW_SHARE = 200_000, 0.05
 
 CONDITION = "--where"
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 
 Numbers = NDArray[np.int64]
 
@@ -108,6 +111,7 @@ class Images(Sequence[ImageFile]):
         """Raises UserError for a condition that cannot be read."""
         remedy = f'write SQL on columns, such as "width > 500": {", ".join(self.columns)}'
         with self.store.told(f"{where!r} cannot be read", remedy, place=CONDITION):
+            _check_brackets(where)
             self.table.search().where(f"({where})").select(["name"]).limit(1).to_arrow()
 
     def admitted(self, where: str | None) -> int:
@@ -179,6 +183,13 @@ class Images(Sequence[ImageFile]):
             table = found.select(columns).with_row_id().to_arrow()
         order = np.argsort(table["_rowid"].to_numpy())
         return table.drop_columns(["_rowid"]).take(order[places]).combine_chunks()
+
+
+def _check_brackets(where: str) -> None:
+    """ValueError for one that closes those around ``where``: the store ignores what follows."""
+    brackets = re.findall(r"[()]", _QUOTED.sub("", where))
+    if min(accumulate(1 if one == "(" else -1 for one in brackets), default=0) < 0:
+        raise ValueError("it closes a bracket that it has not opened")
 
 
 def best(numbers: Numbers, scores: Floats, k: int) -> Near:

@@ -453,6 +453,7 @@ def test_wrong_input_is_one_line(archive_path, learned, test_images, tmp_path, c
         ([*index, archive_path, "--checkpoint", tmp_path / "odd.pth"], "another checkpoint"),
         (["query", "x", "--index", empty / "no"], "no: there is no such archive; build it with"),
         ([*query, "a square", "--where", "nosuch = 3"], "--where: 'nosuch = 3' cannot be read"),
+        ([*query, "a square", "--where", "1=1) OR (1=1"], "it closes a bracket that"),
         ([*query, "a square", "--where", "width >"], "--where: 'width >' cannot be read"),
         (["clean", "--index", other], "other: is not an archive"),
         (["migrate", archive_path, nowhere], "is an archive of today already"),
