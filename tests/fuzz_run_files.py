@@ -1,6 +1,7 @@
 """What runs leave behind and read again, with the reader of each: see tests/fuzz_readers.py."""
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,9 @@ def make_run_files(root):
     shapes = [{"jpg_name": "a.jpg", "caption": "a ship", "points": [[[0, 0], [9, 0], [9, 9]]]}]
     write_json(root / "localise.json", shapes)
     write_json(root / "progress.json", {"key": "k", "done": 7})
-    read_digests(root)
+    while not (root / "image_digests.json").exists():  # of images older than two seconds alone
+        read_digests(root)
+        time.sleep(0.2)
     read_hashes(root)
     files = dict(FILES)
     files["events"] = (lambda root: next((folder / "0").glob("events*")), read_events)
