@@ -47,7 +47,7 @@ from galr.preparation.karpathy import read_karpathy
 from galr.preparation.layouts.source import open_source
 from galr.quickstart.state import State
 from galr.search.serve.limits import Limits, Refused
-from galr.search.serve.pictures import read_upload
+from galr.serving.uploads import read_upload
 from galr.weights.exported import write_exported
 from galr.weights.files import load_safetensors
 from galr.weights.skipthought_files import read_skipthoughts
@@ -481,7 +481,9 @@ FILES = {
 
 
 def upload(path):
-    assert read_upload(path.read_bytes(), Limits()).mode == "RGB"
+    assert (
+        read_upload(path.read_bytes(), Limits().upload_bytes, Limits().upload_pixels).mode == "RGB"
+    )
 
 
 def put(path, content):

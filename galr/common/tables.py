@@ -31,3 +31,24 @@ def read_table(path: str | Path, remedy: str) -> tuple[Any, bytes]:
     except (OSError, ValueError, pa.ArrowException) as error:
         what = f"cannot be read ({str(error).partition(chr(10))[0][:120]})"
         raise UserError(path, what, remedy) from None
+
+
+def named_table(path: str | Path, remedy: str, name: str = "name") -> tuple[Any, bytes]:
+    """As ``read_table``, of one row an image, which its column ``name`` tells as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table, content = read_table(path, remedy)
+    columns = table.column_names
+    if name not in columns or len(columns) < 2:
+        raise UserError(path, f"has no column {name} beside others", remedy)
+    for column in columns:
+        if columns.count(column) > 1:
+            raise UserError(path, f"has the column {column} twice", "rename one of them")
+    names = pc.cast(table[name], pa.string())
+    counts = pc.value_counts(names)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    if names.null_count or len(twice):
+        told = f"{twice[0]['values'].as_py()!r} twice" if len(twice) else f"a row without a {name}"
+        raise UserError(path, f"has {told}", "give one row an image")
+    return table.set_column(columns.index(name), name, names), content

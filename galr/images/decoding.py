@@ -120,6 +120,13 @@ def is_nearly_constant(pixels: NDArray[np.uint8] | Image.Image) -> bool:
     return bool(high - low < NEARLY_CONSTANT)
 
 
+def warn_of_constant(names: Sequence[str], total: int) -> None:
+    """Warns of ``names``, the images of ``total`` that are nearly of one value."""
+    if names:
+        told = "%d of %d images are nearly constant, for example %s: check dataset.pixel_range"
+        logger.warning(told, len(names), total, names[0])
+
+
 def measured(
     scaling: Scaling, folder: str | Path, names: Sequence[str], what: str | Path
 ) -> Scaling:

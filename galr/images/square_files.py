@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from galr.common.errors import UserError
 from galr.common.parallel import in_processes
-from galr.images.decoding import AS_IT_IS, decode_image, is_nearly_constant, resize_to_square
+from galr.images.decoding import (
+    AS_IT_IS,
+    decode_image,
+    is_nearly_constant,
+    resize_to_square,
+    warn_of_constant,
+)
 from galr.images.scaling import Scaling
 
 logger = logging.getLogger(__name__)
@@ -55,11 +61,7 @@ def decode_all(files: ImageFiles, path: Path, offset: int) -> None:
     if problems:
         raise _joined(problems)
     flat = [name for name, is_flat in zip(files.names, found, strict=True) if is_flat]
-    if flat:
-        logger.warning(
-            "%d of %d images are nearly constant, for example %s: check dataset.pixel_range",
-            len(flat), len(files), flat[0],
-        )  # fmt: skip
+    warn_of_constant(flat, len(files))
 
 
 def _decode_row(path: Path, files: ImageFiles, row: tuple[str, int]) -> UserError | bool:

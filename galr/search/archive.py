@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from galr.common.errors import UserError
+from galr.common.sql import overlaps
 from galr.image_input import Picture
 from galr.images.places import ImageFile, ImagePlace
 from galr.metrics.similarities import FeatureProduct
@@ -24,7 +25,7 @@ from galr.search.images import Images, Near, best
 from galr.search.reranking import MULTIVARIATE, Corrected, Hit, Reranking, Why
 from galr.search.schema import Floats, vectors_of
 from galr.search.store import DAMAGED, INDEX, Store
-from galr.search.tiles import Tiles, within
+from galr.search.tiles import Tiles
 
 
 class Match(NamedTuple):
@@ -145,7 +146,7 @@ class Archive:
             raise UserError("--bbox" if not rerank else "--rerank", what, "omit --bbox")
         if rerank and not asked.is_text:
             raise UserError("--rerank", "works for sentence queries only", "omit the image")
-        conditions = [] if box is None else [f"({within(box)})"]
+        conditions = [] if box is None else [f"({overlaps(*box)})"]
         if where and where.strip():
             self.files.check(where)
             conditions.append(f"({where})")

@@ -16,6 +16,7 @@ from galr.common.errors import UserError
 from galr.common.progress import Progress
 from galr.data.annotations import read_captions
 from galr.images.content import image_contents
+from galr.images.decoding import warn_of_constant
 from galr.images.places import ImageFile
 from galr.local_features.store import LocalFeatures, read_local_features
 from galr.scenes.tiles import NoData, Tiling, scene_of
@@ -239,9 +240,7 @@ def _encode(work: Iterator[Encoded], total: int, store: Store) -> dict[str, User
                 progress.advance(len(rows) + len(wrong))
         finally:  # after Ctrl-C too
             write()
-    if constant:
-        told = "nearly of one value: %d images, for example %s (see dataset.pixel_range)"
-        logger.warning(told, len(constant), constant[0])
+    warn_of_constant(constant, total)
     return problems
 
 

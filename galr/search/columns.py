@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galr.common.errors import UserError
-from galr.common.tables import read_table
+from galr.common.tables import named_table
 from galr.search.schema import image_schema
 from galr.search.store import Store
 
@@ -26,23 +26,10 @@ class Columns:
     def __init__(self, path: Path) -> None:
         """Raises UserError for a file that cannot be read, or whose names are not of one row."""
         self.path = path
-        self.table, content = read_table(path, REMEDY)
+        self.table, content = named_table(path, REMEDY, NAME)
         self.digest = hashlib.sha256(content).hexdigest()
-        columns = self.table.column_names
-        if NAME not in columns or len(columns) < 2:
-            raise UserError(path, "has no column name beside others", REMEDY)
-        for column in columns:
-            if columns.count(column) > 1:
-                raise UserError(path, f"has the column {column} twice", "rename one of them")
-        names = pc.cast(self.table[NAME], pa.string())
-        self.table = self.table.set_column(columns.index(NAME), NAME, names)
-        counts = pc.value_counts(names)
-        twice = counts.filter(pc.greater(counts.field("counts"), 1))
-        if names.null_count or len(twice):
-            told = f"{twice[0]['values'].as_py()!r} twice" if len(twice) else "a row without a name"
-            raise UserError(path, f"has {told}", "give one row an image")
         taken = set(image_schema(1, tiles=True).names) - {NAME, "class"}
-        for column in columns:
+        for column in self.table.column_names:
             if column in taken:
                 what = f"has the column {column}, which every archive has"
                 raise UserError(path, what, "rename it")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galr.common.errors import UserError
+from galr.common.sql import check_brackets, quoted
 from galr.images.places import ImageFile
 from galr.search.schema import Floats, Manifest, vectors_of
-from galr.search.store import Store, cells, quoted
+from galr.search.store import Store, cells
 
 BLOCK = 1 << 14  # vectors that are compared at a time
 ROWS_KEPT = 20_000  # in memory
@@ -23,9 +22,7 @@ ROWS_KEPT = 20_000  # in memory
 CELLS_SHARE, LEAST_CELLS, GRAPH_BREADTH, CANDIDATES = 1 / 32, 16, 256, 10
 # conditions that admit fewer images, or a smaller share of all, are searched exactly
 FEW, FEW_SHARE = 200_000, 0.05
-
 CONDITION = "--where"
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 
 Numbers = NDArray[np.int64]
 
@@ -111,7 +108,7 @@ class Images(Sequence[ImageFile]):
         """Raises UserError for a condition that cannot be read."""
         remedy = f'write SQL on columns, such as "width > 500": {", ".join(self.columns)}'
         with self.store.told(f"{where!r} cannot be read", remedy, place=CONDITION):
-            _check_brackets(where)
+            check_brackets(where)
             self.table.search().where(f"({where})").select(["name"]).limit(1).to_arrow()
 
     def admitted(self, where: str | None) -> int:
@@ -183,13 +180,6 @@ class Images(Sequence[ImageFile]):
             table = found.select(columns).with_row_id().to_arrow()
         order = np.argsort(table["_rowid"].to_numpy())
         return table.drop_columns(["_rowid"]).take(order[places]).combine_chunks()
-
-
-def _check_brackets(where: str) -> None:
-    """ValueError for one that closes those around ``where``: the store ignores what follows."""
-    brackets = re.findall(r"[()]", _QUOTED.sub("", where))
-    if min(accumulate(1 if one == "(" else -1 for one in brackets), default=0) < 0:
-        raise ValueError("it closes a bracket that it has not opened")
 
 
 def best(numbers: Numbers, scores: Floats, k: int) -> Near:

@@ -26,6 +26,7 @@ import pyarrow as pa
 from galr.common.errors import UserError
 from galr.common.folder_lock import holding
 from galr.common.quiet import without_warnings
+from galr.common.sql import quoted
 from galr.search.schema import FORMAT, Kind, Manifest
 
 INDEX = "python -m galr.search index"
@@ -242,8 +243,3 @@ def _index_columns(table: Any, there: set[str]) -> None:  # noqa: ANN401 - no ty
 def cells(images: int) -> int:
     """Into how many cells IVF divides so many images."""
     return max(1, int(images**0.5))
-
-
-def quoted(*texts: str) -> str:
-    """Texts as SQL has them, with commas between."""
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)

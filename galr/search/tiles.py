@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from galr.scenes.arguments import Box
 from galr.scenes.scene import Window
 from galr.scenes.tiles import SceneFacts, Tile, Tiling, best_of_places
 from galr.search.images import Near
@@ -39,16 +38,6 @@ def place_of(tile: Tile, crs: str | None) -> dict[str, Any]:
         columns |= dict(zip(("west", "south", "east", "north"), edges, strict=True))
         columns |= {"footprint": tile.footprint.ravel().tolist(), "crs": crs}
     return columns
-
-
-def within(box: Box) -> str:
-    """The condition that a tile shares ground with a box."""
-    west, south, east, north = box
-    east = east + 360 if east < west else east
-    across = " OR ".join(
-        f"(west <= {east - turn} AND east >= {west - turn})" for turn in (-360, 0, 360)
-    )
-    return f"({across}) AND south <= {north} AND north >= {south}"
 
 
 class Tiles:

@@ -13,7 +13,7 @@ from galr.images.places import ImagePlace, read_list
     [
         (["a.png"], "file", "has no column 'path'"),
         (["a.png", "a.png"], "path", "names an image twice"),
-        ([], "path", "has a row without an image"),
+        ([], "path", "names no image"),
         (["a.png", "/b.png"], "path", "has paths of several kinds"),
         (["../a.png"], "path", "names images outside one folder"),
     ],

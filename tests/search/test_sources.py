@@ -155,12 +155,12 @@ def test_images_of_one_value_are_warned_of_once(folder, tmp_path, caplog):
     for name in ("flat_0.png", "flat_1.png"):
         Image.new("RGB", (9, 9), (40, 41, 42)).save(folder / name)
     build(folder, tmp_path / "a", batch_size=1)
-    told = [one for one in caplog.messages if "nearly of one value" in one]
+    told = [one for one in caplog.messages if "nearly constant" in one]
     assert len(told) == 1
-    assert told[0].startswith("nearly of one value: 2 images, for example flat_0.png")
+    assert told[0].startswith("2 of 6 images are nearly constant, for example flat_0.png")
     caplog.clear()
     build(folder, tmp_path / "a")
-    assert "nearly of one value" not in caplog.text
+    assert "nearly constant" not in caplog.text
 
 
 def commits(out, table):

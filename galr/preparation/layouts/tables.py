@@ -148,7 +148,7 @@ def open_parquet(path: Path) -> ParquetFile:
         ) from None
     try:
         return ParquetFile(path)
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"is no Parquet ({error})", "get the file again") from None
 
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 from collections import OrderedDict
 from typing import NamedTuple
 
-from PIL import Image
-
 from galr.common.errors import UserError
-from galr.images.decoding import AS_IT_IS, FORMATS, decode_image
-from galr.images.scaling import Scaling
 from galr.images.small import small_jpeg
 from galr.search.archive import Archive
-from galr.search.serve.limits import Limits
-from galr.serving.limits import Refused, shown_bytes
+from galr.serving.limits import Refused
 
 # the longer side in pixels, at most; ``scene`` is the whole scene that a tile is of
 SIDES = {"thumb": 360, "large": 1600, "scene": 1600}
@@ -78,17 +72,3 @@ class Pictures:
 
 def _gone() -> Refused:
     return Refused(410, "This image is no longer where it was indexed.")
-
-
-def read_upload(body: bytes, limits: Limits, scaling: Scaling = AS_IT_IS) -> Image.Image:
-    """An image that somebody has sent, as RGB; Refused (413, 415, 422) where it is none."""
-    if not body:
-        raise Refused(422, "The image is empty.")
-    try:
-        return decode_image(io.BytesIO(body), scaling, most=limits.upload_pixels)
-    except UserError as error:
-        what = error.what.partition(" (")[0]  # in brackets stands what the decoder says
-        status = 413 if "pixels" in what else 415 if "known kind" in what else 422
-        takes = f"{', '.join(FORMATS)}, at most {shown_bytes(limits.upload_bytes)}"
-        takes = f"{takes} and {limits.upload_pixels / 1e6:g} million pixels"
-        raise Refused(status, f"The image {what}. Accepted: {takes}.") from None

@@ -18,10 +18,11 @@ from galr.search.asked import Asked
 from galr.search.images import CONDITION
 from galr.search.serve.limits import Limits, Question
 from galr.search.serve.objects import Objects
-from galr.search.serve.pictures import Pictures, read_upload
+from galr.search.serve.pictures import Pictures
 from galr.serving.limits import Refused
 from galr.serving.metrics import Metrics
 from galr.serving.turns import Turns, each
+from galr.serving.uploads import read_upload
 
 SAMPLE, EXAMPLES = 12, 3  # images and captions that are shown before the first search
 OUTLINES = 500  # scenes that are drawn at most
@@ -68,7 +69,8 @@ class Site:
 
     def _square(self, upload: bytes) -> np.ndarray:
         encoder = self.archive.encoder
-        return resize_to_square(read_upload(upload, self.limits, encoder.scaling), encoder.side)
+        most = self.limits.upload_bytes, self.limits.upload_pixels
+        return resize_to_square(read_upload(upload, *most, encoder.scaling), encoder.side)
 
     def about(self) -> Answer:
         """What the page must know of the archive."""
