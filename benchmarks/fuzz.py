@@ -35,6 +35,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from galr.images.libtiff import silence_libtiff  # noqa: E402
 from tests.fuzz_readers import make_files, mutated, outcome, put  # noqa: E402
 
 SECONDS, BYTES = 10, 2 << 30
@@ -80,6 +81,7 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.folder, self.is_on = f"{folder}{os.sep}", False
         self.seen: list[str] = []
+        silence_libtiff()  # opens Pillow's own library, once
         sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
