@@ -127,5 +127,7 @@ FILES = {
     "localise annotations": (
         "localise.json", lambda root: read_annotations(root / "localise.json"),
     ),
-    "localise progress": ("progress.json", lambda root: _done(Path(root / "progress.json"), "k")),
+    "localise progress": (
+        "progress.json", lambda root: _done(Path(root / "progress.json"), "k", 9),
+    ),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -51,11 +51,10 @@ def encode_windows(
     key = _key(scene, windows, model_digest, dense)
     state, rows = folder / "windows.json", folder / "windows.npy"
     check_writable(state)
-    done = _done(state, key)
+    done = _done(state, key, len(tasks))
     shape = (len(windows), encoder.model.embed_dim)
-    if done and rows.exists():
-        embeddings = np.lib.format.open_memmap(rows, mode="r+")
-    else:
+    embeddings = _kept_rows(rows, shape) if done else None
+    if embeddings is None:
         done = 0
         embeddings = np.lib.format.open_memmap(rows, mode="w+", dtype=np.float32, shape=shape)
     with Progress(f"{scene.path.name}", total=len(windows), unit="windows") as progress:
@@ -195,9 +194,19 @@ def _key(scene: Scene, windows: Windows, model_digest: str, dense: bool) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _done(state: Path, key: str) -> int:
+def _done(state: Path, key: str, tasks: int) -> int:
+    """How many of the tasks an earlier run has done; 0 where its file does not tell."""
     try:
         stored = json.loads(state.read_text(encoding="utf-8"))
-        return int(stored["done"]) if stored["key"] == key else 0
-    except (OSError, ValueError, KeyError, TypeError):
+        done = int(stored["done"]) if stored["key"] == key else 0
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
+    return done if 0 <= done <= tasks else 0
+
+
+def _kept_rows(path: Path, shape: tuple[int, int]) -> np.memmap[Any, Any] | None:
+    try:
+        rows = np.lib.format.open_memmap(path, mode="r+")
+    except (OSError, ValueError):
+        return None
+    return rows if rows.shape == shape and rows.dtype == np.float32 else None

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from galr.common import cli
+from galr.localise import encode
 from galr.localise.__main__ import main
 from galr.scenes.scene import Scene
 from galr.scenes.windows import average_over_cover, cover
@@ -84,8 +85,6 @@ def test_pixels_without_data_are_never_found(learned, tmp_path, capsys):
 def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
     learned, tmp_path, capsys, monkeypatch
 ):
-    from galr.localise import encode
-
     caption, scene = scene_pixels(learned)
     Image.fromarray(scene).save(tmp_path / "scene.png")
     monkeypatch.setattr(encode, "BATCH", 16)
@@ -112,6 +111,17 @@ def test_an_interrupted_run_resumes_with_the_windows_that_are_done(
     whole = [word if word != tmp_path / "out" else tmp_path / "whole" for word in arguments]
     assert run(capsys, *whole)[0] == 0
     assert (tmp_path / "whole" / "result.json").read_text() == result
+
+
+@pytest.mark.parametrize("done", ["1e999", "-1", "9", '"a"', "null"])
+def test_progress_that_cannot_be_is_none(tmp_path, done):
+    (tmp_path / "windows.json").write_text(f'{{"key": "k", "done": {done}}}')
+    assert encode._done(tmp_path / "windows.json", "k", 8) == 0
+    np.save(tmp_path / "windows.npy", np.zeros((2, 4), np.float32))
+    assert encode._kept_rows(tmp_path / "windows.npy", (2, 4)) is not None
+    assert encode._kept_rows(tmp_path / "windows.npy", (3, 4)) is None
+    (tmp_path / "windows.npy").write_bytes(b"damaged")
+    assert encode._kept_rows(tmp_path / "windows.npy", (2, 4)) is None
 
 
 def test_annotated_scenes_are_measured(learned, tmp_path, capsys):
