@@ -55,7 +55,7 @@ def test_workers_are_replaced_when_they_die_and_end_at_sigterm(archive_path):
         for _ in range(20):
             found = httpx.post(f"{address}api/search", json={"text": "red"}, trust_env=False)
             assert found.status_code == 200
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240  # a process imports torch, on a machine that may be busy
         while len(workers_of(server) - first) < 1:
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -63,7 +63,7 @@ def test_workers_are_replaced_when_they_die_and_end_at_sigterm(archive_path):
         assert 'galr_requests_total{route="/api/search",status="200"} 20.0' in counted
     finally:
         server.send_signal(signal.SIGTERM)
-        out, error = server.communicate(timeout=60)
+        out, error = server.communicate(timeout=240)
     assert (server.returncode, out) == (0, "stopped\n")
     lines = [json.loads(line) for line in error.splitlines()]
     assert sum(line["message"] == "request" for line in lines) == 21
