@@ -14,7 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from galr.common.errors import RunError
+from galr.common.atomic import refused
 
 NAME = "events.out.tfevents."
 
@@ -35,7 +35,7 @@ class Events:
         Raises RunError where the folder cannot be written to.
         """
         self.folder, self.curve = folder, curve
-        with self._refused():
+        with refused(folder):
             folder.mkdir(parents=True, exist_ok=True)
             earlier = sorted(folder.glob(f"{NAME}*"))
             times = dict(_times(earlier))
@@ -68,20 +68,9 @@ class Events:
         self._write(Event(wall_time=at, step=int(row["epoch"]), summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
-        with self._refused():
+        with refused(self.folder):
             self._writer.write(event.SerializeToString())
             self._file.flush()
-
-    @contextlib.contextmanager
-    def _refused(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunError(
-                self.folder,
-                f"cannot be written ({error.strerror or error})",
-                "check that the folder exists, is writable and has free space",
-            ) from None
 
 
 def _times(paths: Sequence[Path]) -> Iterator[tuple[int, float]]:
