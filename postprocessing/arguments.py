@@ -27,9 +27,7 @@ def add_part_arguments(parser: argparse.ArgumentParser, *, required: bool = True
     add_caption_arguments(parser)
 
 
-def add_caption_arguments(
-    parser: argparse.ArgumentParser, nargs: str | None = None, metavar: str = "FILE"
-) -> None:
+def add_caption_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Adds the arguments that name the image of each caption."""
     images = parser.add_mutually_exclusive_group()
     images.add_argument(
@@ -37,7 +35,7 @@ def add_caption_arguments(
         help="the first N captions belong to the first image, and so on",
     )  # fmt: skip
     images.add_argument(
-        "--caption-to-image", metavar=metavar, nargs=nargs,
+        "--caption-to-image", metavar="FILE", nargs=nargs,
         help="index of each caption's image (C,); default: the file that test.py --save-similarity "
         "wrote next to --similarity",
     )  # fmt: skip
