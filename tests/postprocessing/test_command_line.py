@@ -122,7 +122,7 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--k", "0"], "at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--xi", "nan"], "'nan' is not a number"),
-        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], ">= 0"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], "of at least 0"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--reverse", "paper"], "invalid choice"),
     ],
 )
