@@ -66,13 +66,13 @@ def add_options_arguments(
         help="options file, or the name of a shipped one such as UCM_GaLR "
         f"(default: {said}); see docs/options.md",
     )
+    add_set_argument(parser, "override an option, for example --set optim.lr=1e-4 (repeatable)")
+
+
+def add_set_argument(parser: argparse._ActionsContainer, text: str) -> None:
+    """Adds ``--set key=value``, whose values are ``overrides``, with the help ``text``."""
     parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override an option, for example --set optim.lr=1e-4 (repeatable)",
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides", help=text
     )
 
 
