@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 PATIENCE = 30.0  # seconds that a process has to write what it holds
-_PR_SET_PDEATHSIG = 1
 _started: set[subprocess.Popen[bytes]] = set()
 _ending = threading.Event()
 
@@ -22,9 +19,7 @@ def run_alone(command: Sequence[str], log: IO[str], environment: Mapping[str, st
     ends."""
     if _ending.is_set():
         return -signal.SIGTERM
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, env=environment, preexec_fn=_die_with_parent()
-    )
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     _started.add(process)
     try:
         return process.wait()
@@ -47,11 +42,3 @@ def ending_started() -> Iterator[None]:
                 process.wait(PATIENCE)
             process.kill()
         raise
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    """On Linux a process also ends where the sweep is killed; else it would go on unseen."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)  # here: a fork beside threads should load nothing
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
