@@ -199,6 +199,8 @@ def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
         return module
     # a 1 x 1 kernel has the same memory layout whatever its strides say
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    # what torch 2.14 offers in its place would still copy buffers at the start
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     spread = DistributedDataParallel(
         module,
         broadcast_buffers=False,  # see rank_batch_norm.share_statistics
