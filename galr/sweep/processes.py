@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
+
+from galr.common.processes import PARENT
 
 PATIENCE = 30.0  # seconds that a process has to write what it holds
 _started: set[subprocess.Popen[bytes]] = set()
@@ -19,6 +22,7 @@ def run_alone(command: Sequence[str], log: IO[str], environment: Mapping[str, st
     ends."""
     if _ending.is_set():
         return -signal.SIGTERM
+    environment = {**environment, PARENT: str(os.getpid())}  # or it would go on, if this is killed
     process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     _started.add(process)
     try:

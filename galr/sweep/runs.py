@@ -18,7 +18,7 @@ from typing import IO, Literal, NamedTuple
 from galr.common.atomic import check_writable
 from galr.common.cluster import on_cluster
 from galr.common.errors import UserError
-from galr.common.processes import cores, with_parent
+from galr.common.processes import cores
 from galr.options import Options, load_options
 from galr.sweep.processes import ending_started, run_alone
 
@@ -178,7 +178,7 @@ def _run_scripts(
     if "test.py" in scripts and run.is_done() and saved:
         logger.info("%s: already done", run.name)
         return True
-    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **with_parent()}
+    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
     if card is not None:
         environment["CUDA_VISIBLE_DEVICES"] = card
     arguments = ["--path_opt", run.path]
