@@ -173,8 +173,8 @@ class ImageEncoder(nn.Module):
         """The features read by the head, one row per image: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
         if not self.reads_all_maps:
-            read = self.pooled * (1 + len(self.pyramid))
-            return torch.cat([each.mean(dim=(2, 3)) for each in maps[-read:]], dim=1)
+            read = maps[-len(self._feature_sizes()) :]
+            return torch.cat([each.mean(dim=(2, 3)) for each in read], dim=1)
         # channels last, the layout in which the head's convolutions are fastest
         return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
