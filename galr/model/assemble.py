@@ -79,10 +79,10 @@ def _head(options: Options, trunk: Trunk) -> nn.Module:
 @torch.no_grad()
 def _check_scales(trunk: Trunk, pyramid: Sequence[int]) -> None:
     """Raises UserError where ``trunk`` takes no images of one of these sides."""
-    training = trunk.training
+    training, device = trunk.training, next(trunk.parameters()).device
     for side in pyramid:
         try:
-            trunk.eval()(torch.zeros(1, 3, side, side))
+            trunk.eval()(torch.zeros(1, 3, side, side, device=device))
         except (RuntimeError, AssertionError, ValueError) as error:
             line = str(error).strip().partition("\n")[0]
             raise UserError(
