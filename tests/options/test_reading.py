@@ -212,3 +212,21 @@ def test_a_wrong_base_is_named(tmp_path, base, message):
     (tmp_path / "both.yaml").write_text(f"base: {base}\n")
     with pytest.raises(UserError, match=rf"both\.yaml: base: .*{message}"):
         load_options(tmp_path / "both.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "MVSA"),
+        (["model.name=VSE++"], "pooled last map"),
+        (["model.multiscale.enabled=false", "model.multiscale.pooled=all"], "pooled maps"),
+        (
+            ["model.name=TwoTower", "model.multiscale.pyramid=[64, 128]"],
+            "pooled last map, also at 64 and 128 pixels",
+        ),
+        (["model.image_text.name=open_clip:ViT-B-32"], "image tower"),
+    ],
+)
+def test_the_global_branch_has_a_name(tmp_path, overrides, name):
+    path = write(tmp_path / "a.yaml", "seed: 0\n")
+    assert load_options(path, overrides).model.global_branch == name

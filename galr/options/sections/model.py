@@ -166,14 +166,17 @@ class ModelOptions(Section):
 
     @property
     def has_mvsa(self) -> bool:
-        """Whether the global branch is MVSA, not pooled maps."""
-        return self.multiscale.enabled and self.name in ("GaLR", "AMFMN")
+        """Whether the global branch is MVSA, not pooled maps or an image tower."""
+        of_backbone = self.image_text.name is None
+        return of_backbone and self.multiscale.enabled and self.name in ("GaLR", "AMFMN")
 
     @property
     def global_branch(self) -> str:
         """The global branch in a few words."""
-        if self.has_mvsa or self.image_text.name is not None:
-            return "MVSA" if self.has_mvsa else "image tower"
+        if self.has_mvsa:
+            return "MVSA"
+        if self.image_text.name is not None:
+            return "image tower"
         maps = "pooled last map" if self.multiscale.pooled == "last" else "pooled maps"
         sides = " and ".join(map(str, self.multiscale.pyramid))
         return f"{maps}, also at {sides} pixels" if sides else maps
