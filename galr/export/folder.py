@@ -60,7 +60,7 @@ def model_card(entries: dict[str, Any], options: Options) -> str:
     validated = (entries.get("progress") or {}).get("best_mR", -1.0)
     figures = {
         "backbone": f"{model.image_name}, images of {dataset.image_size} pixels",
-        "global branch": "MVSA" if model.multiscale.enabled else "pooled last map",
+        "global branch": model.global_branch,
         "fusion": f"{model.fusion.type}, gate {model.fusion.gate}",
         "text encoder": model.text_name,
         "embedding": f"{model.embed.embed_dim} numbers",

@@ -25,7 +25,7 @@ def check_dense(windows: Windows, encoder: TrainedModel) -> None:
 
     And for models without such a backbone.
     """
-    _trunk(encoder)
+    _images(encoder)
     sides = windows[:, 2] - windows[:, 0]
     for side in np.unique(sides).tolist():
         step = step_of(windows[sides == side])
@@ -46,20 +46,21 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
 
     Row by row, (R, D) float32 on the CPU; H and W are S plus multiples of ``step``.
     """
-    trunk, reads_all = _trunk(encoder)
+    images = _images(encoder)
     parameter = next(encoder.model.parameters())
     device, kind = parameter.device, parameter.dtype
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
-    maps = trunk(normalise(image).to(kind))
+    maps = images.trunk(normalise(image).to(kind))
     rows = []
     for level, stride in zip(maps, STRIDES, strict=True):
         side, shift = encoder.side // stride, step // stride
         parts = level[0].unfold(1, side, shift).unfold(2, side, shift)  # (C, r, c, s, s)
         rows.append(parts.flatten(1, 2).permute(1, 2, 3, 0))  # (R, s, s, C)
     # what ImageEncoder.forward_features gives of each square
-    kept = rows[-1].mean(dim=(1, 2))
-    if reads_all:
+    if images.reads_all_maps:
         kept = torch.cat([row.flatten(1) for row in rows], dim=1)
+    else:
+        kept = torch.cat([row.mean(dim=(1, 2)) for row in rows[-images.pooled :]], dim=1)
     matrices: tuple[Tensor, ...] = ()
     if encoder.has_local_branch:
         local = LocalFeatures.zeros(len(kept), encoder.options.dataset.drea)
@@ -70,10 +71,14 @@ def encode_grid(encoder: TrainedModel, pixels: NDArray[np.uint8], step: int) -> 
     return encoder.model.encode_features(kept, *matrices).float().cpu()
 
 
-def _trunk(encoder: TrainedModel) -> tuple[Backbone, bool]:
-    """The backbone, and whether the head reads all of its maps."""
+def _images(encoder: TrainedModel) -> ImageEncoder:
+    """The image encoder, whose maps windows can share."""
     images = encoder.model.image_encoder
-    if isinstance(images, ImageEncoder) and isinstance(images.trunk, Backbone):
-        return images.trunk, images.reads_all_maps
-    what = "needs a torchvision ResNet as backbone, whose feature maps windows can share"
-    raise UserError("--dense", what, "omit --dense")
+    if not isinstance(images, ImageEncoder) or not isinstance(images.trunk, Backbone):
+        what = "needs a torchvision ResNet as backbone, whose feature maps windows can share"
+        raise UserError("--dense", what, "omit --dense")
+    for key in ("pyramid", "average_rotations"):
+        if getattr(images, key):
+            what = f"sees each window once, and this model several times (model.multiscale.{key})"
+            raise UserError("--dense", what, "omit --dense")
+    return images

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import nn
 
+from galr.common.errors import UserError
 from galr.encoders.open_clip_towers import ClipSentences
 from galr.encoders.trunk import Trunk
 from galr.model.comparison import ATTENTIONS, Cosine
@@ -37,6 +41,7 @@ def assemble(
         options.dataset.image_size,
         options.dataset.sides,
         options.model.multiscale.average_rotations,
+        options.model.multiscale.pyramid,
     )
     return RetrievalModel(
         image_encoder,
@@ -59,14 +64,33 @@ def _head(options: Options, trunk: Trunk) -> nn.Module:
     width, multiscale = options.model.embed.embed_dim, options.model.multiscale
     if options.model.image_text.name is not None:
         return Pooled(unit_length=True)
-    if not multiscale.enabled or options.model.name not in ("GaLR", "AMFMN"):
+    if not options.model.has_mvsa:
         embed, first = options.model.embed, 0 if multiscale.pooled == "all" else -1
-        return PooledProjection(trunk.channels[first:], width, embed.standardise, embed.dropout)
+        channels = trunk.channels[first:] * (1 + len(multiscale.pyramid))
+        _check_scales(trunk, multiscale.pyramid)
+        return PooledProjection(channels, width, embed.standardise, embed.dropout)
     grid = options.dataset.image_size // trunk.strides[2]
     return MVSA(
         trunk.channels, width, multiscale.multiscale_input_channel, grid,
         unit_length=options.model.name == "GaLR", strides=trunk.strides,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _check_scales(trunk: Trunk, pyramid: Sequence[int]) -> None:
+    """Raises UserError where ``trunk`` takes no images of one of these sides."""
+    training, device = trunk.training, next(trunk.parameters()).device
+    for side in pyramid:
+        try:
+            trunk.eval()(torch.zeros(1, 3, side, side, device=device))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            line = str(error).strip().partition("\n")[0]
+            raise UserError(
+                "model.multiscale.pyramid",
+                f"model.backbone.name gives no maps of images of {side} pixels ({line})",
+                "choose sides that it takes",
+            ) from None
+    trunk.train(training)
 
 
 def _fusion(options: Options) -> nn.Module:

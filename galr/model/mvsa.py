@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, interpolate
+from torchvision.transforms.v2.functional import resize
 
 from galr.encoders.torchvision_maps import STRIDES
 from galr.encoders.trunk import Trunk
@@ -116,11 +117,15 @@ class ImageEncoder(nn.Module):
         image_size: int,
         train_sizes: Sequence[int] = (),
         average_rotations: bool = False,
+        pyramid: Sequence[int] = (),
     ) -> None:
         """``head``: ``MVSA``, or a pooled map. Images have a side of ``image_size`` or, in
         training, one of ``train_sizes``.
 
         ``average_rotations``: in evaluation, average the features of four rotations.
+
+        ``pyramid``: sides to which the trunk also gets the image scaled, for a ``PooledProjection``
+        of as many maps of each.
         """
         super().__init__()
         self.trunk = trunk
@@ -130,9 +135,11 @@ class ImageEncoder(nn.Module):
         # a plain function, so that the names of the weights do not change (training.backbone)
         self.compiled_trunk: Callable[[Tensor], Sequence[Tensor]] | None = None
         self.average_rotations = average_rotations
+        self.pyramid = tuple(pyramid)
         # the other heads only read spatial means
         self.reads_all_maps = isinstance(head, MVSA)
-        self.pooled = head.pooled if isinstance(head, PooledProjection) else 1
+        pooled = head.pooled if isinstance(head, PooledProjection) else 1
+        self.pooled = pooled // (1 + len(self.pyramid))  # of each scale
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, S, S), normalised -> (B, D). Raises ValueError for another shape."""
@@ -143,14 +150,19 @@ class ImageEncoder(nn.Module):
         return torch.stack(features).mean(dim=0)
 
     def maps(self, image: Tensor) -> Sequence[Tensor]:
-        """The four maps of the trunk; arguments as in ``forward``."""
+        """The maps that the head reads, largest scale first; arguments as in ``forward``."""
         side = image.shape[-1] if image.shape[-1] in self.sides else self.image_size
         if image.dim() != 4 or image.shape[1:] != (3, side, side):
             raise ValueError(f"image must be (B, 3, {side}, {side}), got {tuple(image.shape)}")
+        trunk: Callable[[Tensor], Sequence[Tensor]] = self.trunk
         if self.training and self.compiled_trunk is not None:
-            return self.compiled_trunk(image)
-        maps: Sequence[Tensor] = self.trunk(image)
-        return maps
+            trunk = self.compiled_trunk
+        maps: Sequence[Tensor] = trunk(image)
+        if not self.pyramid:
+            return maps
+        scaled = (resize(image, [side, side]) for side in self.pyramid)
+        scales = [maps, *map(trunk, scaled)]
+        return [each for scale in scales for each in scale[-self.pooled :]]
 
     @property
     def num_features(self) -> int:
@@ -161,7 +173,8 @@ class ImageEncoder(nn.Module):
         """The features read by the head, one row per image: (B, 3, S, S) -> (B, L)."""
         maps = self.maps(image)
         if not self.reads_all_maps:
-            return torch.cat([each.mean(dim=(2, 3)) for each in maps[-self.pooled :]], dim=1)
+            read = maps[-len(self._feature_sizes()) :]
+            return torch.cat([each.mean(dim=(2, 3)) for each in read], dim=1)
         # channels last, the layout in which the head's convolutions are fastest
         return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
 
@@ -190,7 +203,8 @@ class ImageEncoder(nn.Module):
         """Side and channels of each feature map that the head reads."""
         channels = self.trunk.channels
         if not self.reads_all_maps:
-            return [(1, number) for number in channels[-self.pooled :]]
+            scales = 1 + len(self.pyramid)
+            return [(1, number) for number in channels[-self.pooled :]] * scales
         return [
             (self.image_size // stride, number)
             for stride, number in zip(self.trunk.strides, channels, strict=True)

@@ -78,6 +78,16 @@ class Options(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _scales_are_smaller(self) -> Options:
+        pyramid, side = self.model.multiscale.pyramid, self.dataset.image_size
+        if pyramid and (max(pyramid) >= side or set(self.dataset.sides) != {side}):
+            raise ValueError(
+                "model.multiscale.pyramid scales images of one size down: sides must be smaller "
+                f"than dataset.image_size, {side}, and dataset.train_sizes null"
+            )
+        return self
+
     @property
     def experiment_folder(self) -> Path:
         """Where the folds' checkpoints and the results of the experiment lie."""

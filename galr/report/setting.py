@@ -55,7 +55,7 @@ def _choices(experiment: Experiment, outcome: Outcome) -> list[tuple[str, str]]:
         ("data set", f"{options.dataset.datatype} ({options.dataset.data_path})"),
         ("test part", f"{len(test.images)} images, {len(test.captions)} captions"),
         ("folds", ", ".join(str(run.checkpoint) for run in experiment.folds)),
-        ("global branch", "MVSA" if model.multiscale.enabled else "pooled last map"),
+        ("global branch", model.global_branch),
         ("local branch, fusion", local),
         ("text encoder", model.text_name),
         ("numbers an embedding", str(model.embed.embed_dim)),

@@ -77,14 +77,14 @@ def with_cached_features(
     """
     files = part.images
     assert isinstance(files, ImageFiles)
-    cached = Views(files, views, options, seed)
+    cached, length = Views(files, views, options, seed), encoder.num_features
     with distributed.main_first():
         features = open_features(
             options,
             part.annotations.split,
             cached,
-            key=f"{weights_digest(encoder.trunk)}_{encoder.num_features}",
-            length=encoder.num_features,
+            key="_".join(map(str, (weights_digest(encoder.trunk), *encoder.pyramid, length))),
+            length=length,
             batches=_features(encoder, cached, options),
         )
     return part._replace(images=features)

@@ -63,6 +63,15 @@ def test_a_vit_gives_four_maps_of_one_grid(mvsa):
     assert encoder(torch.rand(2, 3, 32, 32)).shape == (2, 8)
 
 
+def test_a_side_of_the_pyramid_that_the_network_does_not_take_is_an_error():
+    options = tiny_options(
+        model__backbone__name="timm:coat_tiny", model__multiscale__enabled=False,
+        model__multiscale__pyramid=(64,), dataset__image_size=224, dataset__resize_size=224,
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"model\.multiscale\.pyramid: .* images of 64 pixels"):
+        build_model(options, WORDS)
+
+
 def test_the_head_of_the_features_gives_the_feature():
     options = tiny_options(model__backbone__name="timm:vit_tiny_patch16_224")
     encoder = build_model(options, WORDS).image_encoder.eval()

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from galr.common import cli
+from galr.common.errors import UserError
 from galr.localise import encode
 from galr.localise.__main__ import main
+from galr.options import Options
 from galr.scenes.scene import Scene
 from galr.scenes.windows import average_over_cover, cover
 from tests.search.conftest import learned as learned
@@ -245,6 +247,34 @@ def test_dense_windows_of_one_picture_are_the_windows(learned):
     grid = encode_grid(encoder, flat, 32).numpy().reshape(17, 18, -1)
     np.testing.assert_allclose(grid[8, 8], grid[8, 9], atol=1e-5)
     assert np.abs(grid[8, 8] - grid[0, 0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("pooled", ["last", "all"])
+def test_dense_windows_give_a_head_the_maps_that_it_pools(learned, pooled):
+    from galr.localise.dense import encode_grid
+    from galr.model.build import build_model
+    from galr.trained_model import TrainedModel
+
+    trained = encoder_of(learned)
+    tree = trained.options.model_dump()
+    tree["model"]["multiscale"] = {"enabled": False, "pooled": pooled}
+    tree["model"]["backbone"]["weights"] = None
+    options = Options.model_validate(tree)
+    model = build_model(options, trained.vocabulary.words).eval()
+    encoder = TrainedModel(model, trained.vocabulary, options)
+    picture = np.random.default_rng(0).integers(0, 256, (encoder.side,) * 2 + (3,), dtype=np.uint8)
+    alone = encoder.encode_pixels(picture[None]).numpy()
+    np.testing.assert_allclose(encode_grid(encoder, picture, 32).numpy(), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("key", "value"), [("pyramid", (32,)), ("average_rotations", True)])
+def test_dense_refuses_a_model_that_sees_an_image_several_times(learned, key, value):
+    from galr.localise.dense import check_dense
+
+    encoder = encoder_of(learned)
+    setattr(encoder.model.image_encoder, key, value)
+    with pytest.raises(UserError, match=rf"--dense: .*\(model\.multiscale\.{key}\)"):
+        check_dense(np.array([[0, 0, 64, 64]]), encoder)
 
 
 def test_dense_runs_where_windows_lie_on_the_grid(learned, tmp_path, capsys):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from galr.model.backbone import STRIDES, Backbone
 from galr.model.mvsa import MVSA, ImageEncoder, PooledProjection
@@ -85,6 +86,24 @@ def test_pooled_maps_of_all_levels_are_standardised_and_projected_side_by_side()
     standard = (means - means.mean(dim=0)) / (means.var(dim=0, unbiased=False) + 1e-5).sqrt()
     expected = standard @ head.projection.weight.T + head.projection.bias
     torch.testing.assert_close(head(maps), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("levels", [1, 4])
+def test_a_pyramid_adds_the_pooled_maps_of_smaller_images(levels):
+    head = PooledProjection(3 * CHANNELS[-levels:], 5).eval()
+    encoder = ImageEncoder(Backbone(), head, image_size=96, pyramid=(64, 32)).eval()
+    image = torch.randn(2, 3, 96, 96)
+    means = []
+    for side in (96, 64, 32):
+        # the mean over the area of a pixel, as Pillow and torch's antialias compute it
+        scaled = interpolate(image, (side, side), mode="bilinear", antialias=True)
+        means += [each.mean(dim=(2, 3)) for each in encoder.trunk(scaled)[-levels:]]
+    rows = encoder.forward_features(image)
+    torch.testing.assert_close(rows, torch.cat(means, dim=1))
+    assert encoder.num_features == rows.shape[1]
+    torch.testing.assert_close(encoder(image), head.projection(rows))
+    torch.testing.assert_close(encoder.forward_head(rows), encoder(image))
 
 
 @torch.no_grad()

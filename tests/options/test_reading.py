@@ -134,6 +134,13 @@ def test_options_survive_a_round_trip_through_plain_containers():
         ("dataset.resize_size=100", "resize_size is 100, less than image_size"),
         ("dataset.train_sizes=[64, 288]", "less than the largest of train_sizes, 288"),
         ("dataset.train_sizes=[50]", "multiple of 32"),
+        ("model.multiscale.pyramid=[64]", "multiscale.enabled to false"),
+        ("model.name=VSE++ model.multiscale.pyramid=[256]", "smaller than dataset.image_size, 256"),
+        ("model.name=VSE++ model.multiscale.pyramid=[50]", "pyramid.*multiple of 32"),
+        (
+            "model.name=VSE++ model.multiscale.pyramid=[64] dataset.train_sizes=[128,256]",
+            "dataset.train_sizes null",
+        ),
         ("dataset.captions_per_image=2", "needs sampling: images"),
         ("dataset.drea.classes=[a,a]", "classes.*differ"),
         ("k_fold.experiment_name=../../etc", "experiment_name"),
@@ -150,7 +157,7 @@ def test_a_wrong_override_is_one_line_that_names_the_key(tmp_path, override, exp
     if expected is None:
         assert load_options(path, [override]).k_fold.mode == "kfold"
         return
-    text = message(load_options, path, [override])
+    text = message(load_options, path, re.split(r" (?=\w+\.)", override))
     assert re.search(expected, text), text
 
 
@@ -205,3 +212,21 @@ def test_a_wrong_base_is_named(tmp_path, base, message):
     (tmp_path / "both.yaml").write_text(f"base: {base}\n")
     with pytest.raises(UserError, match=rf"both\.yaml: base: .*{message}"):
         load_options(tmp_path / "both.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "MVSA"),
+        (["model.name=VSE++"], "pooled last map"),
+        (["model.multiscale.enabled=false", "model.multiscale.pooled=all"], "pooled maps"),
+        (
+            ["model.name=TwoTower", "model.multiscale.pyramid=[64, 128]"],
+            "pooled last map, also at 64 and 128 pixels",
+        ),
+        (["model.image_text.name=open_clip:ViT-B-32"], "image tower"),
+    ],
+)
+def test_the_global_branch_has_a_name(tmp_path, overrides, name):
+    path = write(tmp_path / "a.yaml", "seed: 0\n")
+    assert load_options(path, overrides).model.global_branch == name

@@ -59,6 +59,17 @@ def test_views_are_the_turned_and_mirrored_image(yaml):
     assert torch.equal(kept.batch([3]), torch.stack(turned, dim=1))  # in evaluation
 
 
+def test_features_of_another_pyramid_are_computed_anew(yaml):
+    changes = ["dataset.image_size=96", "dataset.resize_size=96"]
+    rows = {
+        side: opened(yaml, 1, *changes, f"model.multiscale.pyramid=[{side}]")[0].batch([0])
+        for side in (32, 64)
+    }
+    last = rows[32].shape[1] // 2
+    assert torch.equal(rows[32][:, :last], rows[64][:, :last])
+    assert not torch.equal(rows[32][:, last:], rows[64][:, last:])
+
+
 def test_crops_are_a_function_of_the_seed(yaml):
     changes = ["dataset.augment.crop_scale=0.5"]
     options = load_options(yaml, [*KEPT, *changes])

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from galr.options.sections.base import Section, Share
+from galr.options.sections.base import Section, Share, Side
 from galr.options.sections.encoders import (
     WORD_ENCODERS,
     BackboneOptions,
@@ -29,6 +29,11 @@ class MultiscaleOptions(Section):
         "last",
         description="without MVSA: project the spatial mean of the `last` feature map, or of "
         "`all` four",
+    )
+    pyramid: tuple[Side, ...] = Field(
+        (),
+        description="without MVSA: the backbone also gets the image scaled down to these sides, "
+        "each below `dataset.image_size`; the pooled maps of all scales are concatenated",
     )
     average_rotations: bool = Field(
         False,
@@ -149,6 +154,32 @@ class ModelOptions(Section):
                 f"of rotations, and not {backbone.cache_views}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _scales_are_pooled(self) -> ModelOptions:
+        if self.multiscale.pyramid and (self.has_mvsa or self.image_text.name is not None):
+            raise ValueError(
+                "multiscale.pyramid concatenates pooled maps of a backbone: set "
+                "multiscale.enabled to false and image_text.name to null, or pyramid to []"
+            )
+        return self
+
+    @property
+    def has_mvsa(self) -> bool:
+        """Whether the global branch is MVSA, not pooled maps or an image tower."""
+        of_backbone = self.image_text.name is None
+        return of_backbone and self.multiscale.enabled and self.name in ("GaLR", "AMFMN")
+
+    @property
+    def global_branch(self) -> str:
+        """The global branch in a few words."""
+        if self.has_mvsa:
+            return "MVSA"
+        if self.image_text.name is not None:
+            return "image tower"
+        maps = "pooled last map" if self.multiscale.pooled == "last" else "pooled maps"
+        sides = " and ".join(map(str, self.multiscale.pyramid))
+        return f"{maps}, also at {sides} pixels" if sides else maps
 
     @property
     def text_name(self) -> str:
