@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -60,7 +61,7 @@ class NoiseImages:
         generator = np.random.default_rng(index)
         return generator.integers(0, 256, (self.side, self.side, 3), dtype=np.uint8)
 
-    def select(self, indices: Sequence[int]) -> NoiseImages:
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> NoiseImages:
         """So many images."""
         return NoiseImages(len(indices), self.side)
 

@@ -24,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
+from galr.data.feature_cache import CachedFeatures
 from galr.data.loaders import training_loader
 from galr.data.part import Part, Split, read_split
 from galr.data.vocabulary import Vocabulary, build_vocabulary
 from galr.model.build import build_model
+from galr.model.mvsa import ImageEncoder
 from galr.model.retrieval_model import RetrievalModel
 from galr.options import Options, load_options
 from galr.training.backbone import set_trainable, with_cached_features
@@ -62,9 +64,11 @@ def one_epoch(
 
 def cached(options: Options, split: Split, model: RetrievalModel) -> tuple[Part, float, int]:
     """The whole split with features in place of images, seconds to make these, and their bytes."""
+    assert isinstance(model.image_encoder, ImageEncoder)
     part, start = Part(split.annotations, split.files(), split.local), time.perf_counter()
     part = with_cached_features(part, model.image_encoder, options.dataset)
     seconds = time.perf_counter() - start
+    assert isinstance(part.images, CachedFeatures)
     return part, seconds, part.images.array.nbytes
 
 

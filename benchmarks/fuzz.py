@@ -67,12 +67,13 @@ class Kind(NamedTuple):
     name: str
     path: Path
     read: Callable[[Path], None]
-    count: int  # mutations
+    mutations: int
     seed: int
 
     def mutation(self, original: bytes, number: int) -> bytes:
         """The same for the same seed and number."""
-        return mutated(original, random.Random(f"{self.seed} {self.name} {number}"))
+        changed: bytes = mutated(original, random.Random(f"{self.seed} {self.name} {number}"))
+        return changed
 
 
 class Watch:
@@ -112,7 +113,7 @@ def child(kind: Kind, first: int, progress: mmap.mmap, out: TextIO) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, size + BYTES))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     original, watch = path.read_bytes(), Watch(root)
-    for number in range(first, kind.count):
+    for number in range(first, kind.mutations):
         struct.pack_into("<q", progress, 0, number)
         put(path, kind.mutation(original, number))
         started = time.process_time()
@@ -157,7 +158,7 @@ def fuzz(kind: Kind, keep: Path) -> dict[str, Any]:
     log, first = keep / "outcomes.jsonl", 0
     deaths: list[dict[str, Any]] = []
     log.unlink(missing_ok=True)
-    while first < kind.count:
+    while first < kind.mutations:
         process = os.fork()
         if process == 0:
             for number in (signal.SIGALRM, signal.SIGPROF):
@@ -221,7 +222,7 @@ def led_by_coverage(kind: Kind) -> None:
             raise RuntimeError(f"{kind.name}: {watch.seen} {said}")
 
     options = [
-        f"-runs={kind.count}",
+        f"-runs={kind.mutations}",
         f"-seed={kind.seed + 1}",
         f"-timeout={SECONDS}",
         "-rss_limit_mb=4096",

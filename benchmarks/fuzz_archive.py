@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class Colours:
         """(B, 8, 8, 3) -> (B, 24)."""
         return pixels.reshape(len(pixels), -1)[:, :24].astype(np.float32) + 1
 
-    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """C sentences -> (C, 24)."""
         return np.array([[len(text)] * 24 for text in texts], np.float32) + 1
 

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from galr.common.processes import cores  # noqa: E402 - the folder above is known from here on
 from galr.detectors import build  # noqa: E402
+from galr.detectors.reading import Job  # noqa: E402
 from galr.local_features.classes import ClassNames  # noqa: E402
 from galr.local_features.detections import Detections  # noqa: E402
 from galr.local_features.store import read_store  # noqa: E402
@@ -90,7 +91,7 @@ def check(folder: Path, images: int) -> None:
 def profile(folder: Path, images: int) -> None:
     """Where one process spends its time, for the first ``images``."""
     names = sorted((folder / "images").iterdir())[:images]
-    jobs = [build.Job(path, folder / "detections" / f"{path.stem}.txt") for path in names]
+    jobs = [Job(path, folder / "detections" / f"{path.stem}.txt") for path in names]
     drea = DreaOptions()
     classes = ClassNames(drea.classes)
     profiler = cProfile.Profile()

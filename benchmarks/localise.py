@@ -12,7 +12,6 @@ those of the windows.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from benchmarks.side_by_side import machine, side_by_side
 from galr.common import cli
 from galr.common.atomic import write_json
 from galr.localise.encode import BATCH, encode_windows, forget_windows
+from galr.scenes.arguments import sides
 from galr.scenes.scene import Scene
 from galr.scenes.windows import cover
 from galr.trained_model import load
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", required=True, metavar="FILE")
     parser.add_argument("--image", required=True, metavar="FILE", help="the scene")
     parser.add_argument("--text", action="append", metavar="SENTENCE", default=[])
-    parser.add_argument("--windows", type=_sides, default=(256, 512, 768), metavar="S,S,...")
+    parser.add_argument("--windows", type=sides, default=(256, 512, 768), metavar="S,S,...")
     parser.add_argument("--repeats", type=cli.at_least_1, default=3)
     parser.add_argument("--out", metavar="FILE", help="JSON of all figures")
     arguments = parser.parse_args(argv)
@@ -82,13 +82,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.out:
         figures = {"windows": len(windows), "times": times, "ranks": ranks, "machine": machine()}
         write_json(Path(arguments.out), figures)
-
-
-def _sides(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(side) for side in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 256,512") from None
 
 
 if __name__ == "__main__":

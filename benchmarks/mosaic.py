@@ -20,6 +20,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     forget_windows(out)
 
 
-def draw(annotations: Annotations, data: Path, out: Path, seed: int) -> list[dict]:
+def draw(annotations: Annotations, data: Path, out: Path, seed: int) -> list[dict[str, Any]]:
     """Makes the scene, and returns its annotations in the published layout."""
     captions: dict[str, list[str]] = defaultdict(list)
     for caption, image in zip(annotations.captions, annotations.caption_to_image, strict=True):

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from local_branch import BRANCHES, _python, _report
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.local_branch import BRANCHES, _python, _report
 
 SETTINGS = {
     "dataset.image_size": 96,

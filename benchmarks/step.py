@@ -31,6 +31,8 @@ from galr.common.atomic import write_json
 from galr.data.batches import Batch
 from galr.data.transforms import normalise
 from galr.model.build import build_model
+from galr.model.mvsa import ImageEncoder
+from galr.model.skipthoughts import SentenceEncoder
 from galr.options import Options, load_options
 from galr.training.backbone import compile_backbone, set_trainable
 from galr.training.loss import Criterion, triplet_loss
@@ -65,6 +67,7 @@ def our_step(options: Options, batch: Batch) -> Callable[[], Tensor]:
     step = TrainingStep(model, criterion, options.optim)
     set_trainable(model, options.model.backbone, 1.0)
     if options.optim.compile:
+        assert isinstance(model.image_encoder, ImageEncoder)
         compile_backbone(model.image_encoder)
     return lambda: step.step(batch, options.optim.lr, 0)
 
@@ -73,11 +76,12 @@ def plain_step(options: Options, batch: Batch) -> Callable[[], Tensor]:
     """The same arithmetic as most code writes it."""
     torch.manual_seed(0)
     model = build_model(options, WORDS).train()
-    encoder = PlainBayesianGRU(
-        model.text_encoder.sentence_encoder, options.model.seq2vec.dropout
-    )  # of the sizes in benchmarks/text.py, which are the official ones
+    sentences = model.text_encoder.sentence_encoder
+    assert isinstance(sentences, SentenceEncoder)
+    # of the sizes in benchmarks/text.py, which are the official ones
+    encoder = PlainBayesianGRU(sentences, options.model.seq2vec.dropout)
     projection = model.text_encoder.projection
-    model.text_encoder = nn.Identity()
+    del model.text_encoder
     weights = [
         weight
         for module in (model, encoder, projection)

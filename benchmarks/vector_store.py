@@ -248,8 +248,9 @@ def build_numpy(folder: Path, kind: str) -> None:
 
 def by_blocks(queries: Floats, blocks: Iterator[Floats]) -> object:
     """The K best of each query, with one product a block."""
-    found, start = np.empty((len(queries), 0)), 0
-    rows = np.empty((len(queries), 0), np.int64)
+    found: NDArray[Any] = np.empty((len(queries), 0))
+    rows: NDArray[Any] = np.empty((len(queries), 0), np.int64)
+    start = 0
     for block in blocks:
         found = np.concatenate([found, queries @ block.T], axis=1)
         own = np.broadcast_to(np.arange(start, start + len(block)), (len(queries), len(block)))
@@ -363,7 +364,8 @@ def open_lance(folder: Path, kind: str) -> tuple[Search, Together | None]:
     table = lancedb.connect(str(folder / f"lance-{kind}")).open_table("images")
 
     def search(query: Floats, filtered: bool) -> Sequence[int]:
-        found = table.search(query).distance_type("cosine").limit(K).select(["number", "_distance"])
+        found: Any = table.search(query)
+        found = found.distance_type("cosine").limit(K).select(["number", "_distance"])
         if filtered:
             found = found.where(f"classes = {CLASS}", prefilter=True).bypass_vector_index()
         elif kind == "ivfpq":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +13,7 @@ from postprocessing.settings import METHODS, MethodSettings, RerankSettings
 
 PROGRAM = "python -m postprocessing.rerank"
 SAVED = "what test.py --save-similarity wrote"
+not_negative = cli.within(0)
 
 Settings = TypeVar("Settings", bound=RerankSettings)
 
@@ -27,9 +27,7 @@ def add_part_arguments(parser: argparse.ArgumentParser, *, required: bool = True
     add_caption_arguments(parser)
 
 
-def add_caption_arguments(
-    parser: argparse.ArgumentParser, nargs: str | None = None, metavar: str = "FILE"
-) -> None:
+def add_caption_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Adds the arguments that name the image of each caption."""
     images = parser.add_mutually_exclusive_group()
     images.add_argument(
@@ -37,7 +35,7 @@ def add_caption_arguments(
         help="the first N captions belong to the first image, and so on",
     )  # fmt: skip
     images.add_argument(
-        "--caption-to-image", metavar=metavar, nargs=nargs,
+        "--caption-to-image", metavar="FILE", nargs=nargs,
         help="index of each caption's image (C,); default: the file that test.py --save-similarity "
         "wrote next to --similarity",
     )  # fmt: skip
@@ -91,7 +89,7 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
 def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the parameters of the methods that correct similarities."""
     for name, kind, what in (
-        ("beta", _beta, "inverse temperature of the softmax methods, 1 to 100"),
+        ("beta", cli.within(1, 100), "inverse temperature of the softmax methods, 1 to 100"),
         ("neighbours", cli.at_least_1, "csls, nnn: number of largest similarities to average"),
         ("alpha", not_negative, "nnn: weight of the subtracted mean"),
         ("activation", cli.at_least_1, "qb_norm: a bank query's best N candidates count as hubs"),
@@ -117,27 +115,9 @@ def settings_of(arguments: argparse.Namespace, kind: type[Settings]) -> Settings
     return kind(**{key: value for key, value in vars(arguments).items() if key in names})
 
 
-def not_negative(text: str) -> float:
-    """Argument type of a weight."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number >= 0")
-    return number
-
-
 def write(text: str) -> None:
     """Prints a command's result."""
     sys.stdout.write(f"{text}\n")
-
-
-def _beta(text: str) -> float:
-    number = not_negative(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 100")
-    return number
 
 
 def _add_number(

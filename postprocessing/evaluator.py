@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, replace
 from typing import Any
 
-from galr.metrics.retrieval import metrics_of_ranks, reranked_metrics, retrieval_ranks
+from galr.metrics.retrieval import metrics_of_ranks, reranked_ranks, retrieval_ranks
 from galr.metrics.similarities import Similarities
 from postprocessing.banks import Bank
 from postprocessing.corrections import rows_within
@@ -54,7 +54,7 @@ class MultivariateEvaluator:
             Reranked(neighbours.candidates, combine(parts, settings))
             for neighbours, parts in zip(own, self._terms[1], strict=True)
         )
-        return reranked_metrics(self._plain, i2t, t2i, self._caption_to_image)
+        return metrics_of_ranks(reranked_ranks(self._plain, i2t, t2i, self._caption_to_image))
 
 
 def _neighbours(similarity: Similarities, k: int, bank: Bank | None) -> Neighbours:

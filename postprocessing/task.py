@@ -59,11 +59,11 @@ class RetrievalTask(NamedTuple):
         t2i = i2t.T.contiguous() if isinstance(i2t, Tensor) else i2t.T
         return cls(i2t, t2i, caption_to_image, banks)
 
-    def orders(self, settings: MethodSettings, memory_mib: float = 512) -> Orders:
+    def orders(self, settings: MethodSettings) -> Orders:
         """Both directions, as ordered by a method."""
         return Orders(
-            order_by(self.i2t, settings, self.banks.i2t, memory_mib),
-            order_by(self.t2i, settings, self.banks.t2i, memory_mib),
+            order_by(self.i2t, settings, self.banks.i2t),
+            order_by(self.t2i, settings, self.banks.t2i),
         )
 
     def ranks(self, orders: Orders, caption_group: Array | None = None) -> Ranks:

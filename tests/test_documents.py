@@ -89,3 +89,16 @@ def test_the_architecture_lists_the_layers_in_their_order():
     rows = re.findall(r"^\|[^|]*\| `([\w.]+)` \|", ARCHITECTURE, re.MULTILINE)
     assert sorted(rows, key=lambda name: LAYER[name]) == rows
     assert set(rows) == set(LAYER)
+
+
+def test_the_benchmarks_are_listed_once_each():
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)
+    scripts = [
+        path.name
+        for path in sorted((ROOT / "benchmarks").glob("*.py"))
+        if "__main__" in path.read_text(encoding="utf-8")
+    ]
+    assert sorted(listed) == scripts
+    for name in re.findall(r"benchmarks/(\w+\.py)", text):
+        assert name in scripts

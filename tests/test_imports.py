@@ -118,11 +118,13 @@ def test_importing_the_package_does_not_import_torch():
 HELP_OF_ALL = """
 import contextlib, importlib, io, sys
 from galr.__main__ import COMMANDS
-for name, (module, _) in COMMANDS.items():
+from postprocessing.rerank.__main__ import SUBCOMMANDS
+commands = [[module] for module, _ in COMMANDS.values()]
+for module, *words in [*commands, *([COMMANDS["rerank"][0], name] for name in SUBCOMMANDS)]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        importlib.import_module(module).main(["--help"])
+        importlib.import_module(module).main([*words, "--help"])
     if "torch" in sys.modules:
-        sys.exit(f"galr {name} --help imports torch")
+        sys.exit(f"{module} {' '.join(words)} --help imports torch")
 """
 
 

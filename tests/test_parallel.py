@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 
@@ -13,6 +14,7 @@ from torch.multiprocessing import reductions
 from galr.common.errors import RunError
 from galr.common.parallel import in_processes
 from galr.common.processes import death_of_loader, end_with_launcher
+from tests.tiny import ROOT
 
 
 def doubled(item):
@@ -86,3 +88,28 @@ def test_a_rank_ends_with_its_launcher(monkeypatch):
     assert select.select([readable], [], [], 10)[0]
     assert os.read(readable, 1) == b""  # nobody holds the other end
     os.close(readable)
+
+
+CHILD = """
+import time
+from galr.common.processes import end_with_parent
+end_with_parent()
+print("started", flush=True)
+time.sleep(60)
+"""
+PARENT = f"""
+import subprocess, sys
+from galr.common.processes import with_parent
+subprocess.run([sys.executable, "-c", {CHILD!r}], env=with_parent())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends such a child")
+def test_a_killed_process_takes_its_child_along():
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout.readline() == b"started\n"
+        began = time.monotonic()
+        parent.kill()
+        assert parent.stdout.read() == b""  # until the child has ended
+    assert time.monotonic() - began < 25  # of 60

@@ -1,5 +1,6 @@
 import itertools
 import logging
+import resource
 
 import pytest
 import torch
@@ -35,6 +36,21 @@ def test_the_file_is_a_start_for_training(tmp_path):
     trunk = build_backbone(options, 32).net
     stored = torch.load(out, weights_only=True)
     assert torch.equal(trunk.state_dict()["layer1.0.conv1.weight"], stored["layer1.0.conv1.weight"])
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path, monkeypatch):
+    base, out = make_data(tmp_path), tmp_path / "backbone.pth"
+    weights = {"a": torch.zeros(100_000), "b": torch.zeros(10)}
+    monkeypatch.setattr(warm_start, "pretrain", lambda options, seconds: weights)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+        done = run_module("galr.warm_start", "--path_opt", base, "--seconds", "1", "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done.returncode == 1
+    assert f"{out}: cannot be written (File too large)" in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

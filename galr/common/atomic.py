@@ -30,18 +30,14 @@ def atomic_path(path: str | Path, *, parents: bool = True) -> Iterator[Path]:
     path = Path(path)
     temporary = temporary_name(path)
     try:
-        if parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.absolute().parent, os.getpid())
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        # HDF5 raises RuntimeError if the disk fails while a file is closed
-        if isinstance(error, RuntimeError) and not ERRNO.search(str(error)):
-            raise
-        raise _refused(path, error) from error
+        with refused(path):
+            if parents:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(path.absolute().parent, os.getpid())
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -97,12 +93,10 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise RunError(path, "is a folder", "name a file")
-    try:
+    with refused(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
-        raise _refused(path, error) from error
 
 
 def check_room(folder: str | Path, needed: int) -> None:
@@ -116,12 +110,20 @@ def check_room(folder: str | Path, needed: int) -> None:
         )
 
 
-def _refused(path: Path, error: OSError | RuntimeError) -> RunError:
-    return RunError(
-        path,
-        f"cannot be written ({_reason(error)})",
-        "check that the folder exists, is writable and has free space",
-    )
+@contextlib.contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Raises RunError, which names ``path``, where the disk refuses what the block writes."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # HDF5 raises RuntimeError if the disk fails while a file is closed
+        if isinstance(error, RuntimeError) and not ERRNO.search(str(error)):
+            raise
+        raise RunError(
+            path,
+            f"cannot be written ({_reason(error)})",
+            "check that the folder exists, is writable and has free space",
+        ) from error
 
 
 def _reason(error: OSError | RuntimeError) -> str:

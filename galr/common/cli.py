@@ -66,13 +66,13 @@ def add_options_arguments(
         help="options file, or the name of a shipped one such as UCM_GaLR "
         f"(default: {said}); see docs/options.md",
     )
+    add_set_argument(parser, "override an option, for example --set optim.lr=1e-4 (repeatable)")
+
+
+def add_set_argument(parser: argparse._ActionsContainer, text: str) -> None:
+    """Adds ``--set key=value``, whose values are ``overrides``, with the help ``text``."""
     parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override an option, for example --set optim.lr=1e-4 (repeatable)",
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides", help=text
     )
 
 
@@ -119,35 +119,26 @@ def add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def at_least_1(text: str) -> int:
-    """Argument type of a count."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return number
-
-
 def within(
-    low: float, high: float, kind: type[int] | type[float] = float
+    low: float, high: float = math.inf, kind: type[int] | type[float] = float
 ) -> Callable[[str], float]:
-    """The type of an argument that is a number of ``kind`` from ``low`` to ``high``."""
+    """The type of an argument that is a finite number of ``kind`` from ``low`` to ``high``."""
 
     def number(text: str) -> float:
         try:
             value: float = kind(text)
         except ValueError:
             value = math.nan
-        if not low <= value <= high:
+        if not low <= value <= high or value == math.inf:
             what = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(
-                f"{text[:40]!r} is not a {what} from {low:g} to {high:g}"
-            )
+            span = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a {what} {span}")
         return value
 
     return number
+
+
+at_least_1 = within(1, kind=int)
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:

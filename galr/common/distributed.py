@@ -192,13 +192,15 @@ def rows_of_all(rows: Tensor) -> int:
 def parallel(module: nn.Module, *, some_unused: bool = False) -> nn.Module:
     """``module`` under DistributedDataParallel, its gradients summed over all ranks.
 
-    For a single process, ``module`` itself. Only weights that require a gradient now are summed:
+    Without a process group, ``module`` itself. Only weights that require a gradient now are summed:
     wrap again when these change. ``some_unused``: a backward pass may not reach all weights.
     """
-    if world_size() == 1:
+    if not dist.is_initialized():
         return module
     # a 1 x 1 kernel has the same memory layout whatever its strides say
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    # what torch 2.14 offers in its place would still copy buffers at the start
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     spread = DistributedDataParallel(
         module,
         broadcast_buffers=False,  # see rank_batch_norm.share_statistics

@@ -8,14 +8,13 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from galr.common.errors import RunError
+from galr.common.atomic import refused
 
 NAME = "events.out.tfevents."
 
@@ -36,7 +35,7 @@ class Events:
         Raises RunError where the folder cannot be written to.
         """
         self.folder, self.curve = folder, curve
-        with self._refused():
+        with refused(folder):
             folder.mkdir(parents=True, exist_ok=True)
             earlier = sorted(folder.glob(f"{NAME}*"))
             times = dict(_times(earlier))
@@ -54,12 +53,7 @@ class Events:
     def __enter__(self) -> Events:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # all was flushed
             self._file.close()
 
@@ -74,20 +68,9 @@ class Events:
         self._write(Event(wall_time=at, step=int(row["epoch"]), summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
-        with self._refused():
+        with refused(self.folder):
             self._writer.write(event.SerializeToString())
             self._file.flush()
-
-    @contextlib.contextmanager
-    def _refused(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunError(
-                self.folder,
-                f"cannot be written ({error.strerror or error})",
-                "check that the folder exists, is writable and has free space",
-            ) from None
 
 
 def _times(paths: Sequence[Path]) -> Iterator[tuple[int, float]]:

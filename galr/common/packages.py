@@ -16,6 +16,12 @@ def is_packaged(place: str) -> bool:
     return place.startswith(PREFIX)
 
 
+def require(package: str, place: str, remedy: str) -> None:
+    """Raises UserError, which begins with ``place``, where an optional package is not installed."""
+    if importlib.util.find_spec(package.replace("-", "_")) is None:
+        raise UserError(place, f"the optional package {package} is not installed", remedy)
+
+
 def packaged(place: str, option: str, patterns: Sequence[str]) -> Path:
     """The file that ``package:NAME`` or ``package:NAME/PATH`` means; no code of it is run.
 

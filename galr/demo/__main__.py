@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=_seed,
+        type=cli.within(0, kind=int),
         default=default.seed,
         help="seed of the generator (default: %(default)s)",
     )
@@ -68,12 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{arguments.out}: {options.train} training and {options.test} test images with "
         f"{5 * (options.train + options.test)} captions, seed {options.seed}, {took}"
     )
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
-from galr.common.errors import RunError, UserError
+from galr.common.atomic import refused
+from galr.common.errors import UserError
 from galr.common.folder_lock import only_writer
 from galr.detectors.image_folder import ImageFolder
 from galr.local_features.names import stem
@@ -48,55 +48,37 @@ class DetectionFolder:
             mark = self.folder / UNFINISHED
             if any(self.folder.iterdir()) and not mark.exists():
                 raise UserError(self.folder, "is not empty", "choose a new folder with --out")
-            try:
+            with refused(self.folder):
                 mark.touch()
-            except OSError as error:
-                raise self._refused(error) from None
             self._lock = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.close()
 
     def write(self, image: str, lines: Sequence[str]) -> None:
         """The detections of an image; none is an empty file."""
         name = image if stem(image) in self._shared else stem(image)
-        try:
-            path = self.folder / f"{name}.txt"
+        path = self.folder / f"{name}.txt"
+        with refused(self.folder):
             if path.parent != self.folder:
                 path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(f"{line}\n" for line in lines))
-        except OSError as error:
-            raise self._refused(error) from None
         self.written.images += 1
         self.written.detections += len(lines)
 
     def write_classes(self, classes: Iterable[str]) -> Path:
         """The list of classes, for ``build --store-classes``."""
         path = self.folder / CLASSES_FILE
-        try:
+        with refused(self.folder):
             path.write_text("".join(f"{name}\n" for name in classes))
-        except OSError as error:
-            raise self._refused(error) from None
         return path
 
     def finish(self) -> Written:
         """Says that all images were written; returns what was."""
-        try:
+        with refused(self.folder):
             (self.folder / UNFINISHED).unlink()
-        except OSError as error:
-            raise self._refused(error) from None
         return self.written
-
-    def _refused(self, error: OSError) -> RunError:
-        return RunError(
-            self.folder, f"cannot be written to ({error.strerror})", "check the disk, and run again"
-        )
 
 
 def detection_line(name: str, score: float, corners: Sequence[float]) -> str:

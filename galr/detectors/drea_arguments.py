@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 
+from galr.common import cli
 from galr.common.errors import UserError
 from galr.options import DreaOptions, load_options
 from galr.options.reading import options_from_dict
@@ -21,13 +22,8 @@ def add_drea_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="options file with dataset.drea, or a checkpoint (.pth) with its own",
     )
-    group.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override an option of --path_opt, for example --set dataset.drea.gain=2",
+    cli.add_set_argument(
+        group, "override an option of --path_opt, for example --set dataset.drea.gain=2"
     )
     group.add_argument(
         "--store-classes",

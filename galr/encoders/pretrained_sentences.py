@@ -6,7 +6,6 @@ transformers the sentence is the mean over word pieces.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
-from galr.common.packages import is_packaged, packaged
+from galr.common.packages import is_packaged, packaged, require
 from galr.data.vocabulary import RawText
 from galr.encoders.kept_sentences import KeptSentences
 from galr.encoders.token_checks import checked_lengths
@@ -25,6 +24,7 @@ from galr.weights.files import weights_digest
 logger = logging.getLogger(__name__)
 
 KIND = "sentence-transformers"
+OPTION = "model.text.type"
 
 _REMEDY = (
     "name a folder that SentenceTransformer.save wrote by model.seq2vec.dir_st "
@@ -104,29 +104,29 @@ class _Shared:
         return _vectors(self.model.to(device), captions, device)
 
 
-def read_sentences(place: str, option: str = "model.text.type") -> Any:  # noqa: ANN401
+def read_sentences(place: str) -> Any:  # noqa: ANN401 - of a package without types
     """The model that ``transformers:PLACE`` or ``sentence-transformers:PLACE`` names, in float32.
 
     PLACE is a folder, ``package:NAME`` for the one that an installed package carries, or a name on
-    the hub, downloaded once. Raises UserError, which begins with ``option``, without the package
-    sentence-transformers and where the model cannot be had.
+    the hub, downloaded once. Raises UserError without the package sentence-transformers, and where
+    the model cannot be had.
     """
     kind, _, where = place.partition(":")
-    _check_package(f"{option}: {kind}")
+    _check_package(f"{OPTION}: {kind}")
     folder = Path(where)
     if is_packaged(where):
-        folder = packaged(where, option, ["tokenizer_config.json"]).parent
+        folder = packaged(where, OPTION, ["tokenizer_config.json"]).parent
     if folder.is_dir():
         marker = "modules.json" if kind == KIND else "config.json"
-        remedy = f"name by {option} a folder that save_pretrained wrote (docs/encoders.md)"
+        remedy = f"name by {OPTION} a folder that save_pretrained wrote (docs/encoders.md)"
         return _read(str(folder), marker, remedy)
     if where.count("/") > 1 or where.startswith((".", "/", "~")):
-        raise UserError(f"{option}: {place}", "there is no such folder", "correct it")
+        raise UserError(f"{OPTION}: {place}", "there is no such folder", "correct it")
     try:
         return _loaded(where, local=False)
     except Exception as error:  # noqa: BLE001 - no network, no such model, a damaged file
         raise UserError(
-            f"{option}: {place}",
+            f"{OPTION}: {place}",
             f"is no folder, and could not be downloaded from the hub ({_line(error)})",
             "connect once to let it be downloaded, or name a folder or package:NAME",
         ) from None
@@ -142,12 +142,7 @@ def read_sentence_folder(directory: str | Path) -> Any:  # noqa: ANN401 - of a p
 
 
 def _check_package(place: str) -> None:
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise UserError(
-            place,
-            "the optional package sentence-transformers is not installed",
-            "pip install sentence-transformers, or choose another type",
-        )
+    require(KIND, place, f"pip install {KIND}, or choose another type")
 
 
 def _read(directory: str, marker: str, remedy: str) -> Any:  # noqa: ANN401
@@ -193,12 +188,7 @@ def _vectors(model: Any, captions: list[str], device: torch.device) -> Tensor:  
 
 def _add_lora(model: Any, rank: int) -> None:  # noqa: ANN401 - of a package without types
     """Freezes all weights but those of LoRA in every linear layer (Hu et al. 2022)."""
-    if importlib.util.find_spec("peft") is None:
-        raise UserError(
-            "model.text.train: lora",
-            "the optional package peft is not installed",
-            "pip install peft, or set it to none or all",
-        )
+    require("peft", "model.text.train: lora", "pip install peft, or set it to none or all")
     from peft import LoraConfig, inject_adapter_in_model
 
     model.requires_grad_(False)

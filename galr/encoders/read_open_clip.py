@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from galr.common.errors import UserError
-from galr.common.packages import is_packaged, packaged
+from galr.common.packages import is_packaged, packaged, require
 from galr.encoders.open_clip_towers import ClipImages, ClipSentences
 from galr.options import Options
 from galr.weights.files import named_tensors, put_weights, read_weights
@@ -111,12 +110,7 @@ def put_clip_weights(model: nn.Module, file: Path) -> None:
 
 def _architecture(name: str) -> str:
     """open_clip's name of an architecture; that of a JSON file is its stem, once it is known."""
-    if importlib.util.find_spec("open_clip") is None:
-        raise UserError(
-            f"{OPTION}: {PREFIX}{name}",
-            "the optional package open_clip is not installed",
-            "pip install open_clip_torch",
-        )
+    require("open_clip", f"{OPTION}: {PREFIX}{name}", "pip install open_clip_torch")
     import open_clip
 
     if name.endswith(".json"):

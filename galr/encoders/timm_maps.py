@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
+from galr.common.packages import require
 from galr.encoders.renormalise import Renormalise
 from galr.encoders.trunk import LEVELS, Trunk
 
@@ -89,12 +89,7 @@ def _place(name: str) -> str:
 
 
 def _model(name: str, side: int, pretrained: bool) -> Any:  # noqa: ANN401 - of a network of timm
-    if importlib.util.find_spec("timm") is None:
-        raise UserError(
-            _place(name),
-            "the optional package timm is not installed",
-            "pip install timm, or name a network of torchvision",
-        )
+    require("timm", _place(name), "pip install timm, or name a network of torchvision")
     import timm
 
     if not timm.is_model(name.partition(".")[0]):

@@ -23,28 +23,24 @@ def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
     return bits
 
 
-def near_pairs(
-    left: NDArray[np.bool_], right: NDArray[np.bool_], limit: int = NEAR
-) -> NDArray[np.int64]:
-    """(P, 3) rows of left index, right index, differing bits (at most ``limit``), nearest first.
+def near_pairs(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(P, 3) rows of left index, right index, differing bits (at most ``NEAR``), nearest first.
 
     left: (I, 64), right: (J, 64).
     """
     found = [np.zeros((0, 3), dtype=np.int64)]
     for start, distance in _distances(left, right):
-        rows, columns = np.nonzero(distance <= limit)
+        rows, columns = np.nonzero(distance <= NEAR)
         found.append(np.stack([rows + start, columns, distance[rows, columns]], axis=1))
     pairs = np.concatenate(found)
     return pairs[np.argsort(pairs[:, 2], kind="stable")]
 
 
-def has_near(
-    left: NDArray[np.bool_], right: NDArray[np.bool_], limit: int = NEAR
-) -> NDArray[np.bool_]:
+def has_near(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(I,) whether any of ``right`` (J, 64) is near to each of ``left`` (I, 64)."""
     found = np.zeros(len(left), dtype=np.bool_)
     for start, distance in _distances(left, right):
-        found[start : start + len(distance)] = (distance <= limit).any(axis=1)
+        found[start : start + len(distance)] = (distance <= NEAR).any(axis=1)
     return found
 
 
@@ -60,10 +56,10 @@ def _distances(
         yield start, ((BITS - block) / 2).astype(np.int64)
 
 
-def near_groups(hashes: NDArray[np.bool_], limit: int = NEAR) -> Iterator[list[int]]:
-    """Groups of equal hashes, then pairs whose hashes differ in at most ``limit`` bits.
+def near_groups(hashes: NDArray[np.bool_]) -> Iterator[list[int]]:
+    """Groups of equal hashes, then pairs whose hashes differ in at most ``NEAR`` bits.
 
-    hashes: (I, 64). Two such hashes agree in at least one of ``limit`` + 1 segments, so only hashes
+    hashes: (I, 64). Two such hashes agree in at least one of ``NEAR`` + 1 segments, so only hashes
     that share a segment are compared.
     """
     words = np.packbits(hashes, axis=1).view(np.uint64).ravel()
@@ -73,11 +69,11 @@ def near_groups(hashes: NDArray[np.bool_], limit: int = NEAR) -> Iterator[list[i
         if len(same) > 1:
             yield same.tolist()
     bits = np.unpackbits(distinct[:, None].view(np.uint8), axis=1).astype(np.bool_)
-    for stretch in np.array_split(np.arange(BITS), limit + 1):
+    for stretch in np.array_split(np.arange(BITS), NEAR + 1):
         keys = bits[:, stretch] @ (1 << np.arange(len(stretch), dtype=np.int64))
         order = np.argsort(keys, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
             if len(members) > 1:
-                pairs = near_pairs(bits[members], bits[members], limit)[:, :2]
+                pairs = near_pairs(bits[members], bits[members])[:, :2]
                 for left, right in members[pairs[pairs[:, 0] < pairs[:, 1]]].tolist():
                     yield [int(first[left]), int(first[right])]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 
 from galr.leakage.hashes import near_groups
 
@@ -55,26 +56,25 @@ class _Groups:
 
     def __init__(self, images: int, largest: int) -> None:
         self.largest = largest
-        self._parent = list(range(images))
-        self._size = [1] * images
+        self._sets = DisjointSet(range(images))
 
     def join(self, ties: Iterable[list[int]]) -> list[list[int]]:
         """Joins the images of each tie; returns ties that would make a group too large."""
         refused = []
         for tie in ties:
-            first, *others = sorted({self._root(image) for image in tie})
-            size = self._size[first] + sum(self._size[other] for other in others)
-            if size > self.largest:
+            first, *others = {self._sets[image] for image in tie}
+            if sum(map(self._sets.subset_size, (first, *others))) > self.largest:
                 refused.append(tie)
                 continue
             for other in others:
-                self._parent[other] = first
-            self._size[first] = size
+                self._sets.merge(first, other)
         return refused
 
     def of_each(self) -> NDArray[np.int64]:
         """(I,) the first image of each one's group."""
-        return np.array([self._root(image) for image in range(len(self._parent))], dtype=np.int64)
+        first: dict[int, int] = {}
+        groups = (first.setdefault(self._sets[image], image) for image in self._sets)
+        return np.fromiter(groups, dtype=np.int64)
 
     def said(self, refused: list[list[int]]) -> str:
         """Reports how many images are kept together, and which ties are not."""
@@ -86,10 +86,3 @@ class _Groups:
                 f"; {len(refused):,} ties are ignored, which would join more than {self.largest:,}"
             )
         return said
-
-    def _root(self, image: int) -> int:
-        parent = self._parent
-        while parent[image] != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image

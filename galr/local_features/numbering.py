@@ -15,22 +15,10 @@ Numbering = Mapping[int, str]
 _DOTA_LATER = ("container-crane", "airport", "helipad")  # the first in v1.5, the others in v2.0
 # the data files of ultralytics order DOTA's classes as its web site does
 _ULTRALYTICS_DOTA = (
-    "plane",
-    "ship",
-    "storage-tank",
-    "baseball-diamond",
-    "tennis-court",
-    "basketball-court",
-    "ground-track-field",
-    "harbor",
-    "bridge",
-    "large-vehicle",
-    "small-vehicle",
-    "helicopter",
-    "roundabout",
-    "soccer-ball-field",
-    "swimming-pool",
-)
+    "plane", "ship", "storage-tank", "baseball-diamond", "tennis-court", "basketball-court",
+    "ground-track-field", "harbor", "bridge", "large-vehicle", "small-vehicle", "helicopter",
+    "roundabout", "soccer-ball-field", "swimming-pool",
+)  # fmt: skip
 
 
 def _coco91() -> dict[int, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.localise.settings import OVERLAP, SIDES, THRESHOLD, WindowSettings
+from galr.scenes import arguments as tiling
 from galr.scenes.scene import Scene, import_rasterio
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="FILE", help="best.pth from train.py")
     add(
-        "--windows", type=_sides, default=SIDES, metavar="S,S,...",
+        "--windows", type=tiling.sides, default=SIDES, metavar="S,S,...",
         help=f"window sides in pixels (default: {','.join(map(str, SIDES))})",
     )  # fmt: skip
     add(
@@ -122,7 +123,7 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum probability of a pixel in a region (default: %(default)s)",
     )  # fmt: skip
     add(
-        "--bands", type=_bands, metavar="R,G,B",
+        "--bands", type=tiling.bands, metavar="R,G,B",
         help="three bands or one, counted from 1 (default: the first three, or the first)",
     )  # fmt: skip
     add(
@@ -153,41 +154,21 @@ def _model(arguments: argparse.Namespace) -> tuple[TrainedModel, str]:
     return encoder, digest.hexdigest()
 
 
-def _numbers(text: str, kind: type) -> list[float]:
-    try:
-        values = [kind(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or not all(math.isfinite(value) for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1,2,3")
-    return values
-
-
-def _sides(text: str) -> tuple[int, ...]:
-    sides = tuple(int(side) for side in _numbers(text, int))
-    if min(sides) < 16:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: the side of a window must be at least 16 pixels"
-        )
-    return sides
-
-
-def _bands(text: str) -> list[int]:
-    return [int(band) for band in _numbers(text, int)]
-
-
 def _range(text: str) -> tuple[float, float]:
-    values = _numbers(text, float)
-    if len(values) != 2 or values[0] >= values[1]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with LOW below HIGH")
-    return values[0], values[1]
+    return low, high
 
 
 def _share(text: str) -> float:
-    value = _numbers(text, float)[0]
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not in the range [0, 1)")
-    return value
+    share = cli.within(0, 1)(text)
+    if share == 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not below 1")
+    return share
 
 
 if __name__ == "__main__":

@@ -64,17 +64,10 @@ def geojson(regions: list[tuple[str, Region]], scene: Scene) -> dict[str, Any]:
             geometry = {"type": "Polygon", "coordinates": [ring.tolist() for ring in rings]}
         else:
             geometry = polygon([to_lonlat(ring, scene) for ring in rings])
-        features.append(
-            {
-                "type": "Feature",
-                "geometry": geometry,
-                "properties": {
-                    "query": query,
-                    "score": region.score,
-                    "area_pixels": region.area,
-                    "pixel_box": list(region.box),
-                },
-            }
-        )
+        properties = {
+            "query": query, "score": region.score, "area_pixels": region.area,
+            "pixel_box": list(region.box),
+        }  # fmt: skip
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     units = "pixels" if scene.crs is None else "WGS84"
     return {"type": "FeatureCollection", "units": units, "features": features}

@@ -176,20 +176,6 @@ def best_ranks(similarity: Rows, query: Tensor, candidate: Tensor) -> Tensor:
     return ranks
 
 
-def reranked_metrics(
-    plain: Ranks,
-    i2t: Reranked,
-    t2i: Reranked,
-    caption_to_image: Array,
-    *,
-    caption_group: Array | None = None,
-) -> dict[str, float]:
-    """The metrics after rerank; arguments as for ``reranked_ranks``."""
-    return metrics_of_ranks(
-        reranked_ranks(plain, i2t, t2i, caption_to_image, caption_group=caption_group)
-    )
-
-
 def reranked_ranks(
     plain: Ranks,
     i2t: Reranked,

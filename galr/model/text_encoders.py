@@ -11,12 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from galr.common.errors import UserError
 from galr.data.vocabulary import RawText, Vocabulary
-from galr.encoders.pretrained_sentences import (
-    FrozenSentences,
-    PretrainedSentences,
-    read_sentence_folder,
-    read_sentences,
-)
+from galr.encoders.pretrained_sentences import FrozenSentences, PretrainedSentences, read_sentences
 from galr.encoders.token_checks import checked_lengths
 from galr.model.skipthoughts import SentenceEncoder, build_skipthoughts
 from galr.options import ModelOptions, Options
@@ -146,18 +141,14 @@ def _joined(options: Options, of_words: Sentences, words: Sequence[str]) -> Sent
 
 
 def _sentences(options: ModelOptions) -> FrozenSentences | PretrainedSentences:
-    parts = options.text_parts
-    assert parts.sentences is not None
+    parts, seq2vec = options.text_parts, options.seq2vec
     if parts.of_seq2vec:
-        if not options.seq2vec.pretrained:
-            raise UserError(
-                f"model.seq2vec.type: {options.seq2vec.type}",
-                "cannot be initialised at random",
-                "set model.seq2vec.pretrained=true and model.seq2vec.dir_st to its folder",
-            )
-        model = read_sentence_folder(parts.sentences)
-    else:
-        model = read_sentences(parts.sentences)
+        folder, fixed = seq2vec.dir_st if seq2vec.pretrained else None, seq2vec.fixed_emb
+        built = build_skipthoughts(seq2vec.type, folder, fixed_embedding=fixed)
+        assert not isinstance(built, SentenceEncoder)
+        return built
+    assert parts.sentences is not None
+    model = read_sentences(parts.sentences)
     if parts.train == "none":
         return FrozenSentences(model)
     return PretrainedSentences(model, options.text.lora_rank if parts.train == "lora" else None)

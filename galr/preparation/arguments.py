@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from typing import TYPE_CHECKING
 
+from galr.common import cli
 from galr.images.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_reading_arguments(parser: argparse._ArgumentGroup) -> None:
     )
     parser.add_argument(
         "--max-bad",
-        type=_share,
+        type=cli.within(0, 1),
         default=0.05,
         metavar="SHARE",
         help="with --skip-bad: maximum fraction of skipped images (default: %(default)s)",
@@ -60,10 +60,3 @@ def choices_of(arguments: argparse.Namespace) -> Choices:
         scaling=Scaling.of(arguments),
         tokenizer=arguments.tokenizer or "nltk",
     )
-
-
-def _share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (share := float(text)) <= 1:
-            return share
-    raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")

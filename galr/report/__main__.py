@@ -38,13 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="FILE",
         help="options to use instead (needed for checkpoints of the released code)",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override an option, for example --set dataset.data_path=DIR; may be repeated",
+    cli.add_set_argument(
+        parser, "override an option, for example --set dataset.data_path=DIR; may be repeated"
     )
     arguments = parser.parse_args(argv)
 

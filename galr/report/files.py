@@ -91,10 +91,10 @@ def data_address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def jpeg_address(image: Image.Image, quality: int = 82) -> str:
+def jpeg_address(image: Image.Image) -> str:
     """An RGB image as an address that holds it."""
     content = io.BytesIO()
-    image.save(content, format="JPEG", quality=quality)
+    image.save(content, format="JPEG", quality=82)
     return data_address(content.getvalue(), "image/jpeg")
 
 

@@ -12,7 +12,7 @@ def sides(text: str) -> tuple[int, ...]:
     """``256,512``: sides of tiles in pixels."""
     values = _whole_numbers(text)
     if min(values) < 16:
-        raise argparse.ArgumentTypeError(f"{text!r}: the side of a tile must be at least 16 pixels")
+        raise argparse.ArgumentTypeError(f"{text!r}: a side must be at least 16 pixels")
     return values
 
 

@@ -184,8 +184,7 @@ def _left_to_encode(
 def _known(store: Store, version: int | None, source: Source) -> dict[str, ImageFile]:
     """The images of a version that a build looks at, by name."""
     with store.told():
-        search = store.table("images", version).search().select(["name", "size", "time"])
-        rows = search.to_arrow()
+        rows = store.table("images", version).search().select(["name", "size", "time"]).to_arrow()
     times = rows["time"].cast(pa.int64()).to_pylist()
     files = map(ImageFile, rows["name"].to_pylist(), rows["size"].to_pylist(), times)
     return {file.name: file for file in files if source.looks_at(file.name)}

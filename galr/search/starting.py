@@ -65,16 +65,13 @@ def started(
 
 
 def _roll_back(store: Store) -> None:
-    """Takes back commits that a failing disk has left half written, of an archive in a folder.
-
-    A table without any whole commit is deleted.
-    """
+    """Takes back what a failing disk has left half written, commits and tables without any."""
     if (folder := store.folder) is None or not folder.is_dir():
         return
     with store.told(*DISK), holding(folder, waiting=""):
         for table in folder.glob("*.lance"):
             commits = list(table.glob("_versions/*.manifest"))
-            torn = [one for one in commits if not one.read_bytes().endswith(COMMIT_END)]
+            torn = [one for one in commits if _end_of(one) != COMMIT_END]
             for one in torn:
                 logger.warning("%s: a half written commit is taken back", one)
                 one.unlink()
@@ -86,6 +83,12 @@ def _roll_back(store: Store) -> None:
         left = {name: min(before.versions[name], there[name]) for name in there}
         if left != before.versions:
             store.put("archive", before.model_copy(update={"versions": left}).row(), on="key")
+
+
+def _end_of(commit: Path) -> bytes:
+    with commit.open("rb") as file:
+        file.seek(max(0, commit.stat().st_size - len(COMMIT_END)))
+        return file.read()
 
 
 def _check_folder(path: Path, *, overwrite: bool) -> None:

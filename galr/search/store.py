@@ -209,15 +209,7 @@ class Store:
 
     def index(self, kind: Kind) -> None:
         """Builds indexes of columns, and that of a kind of vectors; ``tidy`` extends them later."""
-        from lancedb.index import HnswSq, IvfPq
-
         table, name = self.table("images"), f"vector_{kind}"
-        config: Any = HnswSq(distance_type="cosine", m=16, ef_construction=64)
-        if kind == "ivfpq":
-            dim = table.schema.field("vector").type.list_size
-            codes = next(n for n in range(min(64, dim), 0, -1) if dim % n == 0)
-            config = IvfPq(distance_type="cosine", num_sub_vectors=codes, max_iterations=15,
-                           num_partitions=cells(len(table)), sample_rate=64)  # fmt: skip
         with self.told(*DISK):
             there = {one.name for one in table.list_indices()}
             if len(table) >= INDEXED_ROWS:
@@ -226,6 +218,14 @@ class Store:
                 if other.startswith("vector_"):
                     table.drop_index(other)
             if kind != "flat" and name not in there:
+                from lancedb.index import HnswSq, IvfPq
+
+                config: Any = HnswSq(distance_type="cosine", m=16, ef_construction=64)
+                if kind == "ivfpq":
+                    dim = table.schema.field("vector").type.list_size
+                    codes = next(n for n in range(min(64, dim), 0, -1) if dim % n == 0)
+                    config = IvfPq(distance_type="cosine", num_sub_vectors=codes, max_iterations=15,
+                                   num_partitions=cells(len(table)), sample_rate=64)  # fmt: skip
                 table.create_index("vector", config=config, name=name)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from galr.common import cli
@@ -49,7 +48,7 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--held-out",
         metavar="SHARE",
-        type=_number(0, 0.9),
+        type=cli.within(0, 0.9),
         default=0.05,
         help="fraction of documents held out to measure perplexity (default: %(default)s)",
     )
@@ -96,9 +95,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     for name, kind, default, text in (
         ("--epochs", cli.at_least_1, 10, "passes over the sentences"),
         ("--batch-size", cli.at_least_1, 128, "sentences per step"),
-        ("--lr", _number(1e-9, 10), 1e-3, "learning rate of Adam"),
-        ("--clip", _number(1e-9, math.inf), 10.0, "maximum gradient norm"),
-        ("--seed", _seed, 0, "seed of every random choice"),
+        ("--lr", cli.within(1e-9, 10), 1e-3, "learning rate of Adam"),
+        ("--clip", cli.within(1e-9), 10.0, "maximum gradient norm"),
+        ("--seed", cli.within(0, kind=int), 0, "seed of every random choice"),
         ("--checkpoint-steps", cli.at_least_1, 2000, "steps between checkpoints within an epoch"),
     ):
         group.add_argument(
@@ -128,19 +127,3 @@ def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
     return text
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 0")
-    return int(text)
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be between {low:g} and {high:g}, got {text}")
-        return value
-
-    return number

@@ -27,14 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parses ``argv``, runs the sweep and prints the table."""
     parser = cli.ArgumentParser(DESCRIPTION, prog="python -m galr.sweep")
     parser.add_argument("files", nargs="+", metavar="FILE", help="options files")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="override an option in all files (repeatable)",
-    )
+    cli.add_set_argument(parser, "override an option in all files (repeatable)")
     parser.add_argument(
         "--vary",
         metavar="KEY=VALUE,VALUE",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+from galr.common.processes import PARENT
+
 PATIENCE = 30.0  # seconds that a process has to write what it holds
-_PR_SET_PDEATHSIG = 1
 _started: set[subprocess.Popen[bytes]] = set()
 _ending = threading.Event()
 
@@ -22,9 +22,8 @@ def run_alone(command: Sequence[str], log: IO[str], environment: Mapping[str, st
     ends."""
     if _ending.is_set():
         return -signal.SIGTERM
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, env=environment, preexec_fn=_die_with_parent()
-    )
+    environment = {**environment, PARENT: str(os.getpid())}  # or it would go on, if this is killed
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     _started.add(process)
     try:
         return process.wait()
@@ -47,11 +46,3 @@ def ending_started() -> Iterator[None]:
                 process.wait(PATIENCE)
             process.kill()
         raise
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    """On Linux a process also ends where the sweep is killed; else it would go on unseen."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)  # here: a fork beside threads should load nothing
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

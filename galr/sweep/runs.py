@@ -9,7 +9,7 @@ import os
 import queue
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Literal, NamedTuple
 from galr.common.atomic import check_writable
 from galr.common.cluster import on_cluster
 from galr.common.errors import UserError
-from galr.common.processes import cores, with_parent
+from galr.common.processes import cores
 from galr.options import Options, load_options
 from galr.sweep.processes import ending_started, run_alone
 
@@ -145,8 +145,9 @@ def execute(
     """
     if engine == "ray":
         threads = int(os.environ.get("OMP_NUM_THREADS", max(1, cores() // jobs)))
-        work = partial(_run_scripts, scripts=scripts, jobs=jobs, card=None,
-                       similarities=similarities, inherited=with_parent)  # fmt: skip
+        work = partial(
+            _run_scripts, scripts=scripts, jobs=jobs, card=None, similarities=similarities
+        )
         done = on_cluster(work, runs, threads=threads, what="the sweep")
         return [run for run, good in zip(runs, done, strict=True) if not good]
     free: queue.Queue[int] = queue.Queue()
@@ -172,13 +173,12 @@ def _run_scripts(
     jobs: int,
     card: str | None,
     similarities: bool,
-    inherited: Callable[[], Mapping[str, str]] = lambda: os.environ,
 ) -> bool:
     saved = not similarities or run.similarities.is_dir()
     if "test.py" in scripts and run.is_done() and saved:
         logger.info("%s: already done", run.name)
         return True
-    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **inherited()}
+    environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs)), **os.environ}
     if card is not None:
         environment["CUDA_VISIBLE_DEVICES"] = card
     arguments = ["--path_opt", run.path]

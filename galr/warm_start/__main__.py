@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from galr.common import cli
-from galr.common.atomic import atomic_path, check_writable
+from galr.common.atomic import check_writable
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +36,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", metavar="FILE", required=True, help="output file, .pth")
     arguments = parser.parse_args(argv)
 
-    import torch  # takes seconds, which --help does not wait for
-
+    # torch takes seconds, which --help does not wait for
+    from galr.common.saving import save_torch
     from galr.options import load_options
     from galr.warm_start.pretrain import pretrain
 
     options = load_options(arguments.path_opt, arguments.overrides)
     check_writable(arguments.out)
     weights = pretrain(options, arguments.seconds)
-    with atomic_path(Path(arguments.out)) as temporary:
-        torch.save(weights, temporary)
+    save_torch(arguments.out, weights)
     logger.info("wrote %s", arguments.out)
 
 

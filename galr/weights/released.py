@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +60,7 @@ ATTENTION_OF = {
 }
 
 # ImageNet's classifier, and a gate of AMFMN: the released code carries them along, never read
-CLASSIFIER: dict[str, tuple[int, ...]] = {
-    "extract_feature.resnet.fc.weight": (1000, 512),
-    "extract_feature.resnet.fc.bias": (1000,),
-}
+CLASSIFIER = ("extract_feature.resnet.fc.weight", "extract_feature.resnet.fc.bias")
 
 # One matrix a gate there, one for the three gates here. BayesianUniSkip alone: the encoder of the
 # released experiments; the others had a recurrent bias, which ours do without.
@@ -102,19 +98,7 @@ def from_released(state: State, place: str | Path) -> State:
                 "only released checkpoints whose text encoder is BayesianUniSkip can be read",
             )
         ours[name] = torch.cat([rest.pop(gate) for gate in gates])
-    return ours | {_renamed(name, RENAMED): tensor for name, tensor in rest.items()}
-
-
-def to_released(state: State) -> State:
-    """The other direction; the classifier, which nothing reads, is zeros."""
-    back = tuple((ours, released) for released, ours in RENAMED)
-    released_state = {name: torch.zeros(shape) for name, shape in CLASSIFIER.items()}
-    for name, tensor in state.items():
-        if name in GATES:
-            released_state |= zip(GATES[name], tensor.chunk(3), strict=True)
-        else:
-            released_state[_renamed(name, back)] = tensor
-    return released_state
+    return ours | {_renamed(name): tensor for name, tensor in rest.items()}
 
 
 def released_options(state: State, place: str | Path) -> Options:
@@ -167,7 +151,7 @@ def released_options(state: State, place: str | Path) -> Options:
     )  # fmt: skip
 
 
-def _renamed(name: str, pairs: Iterable[tuple[str, str]]) -> str:
-    for before, after in pairs:
+def _renamed(name: str) -> str:
+    for before, after in RENAMED:
         name = name.replace(before, after)
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from galr.common import cli
 from galr.common.atomic import write_json
@@ -17,11 +18,12 @@ from postprocessing.arguments import (
     settings_of,
     write,
 )
-from postprocessing.evaluator import Metrics, evaluators_of, mean_of
-from postprocessing.files import Part, read_part, saved_folds
-from postprocessing.inputs import part_of
 from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
+
+if TYPE_CHECKING:
+    from postprocessing.evaluator import Metrics
+    from postprocessing.files import Part
 
 DESCRIPTION = """\
 Recall@k with each term of the multivariate score alone, with pairs, and with all three; the other
@@ -49,6 +51,10 @@ def main(argv: Sequence[str]) -> None:
     add_settings_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="write the metrics there, as JSON")
     arguments = parser.parse_args(argv)
+    # torch takes seconds, which --help does not wait for
+    from postprocessing.files import read_part, saved_folds
+    from postprocessing.inputs import part_of
+
     if (arguments.folder is None) == (arguments.similarity is None):
         raise UserError(parser.prog, "needs similarities", "give either --similarity or --folder")
     if arguments.folder is None:
@@ -65,6 +71,8 @@ def main(argv: Sequence[str]) -> None:
 
 def ablation(parts: Sequence[Part], settings: RerankSettings) -> dict[str, Metrics]:
     """Mean metrics over ``parts`` for each set of terms that keep their weight."""
+    from postprocessing.evaluator import evaluators_of, mean_of
+
     evaluators = evaluators_of(parts, settings.k)
     rows = {"without re-ranking": mean_of([each.plain() for each in evaluators])}
     for count in range(1, len(TERMS) + 1):

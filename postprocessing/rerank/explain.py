@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from postprocessing.arguments import (
     settings_of,
     write,
 )
-from postprocessing.explain import Explained, explain
-from postprocessing.files import read_lines
-from postprocessing.inputs import part_of
 from postprocessing.settings import RerankSettings
 from postprocessing.tables import aligned
+
+if TYPE_CHECKING:
+    from postprocessing.explain import Explained
 
 DESCRIPTION = """\
 Shows the candidates of one query in their order after re-ranking, and what moved each.
@@ -57,6 +58,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--out", metavar="FILE", help="write all candidates there, as JSON")
     parser.add_argument("--picture", metavar="FILE", help="plot ranks and terms there, as PNG")
     arguments = parser.parse_args(argv)
+    # torch takes seconds, which --help does not wait for
+    from postprocessing.explain import explain
+    from postprocessing.files import read_lines
+    from postprocessing.inputs import part_of
+
     part, query = part_of(arguments), arguments.query
     settings = settings_of(arguments, RerankSettings)
     is_image = arguments.direction == "i2t"

@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from galr.common import cli
 from galr.common.atomic import write_json
 from galr.common.errors import UserError
 from postprocessing.arguments import PROGRAM, SAVED, add_reverse_arguments, not_negative, write
-from postprocessing.evaluator import Metrics, evaluators_of, mean_of
-from postprocessing.files import Part, read_part, saved_folds
 from postprocessing.settings import RerankSettings
 from postprocessing.tables import recall_table
+
+if TYPE_CHECKING:
+    from postprocessing.evaluator import Metrics
+    from postprocessing.files import Part
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,10 @@ class Tried(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     """Parses ``argv``, sweeps, and prints the chosen settings and the test metrics."""
     arguments = _parser().parse_args(argv)
+    # torch takes seconds, which --help does not wait for
+    from postprocessing.evaluator import evaluators_of, mean_of
+    from postprocessing.files import read_part, saved_folds
+
     validation = saved_folds(arguments.folder, "validation")
     tried, plain = sweep([read_part(path) for path in validation.values()], _grid(arguments))
     # among equals, the first: fewest candidates, smallest weights
@@ -93,6 +99,8 @@ def main(argv: Sequence[str]) -> None:
 
 def sweep(parts: Sequence[Part], grid: Sequence[RerankSettings]) -> tuple[list[Tried], Metrics]:
     """Mean mR over ``parts`` of each settings in ``grid``, and the metrics without re-ranking."""
+    from postprocessing.evaluator import evaluators_of, mean_of
+
     evaluators = evaluators_of(parts, max(settings.k for settings in grid))
     tried = []
     for settings in grid:

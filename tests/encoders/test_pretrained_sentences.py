@@ -186,7 +186,7 @@ def test_a_folder_that_holds_no_model(tmp_path):
 
 
 def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained_sentences.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError) as error:
         build_skipthoughts(KIND, tmp_path)
     assert str(error.value) == (

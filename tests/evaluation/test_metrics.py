@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from galr.data.annotations import caption_groups
 from galr.metrics import retrieval as metrics
 from galr.metrics.retrieval import (
-    reranked_metrics,
+    metrics_of_ranks,
+    reranked_ranks,
     retrieval_metrics,
     retrieval_ranks,
 )
@@ -135,18 +136,15 @@ def test_reranked_rank_is_among_the_candidates_else_the_plain_one():
         np.array([[1, 0], [3, 2], [2, 1]]), np.array([[2.0, 1.0], [2.0, 1.0], [1.5, 1.5]])
     )
     t2i = Reranked(np.array([[1, 0], [2, 0], [2, 0], [1, 2]]), np.array([[2.0, 1.0]] * 4))
-    found = reranked_metrics(plain, i2t, t2i, caption_to_image)
+    found = metrics_of_ranks(reranked_ranks(plain, i2t, t2i, caption_to_image))
     # i2t: 0 falls to 2; 1 is beyond the candidates and stays third; 2 ties with a wrong one
     assert found["i2t_meanr"] == pytest.approx((2 + 3 + 2) / 3)
     assert found["t2i_meanr"] == pytest.approx((2 + 3 + 1 + 2) / 4)
     # with captions 1 and 3 of the same text, image 1 answers caption 3 as well
     group = np.array([0, 1, 2, 1])
-    aware = reranked_metrics(
-        retrieval_ranks(similarity, caption_to_image, group),
-        i2t,
-        t2i,
-        caption_to_image,
-        caption_group=group,
+    before = retrieval_ranks(similarity, caption_to_image, group)
+    aware = metrics_of_ranks(
+        reranked_ranks(before, i2t, t2i, caption_to_image, caption_group=group)
     )
     assert aware["i2t_meanr"] == pytest.approx((2 + 1 + 1) / 3)
     assert aware["t2i_meanr"] == pytest.approx((2 + 1 + 1 + 1) / 4)
@@ -188,7 +186,7 @@ def test_reranked_results_of_another_size_are_refused():
     plain = retrieval_ranks(np.eye(3), np.arange(3))
     two = Reranked(np.zeros((2, 1), dtype=np.int64), np.zeros((2, 1)))
     with pytest.raises(ValueError, match=r"must be \(3, K\), got \(2, 1\)"):
-        reranked_metrics(plain, two, two, np.arange(3))
+        reranked_ranks(plain, two, two, np.arange(3))
 
 
 def test_released_metrics(parity_root):

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galr.common.errors import UserError
@@ -24,6 +24,7 @@ def yaml(tmp_path, monkeypatch):
     return make_data(tmp_path)
 
 
+@settings(deadline=None)
 @given(
     group=st.lists(st.integers(0, 30), min_size=20, max_size=80).filter(lambda g: len(set(g)) > 4),
     mode=st.sampled_from(["random", "kfold"]),

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from galr.common import cli
-from galr.metrics.retrieval import reranked_metrics, retrieval_metrics, retrieval_ranks
+from galr.metrics.retrieval import (
+    metrics_of_ranks,
+    reranked_ranks,
+    retrieval_metrics,
+    retrieval_ranks,
+)
 from postprocessing.compare import main as compare_main
 from postprocessing.files import read_part
 from postprocessing.rerank import rerank
@@ -16,12 +21,9 @@ from tests.postprocessing.method_loops import scores
 
 
 def expected(similarity, caption_to_image, **settings):
-    return reranked_metrics(
-        retrieval_ranks(similarity, caption_to_image),
-        rerank(similarity, **settings),
-        rerank(similarity.T, **settings),
-        caption_to_image,
-    )
+    plain = retrieval_ranks(similarity, caption_to_image)
+    i2t, t2i = rerank(similarity, **settings), rerank(similarity.T, **settings)
+    return metrics_of_ranks(reranked_ranks(plain, i2t, t2i, caption_to_image))
 
 
 def test_recalls_before_and_after(saved, tmp_path, capsys):
@@ -120,7 +122,7 @@ def test_the_file_beside_the_similarities_says_whose_captions_they_are(saved, tm
         (np.ones((2, 9)), ["--captions-per-image", "0"], "not a whole number of at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--k", "0"], "at least 1"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--xi", "nan"], "'nan' is not a number"),
-        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], ">= 0"),
+        (np.ones((2, 2)), ["--captions-per-image", "1", "--w-rank", "-1"], "of at least 0"),
         (np.ones((2, 2)), ["--captions-per-image", "1", "--reverse", "paper"], "invalid choice"),
     ],
 )

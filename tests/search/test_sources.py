@@ -1,6 +1,7 @@
 """Where an archive's images come from, what is said of them, and commits that a disk has torn."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from galr.scenes.tiles import Tiling
 from galr.search import Archive
 from galr.search.__main__ import main
 from galr.search.build import build_archive
+from galr.search.starting import COMMIT_END
 from galr.search.store import Store
 
 
@@ -182,6 +184,24 @@ def test_a_torn_commit_is_taken_back(folder, tmp_path, table, left, caplog):
     assert "a half written commit is taken back" in caplog.text
     assert names_of(out) == ["a.png", "b.png", "c.png", "more/d.png"]
     assert Archive.open(out, encoder=Colours()).captions[0] == ["a red one"]
+
+
+def test_of_a_commit_only_the_end_is_read(folder, tmp_path, monkeypatch):
+    out = tmp_path / "a"
+    build(folder, out)
+    torn = commits(out, "images")[0].with_name("9.manifest")
+    torn.write_bytes(COMMIT_END[1:])
+    monkeypatch.delattr(Path, "read_bytes")
+    assert build(folder, out).images == 4
+    assert not torn.exists()
+
+
+def test_the_exact_kind_has_no_settings_of_an_index(folder, tmp_path, monkeypatch):
+    build(folder, tmp_path / "a")
+    monkeypatch.delattr("lancedb.index.HnswSq")
+    Store(tmp_path / "a").index("flat")
+    with pytest.raises(ImportError):
+        Store(tmp_path / "a").index("hnsw")
 
 
 def test_a_beginning_that_failed_is_no_archive(folder, tmp_path):

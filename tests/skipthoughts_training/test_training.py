@@ -189,11 +189,11 @@ def test_word_vectors_widen_the_vocabulary(corpus, tmp_path, caplog):
         (["--corpus", "CORPUS", "--resume", "--overwrite"], "exclude each other"),
         (["--corpus", "CORPUS", "--epochs", "0"], "whole number of at least 1"),
         (["--corpus", "CORPUS", "--epochs", "many"], "--epochs"),
-        (["--corpus", "CORPUS", "--held-out", "1"], "must be between 0 and 0.9"),
-        (["--corpus", "CORPUS", "--lr", "nan"], "must be between"),
+        (["--corpus", "CORPUS", "--held-out", "1"], "'1' is not a number from 0 to 0.9"),
+        (["--corpus", "CORPUS", "--lr", "nan"], "'nan' is not a number from 1e-09 to 10"),
         (["--corpus", "CORPUS", "--device", "cuda:99"], "CUDA devices were found"),
         (["--corpus", "CORPUS", "--device", "gpu"], "'gpu' is none of auto, cpu, cuda, cuda:N"),
-        (["--corpus", "CORPUS", "--seed", "-1"], "'-1' is not an integer >= 0"),
+        (["--corpus", "CORPUS", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(corpus, tmp_path, capsys, arguments, message):

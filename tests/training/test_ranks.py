@@ -8,7 +8,9 @@ import sys
 
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
+from benchmarks import device_checks
 from galr.commands import test, train
 from tests.processes import Command
 from tests.tiny import ROOT, make_data
@@ -21,11 +23,15 @@ def options(tmp_path_factory):
     return make_data(tmp_path_factory.mktemp("ranks"))
 
 
-def run(options, name, *arguments, ranks=1, main=train.main):
-    """Runs a command as one process or as several ranks; how each of them ended."""
+def free_port():
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
-        port = listener.getsockname()[1]
+        return listener.getsockname()[1]
+
+
+def run(options, name, *arguments, ranks=1, main=train.main):
+    """Runs a command as one process or as several ranks; how each of them ended."""
+    port = free_port()
     running = []
     for rank in range(ranks):
         environment = {} if ranks == 1 else {
@@ -111,3 +117,29 @@ def test_evaluation_on_two_ranks_gives_the_metrics_of_one(options):
         results.append(json.loads(out.read_text())["mean"])
         assert "".join(each.stdout for each in done).count("results: ") == 1
     assert results[0] == results[1]
+
+
+def test_the_check_of_one_rank_trains_as_ranks_do(monkeypatch, capsys):
+    """The row of exec/check_gpu.sh, in this process."""
+    spread = []
+
+    class Recorded(DistributedDataParallel):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            spread.append(self)
+
+    small = [
+        "model.backbone.name=timm:test_resnet",
+        "dataset.batch_size=4",
+        "dataset.image_size=32",
+    ]
+    monkeypatch.setattr(device_checks, "RANDOM", [*device_checks.RANDOM, *small])
+    monkeypatch.setattr("galr.common.distributed.DistributedDataParallel", Recorded)
+    for name, value in {
+        "CHECK_DEVICE": "cpu", "RANK": 0, "WORLD_SIZE": 1,
+        "MASTER_ADDR": "localhost", "MASTER_PORT": free_port(),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    assert device_checks.check_one_rank() == 0
+    assert "gloo, gradients" in capsys.readouterr().out
+    assert len(spread) == 1

@@ -9,7 +9,7 @@ import torch
 import galr
 from galr.common.errors import UserError
 from galr.model.build import build_model, load_model
-from galr.weights.released import from_released, to_released
+from galr.weights.released import CLASSIFIER, GATES, RENAMED, from_released
 from tests.model.tiny import WORDS, tiny_options
 
 GATE = {"model__fusion__gate": "released"}
@@ -20,6 +20,19 @@ OPTIONS = "options/RSITMD_GaLR.yaml"
 def model():
     torch.manual_seed(0)
     return build_model(tiny_options(**GATE), WORDS).eval()
+
+
+def to_released(state):
+    """The other direction; the classifier, which nothing reads, is zeros."""
+    released = dict(zip(CLASSIFIER, (torch.zeros(1000, 512), torch.zeros(1000)), strict=True))
+    for name, tensor in state.items():
+        if name in GATES:
+            released |= zip(GATES[name], tensor.chunk(3), strict=True)
+            continue
+        for theirs, ours in RENAMED:
+            name = name.replace(ours, theirs)
+        released[name] = tensor
+    return released
 
 
 def save_released(path, state, prefix=""):

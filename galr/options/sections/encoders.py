@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -82,18 +82,16 @@ class BackboneOptions(Section):
         return self
 
 
+WordEncoder = Literal["UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "BagOfWords"]
+WORD_ENCODERS = get_args(WordEncoder)
+
+
 class Seq2vecOptions(Section):
     """The text encoder."""
 
-    type: Literal[
-        "UniSkip",
-        "DropUniSkip",
-        "BayesianUniSkip",
-        "BiSkip",
-        "BiGRU",
-        "BagOfWords",
-        "sentence-transformers",
-    ] = Field("BayesianUniSkip", description="type of sentence encoder (docs/text_encoders.md)")
+    type: Literal[WordEncoder, "sentence-transformers"] = Field(
+        "BayesianUniSkip", description="type of sentence encoder (docs/text_encoders.md)"
+    )
     pretrained: bool = Field(
         True,
         description="load the skip-thought files in `dir_st`; `false`: random initialisation, "
@@ -121,9 +119,6 @@ class Seq2vecOptions(Section):
     word_dict: str | None = Field(
         None, description="former place of `dataset.vocab_path`; used if that is not set"
     )
-
-
-WORD_ENCODERS = ("UniSkip", "DropUniSkip", "BayesianUniSkip", "BiSkip", "BiGRU", "BagOfWords")
 
 
 class TextParts(NamedTuple):
