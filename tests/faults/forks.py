@@ -20,7 +20,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 IMPORTED = (
     "torchvision.models", "tensorboard.backend.event_processing.event_file_loader", "timm",
@@ -31,6 +31,8 @@ IMPORTED = (
     "galr.skipthoughts_training.__main__", "galr.commands.train", "galr.commands.test",
 )  # fmt: skip
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 def serve() -> Callable[[], int]:
     """Answers requests until the input ends; in a fork, returns what it shall do."""
@@ -39,9 +41,11 @@ def serve() -> Callable[[], int]:
         if "wait" in request:
             answer = {"status": _status(request["wait"], request["seconds"])}
         else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until the command can hear them
             process = os.fork()
             if process == 0:
                 return lambda request=request: _become(request)  # type: ignore[misc]
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             answer = {"process": process}
         print(json.dumps(answer), flush=True)
     return lambda: 0
@@ -70,7 +74,14 @@ def _become(request: dict) -> int:
         os.close(file)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.argv = [request["module"], *request["argv"]]
-    return cli.run(lambda argv: importlib.import_module(request["module"]).main(argv))
+
+    def main(argv: Sequence[str] | None) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        importlib.import_module(request["module"]).main(argv)
+
+    status = cli.run(main)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # all is done
+    return status
 
 
 def _leave(status: int) -> None:
