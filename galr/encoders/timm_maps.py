@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
@@ -61,19 +60,10 @@ class TimmBackbone(Trunk):
             maps[-1] = last
         return tuple(maps)
 
-    @torch.no_grad()
     def _measured(self, side: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and strides of the maps of an image of ``side``."""
-        self.eval()
-        try:
-            maps = self(torch.zeros(1, 3, side, side))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            line = str(error).strip().partition("\n")[0]
-            raise UserError(
-                _place(self.name), f"gives no maps of images of {side} pixels ({line})",
-                "set dataset.image_size to a size that it takes, or name another",
-            ) from None  # fmt: skip
-        self.train()
+        remedy = "set dataset.image_size to a size that it takes, or name another"
+        maps = self.maps_of_zeros(side, _place(self.name), remedy)
         sides = [each.shape[2] for each in maps]
         if any(each.shape[2] != each.shape[3] or side % each.shape[2] for each in maps):
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from galr.common.errors import UserError
@@ -33,6 +34,22 @@ class Trunk(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """As the class says."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def maps_of_zeros(self, side: int, place: str, remedy: str) -> tuple[Tensor, ...]:
+        """The maps of an image of zeros of ``side``.
+
+        Raises UserError, which begins with ``place``, for a side that the network does not take.
+        """
+        training, device = self.training, next(self.parameters()).device
+        try:
+            return self.eval().forward(torch.zeros(1, 3, side, side, device=device))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            line = str(error).strip().partition("\n")[0]
+            what = f"gives no maps of images of {side} pixels ({line})"
+            raise UserError(place, what, remedy) from None
+        finally:
+            self.train(training)
 
     def modules_from(self, level: int) -> Iterator[nn.Module]:
         """The modules that only the maps from ``level`` (1 to LEVELS) on depend on, in order.

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import nn
 
-from galr.common.errors import UserError
 from galr.encoders.open_clip_towers import ClipSentences
 from galr.encoders.trunk import Trunk
 from galr.model.comparison import ATTENTIONS, Cosine
@@ -67,30 +63,15 @@ def _head(options: Options, trunk: Trunk) -> nn.Module:
     if not options.model.has_mvsa:
         embed, first = options.model.embed, 0 if multiscale.pooled == "all" else -1
         channels = trunk.channels[first:] * (1 + len(multiscale.pyramid))
-        _check_scales(trunk, multiscale.pyramid)
+        for side in multiscale.pyramid:
+            place = "model.multiscale.pyramid: model.backbone.name"
+            trunk.maps_of_zeros(side, place, "choose sides that it takes")
         return PooledProjection(channels, width, embed.standardise, embed.dropout)
     grid = options.dataset.image_size // trunk.strides[2]
     return MVSA(
         trunk.channels, width, multiscale.multiscale_input_channel, grid,
         unit_length=options.model.name == "GaLR", strides=trunk.strides,
     )  # fmt: skip
-
-
-@torch.no_grad()
-def _check_scales(trunk: Trunk, pyramid: Sequence[int]) -> None:
-    """Raises UserError where ``trunk`` takes no images of one of these sides."""
-    training, device = trunk.training, next(trunk.parameters()).device
-    for side in pyramid:
-        try:
-            trunk.eval()(torch.zeros(1, 3, side, side, device=device))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            line = str(error).strip().partition("\n")[0]
-            raise UserError(
-                "model.multiscale.pyramid",
-                f"model.backbone.name gives no maps of images of {side} pixels ({line})",
-                "choose sides that it takes",
-            ) from None
-    trunk.train(training)
 
 
 def _fusion(options: Options) -> nn.Module:
